@@ -1,0 +1,412 @@
+package famfs
+
+// Free space: which allocation units of the device are taken, and finding free
+// ones. Units are bits; over blocks of them stands a tree that knows of the runs
+// of free units below, so that nothing ever walks over the bits of a device.
+//
+// Two kinds of units are not free. A unit is owned if a file of the namespace has
+// it: another file that claims it is refused. A unit is only taken if it belongs to
+// the metadata, to a pending file, or to an entry that was passed over: it is never
+// given out, but a sound entry may own it.
+//
+// Nothing here knows of files or of what is on the medium.
+
+import (
+	"fmt"
+	"math/bits"
+	"sync"
+)
+
+// blockUnits is the number of units under a leaf of the tree.
+const (
+	blockWords = 64
+	blockUnits = blockWords * 64
+)
+
+// unitRun is a run of allocation units.
+type unitRun struct{ start, n int64 }
+
+func (r unitRun) end() int64 { return r.start + r.n }
+
+// freeRuns says what a range of units holds: how many free units it begins and ends
+// with, the longest run in it, and how many are free at all.
+type freeRuns struct{ prefix, suffix, longest, free int64 }
+
+// join returns what two neighbouring ranges, of nl and nr units, hold together.
+func join(l freeRuns, nl int64, r freeRuns, nr int64) freeRuns {
+	s := freeRuns{prefix: l.prefix, suffix: r.suffix, longest: max(l.longest, r.longest, l.suffix+r.prefix), free: l.free + r.free}
+	if l.prefix == nl {
+		s.prefix = nl + r.prefix
+	}
+	if r.suffix == nr {
+		s.suffix = nr + l.suffix
+	}
+	return s
+}
+
+// block holds the bits of blockUnits units: taken includes owned.
+type block struct {
+	taken, owned [blockWords]uint64
+	stale        bool // its leaf of the tree is yet to be brought up to date
+}
+
+// allocator keeps the units of one device. Its methods may be called concurrently.
+type allocator struct {
+	mu    sync.Mutex
+	units int64
+	// blocks are made when the first unit of theirs is claimed: nil means all free.
+	blocks []*block
+	// tree is a complete binary tree in an array: node i has the children 2i and
+	// 2i+1, the leaves, one per block, begin at leaves.
+	tree   []freeRuns
+	leaves int
+	stale  []int // blocks whose leaf is out of date
+}
+
+// newAllocator returns one for a device of units units, all free.
+func newAllocator(units int64) *allocator {
+	n := int((units + blockUnits - 1) / blockUnits)
+	a := &allocator{units: units, blocks: make([]*block, n), leaves: 1}
+	for a.leaves < n {
+		a.leaves *= 2
+	}
+	a.tree = make([]freeRuns, 2*a.leaves)
+	for i := range n {
+		free := min(blockUnits, units-int64(i)*blockUnits)
+		a.tree[a.leaves+i] = freeRuns{prefix: free, longest: free, free: free}
+		if free == blockUnits {
+			a.tree[a.leaves+i].suffix = free
+		}
+	}
+	for i := a.leaves - 1; i >= 1; i-- {
+		a.refresh(i)
+	}
+	return a
+}
+
+// refresh recomputes inner node i from its children.
+func (a *allocator) refresh(i int) {
+	half := int64(blockUnits) * int64(a.leaves>>(bits.Len(uint(i))-1)) / 2
+	a.tree[i] = join(a.tree[2*i], half, a.tree[2*i+1], half)
+}
+
+// block returns block i for changing it.
+func (a *allocator) block(i int64) *block {
+	b := a.blocks[i]
+	if b == nil {
+		b = &block{}
+		// What lies behind the end of the device is never free.
+		if end := a.units - i*blockUnits; end < blockUnits {
+			for w := range b.taken {
+				b.taken[w] = ^maskBelow(end - int64(w)*64)
+			}
+		}
+		a.blocks[i] = b
+	}
+	if !b.stale {
+		b.stale = true
+		a.stale = append(a.stale, int(i))
+	}
+	return b
+}
+
+// maskBelow has the lowest n bits set, none for n <= 0, all for n >= 64.
+func maskBelow(n int64) uint64 {
+	switch {
+	case n <= 0:
+		return 0
+	case n >= 64:
+		return ^uint64(0)
+	}
+	return 1<<uint(n) - 1
+}
+
+// eachWord calls f for every word that r touches, with the bits of r in it, until f
+// returns false.
+func (a *allocator) eachWord(r unitRun, f func(block int64, word int, mask uint64) bool) {
+	if r.start < 0 || r.n < 0 || r.n > a.units-r.start {
+		panic(fmt.Sprintf("famfs: units %d to %d of a device of %d", r.start, r.start+r.n, a.units))
+	}
+	for at := r.start; at < r.end(); {
+		first := at % 64
+		mask := maskBelow(min(64, first+r.end()-at)) &^ maskBelow(first)
+		if !f(at/blockUnits, int(at/64%blockWords), mask) {
+			return
+		}
+		at += 64 - first
+	}
+}
+
+// take makes units unavailable, whether they were or not.
+func (a *allocator) take(r unitRun) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.takeLocked(r)
+}
+
+func (a *allocator) takeLocked(r unitRun) {
+	a.eachWord(r, func(i int64, w int, mask uint64) bool {
+		a.block(i).taken[w] |= mask
+		return true
+	})
+}
+
+// release makes units that were taken, and are not owned, free again.
+func (a *allocator) release(runs []unitRun) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range runs {
+		a.eachWord(r, func(i int64, w int, mask uint64) bool {
+			b := a.block(i)
+			b.taken[w] &^= mask &^ b.owned[w]
+			return true
+		})
+	}
+}
+
+// own gives all runs to one file. If one of the units is owned already, by another
+// file or by an earlier run of these, nothing changes and own returns false and the
+// number of that run.
+func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, r := range runs {
+		a.eachWord(r, func(i int64, w int, mask uint64) bool {
+			b := a.blocks[i]
+			ok = b == nil || b.owned[w]&mask == 0
+			return ok
+		})
+		if !ok {
+			a.disown(runs[:i])
+			return i, false
+		}
+		a.eachWord(r, func(i int64, w int, mask uint64) bool {
+			b := a.block(i)
+			b.taken[w] |= mask
+			b.owned[w] |= mask
+			return true
+		})
+	}
+	return 0, true
+}
+
+// disown makes runs that own just set taken only: the entry that claims them is
+// about to be passed over.
+func (a *allocator) disown(runs []unitRun) {
+	for _, r := range runs {
+		a.eachWord(r, func(i int64, w int, mask uint64) bool {
+			a.block(i).owned[w] &^= mask
+			return true
+		})
+	}
+}
+
+// settle brings the tree up to date. Claims only note which blocks they changed, so
+// that replaying a long log costs no more than setting bits.
+func (a *allocator) settle() {
+	if len(a.stale) == 0 {
+		return
+	}
+	for _, i := range a.stale {
+		b := a.blocks[i]
+		b.stale = false
+		a.tree[a.leaves+i] = b.runs()
+	}
+	if len(a.stale) > 8 {
+		for i := a.leaves - 1; i >= 1; i-- {
+			a.refresh(i)
+		}
+	} else {
+		for _, i := range a.stale {
+			for i = (a.leaves + i) / 2; i >= 1; i /= 2 {
+				a.refresh(i)
+			}
+		}
+	}
+	a.stale = a.stale[:0]
+}
+
+// runs computes a block's leaf from its bits.
+func (b *block) runs() freeRuns {
+	var s freeRuns
+	run := int64(0) // free units up to here without a gap
+	begun := false  // whether a taken unit was met
+	end := func() {
+		if !begun {
+			s.prefix, begun = run, true
+		}
+		s.longest = max(s.longest, run)
+	}
+	for _, taken := range b.taken {
+		switch taken {
+		case 0:
+			run += 64
+			s.free += 64
+			continue
+		case ^uint64(0):
+			end()
+			run = 0
+			continue
+		}
+		s.free += int64(bits.OnesCount64(^taken))
+		run += int64(bits.TrailingZeros64(taken))
+		end()
+		s.longest = max(s.longest, longestRun(^taken))
+		run = int64(bits.LeadingZeros64(taken))
+	}
+	s.suffix = run
+	end()
+	return s
+}
+
+// longestRun is the length of the longest run of ones: each step shortens all runs
+// by one.
+func longestRun(w uint64) (n int64) {
+	for ; w != 0; n++ {
+		w &= w << 1
+	}
+	return n
+}
+
+// search looks for the first run of n free units within [from, to).
+type search struct {
+	from, to, n int64
+	run         unitRun // free units that end where the search stands
+}
+
+// find visits node i, which covers units from lo on, and reports whether the run is
+// long enough.
+func (a *allocator) find(q *search, i int, lo, units int64) bool {
+	hi := lo + units
+	if hi <= q.from || lo >= q.to {
+		return false
+	}
+	s := &a.tree[i]
+	if lo >= q.from && hi <= q.to && s.longest < q.n {
+		// No run inside is enough; one that began before may end here.
+		if q.run.end() != lo || q.run.n == 0 {
+			q.run = unitRun{lo, 0}
+		}
+		if q.run.n+s.prefix >= q.n {
+			q.run.n += s.prefix
+			return true
+		}
+		if s.prefix == units {
+			q.run.n += units
+		} else {
+			q.run = unitRun{hi - s.suffix, s.suffix}
+		}
+		return false
+	}
+	if i >= a.leaves {
+		return a.findInBlock(q, a.blocks[i-a.leaves], lo)
+	}
+	half := units / 2
+	return a.find(q, 2*i, lo, half) || a.find(q, 2*i+1, lo+half, half)
+}
+
+// findInBlock goes through the words of one block; nil is all free.
+func (a *allocator) findInBlock(q *search, b *block, lo int64) bool {
+	if q.run.end() != lo || q.run.n == 0 {
+		q.run = unitRun{lo, 0}
+	}
+	for w := range int64(blockWords) {
+		at := lo + 64*w
+		free := ^uint64(0)
+		if b != nil {
+			free = ^b.taken[w]
+		}
+		free &= maskBelow(min(q.to, a.units)-at) &^ maskBelow(q.from-at)
+		for bit := int64(0); bit < 64; {
+			skip := int64(bits.TrailingZeros64(free >> uint(bit)))
+			if skip >= 64-bit {
+				q.run = unitRun{at + 64, 0}
+				break
+			}
+			if skip > 0 {
+				bit += skip
+				q.run = unitRun{at + bit, 0}
+			}
+			ones := min(int64(bits.TrailingZeros64(^(free >> uint(bit)))), 64-bit)
+			q.run.n += ones
+			if q.run.n >= q.n {
+				return true
+			}
+			bit += ones
+			if bit < 64 {
+				q.run = unitRun{at + bit, 0}
+			}
+		}
+	}
+	return false
+}
+
+// allocate takes the first run of n free units within [from, to), clipped to the
+// device.
+func (a *allocator) allocate(n, from, to int64) (unitRun, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.allocateLocked(n, from, to)
+}
+
+func (a *allocator) allocateLocked(n, from, to int64) (unitRun, bool) {
+	a.settle()
+	q := search{from: max(from, 0), to: min(to, a.units), n: n}
+	if n <= 0 || a.tree[1].longest < n || !a.find(&q, 1, 0, int64(a.leaves)*blockUnits) {
+		return unitRun{}, false
+	}
+	r := unitRun{q.run.start, n}
+	a.takeLocked(r)
+	return r, true
+}
+
+// gather takes n free units in as few runs as there can be, at most maxRuns: the
+// longest first, so that if this fails no choice would do. The runs are in the order
+// in which they were taken.
+func (a *allocator) gather(n int64, maxRuns int) ([]unitRun, bool) {
+	var runs []unitRun
+	for n > 0 && len(runs) < maxRuns {
+		a.mu.Lock()
+		a.settle()
+		// The last piece needs no more than a run that just suffices.
+		want := min(n, a.tree[1].longest)
+		r, ok := a.allocateLocked(want, 0, a.units)
+		a.mu.Unlock()
+		if !ok {
+			break
+		}
+		runs = append(runs, r)
+		n -= r.n
+	}
+	if n > 0 {
+		a.release(runs)
+		return nil, false
+	}
+	return runs, true
+}
+
+// space returns the number of free units, and of those in the longest run.
+func (a *allocator) space() (free, longest int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settle()
+	return a.tree[1].free, a.tree[1].longest
+}
+
+// spread takes strips runs of n units each, every one in another of buckets equal
+// parts of the device, beginning with bucket first and going round.
+func (a *allocator) spread(n int64, strips, buckets, first int) ([]unitRun, bool) {
+	size := a.units / int64(buckets)
+	var runs []unitRun
+	for i := 0; i < buckets && len(runs) < strips; i++ {
+		bucket := int64((first + i) % buckets)
+		if r, ok := a.allocate(n, bucket*size, (bucket+1)*size); ok {
+			runs = append(runs, r)
+		}
+	}
+	if len(runs) < strips {
+		a.release(runs)
+		return nil, false
+	}
+	return runs, true
+}

@@ -1,0 +1,129 @@
+package famfs
+
+// Where tests get their devices from: one helper, so that the same suite runs on a
+// file in a temporary folder, on tmpfs, or on a real device.
+//
+//	FAMFS_TEST_DIR     folder for stand-in files, such as one on tmpfs
+//	FAMFS_TEST_DEVICE  a real device, or a file on fs-dax; what is on it is lost
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	mib = 1 << 20
+
+	// testSize is enough for most tests: 26 allocation units of data.
+	testSize = 64 * mib
+)
+
+// testHost and otherHost are system UUIDs: that of the master, and of a client.
+var (
+	testHost  = UUID{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4c, 0xde, 0x8f, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd}
+	otherHost = UUID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x4f, 0xff, 0x8f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+)
+
+// realDevice is held by the test that uses the one real device.
+var realDevice sync.Mutex
+
+// testDir returns a folder for stand-in devices.
+func testDir(t testing.TB) string {
+	t.Helper()
+	parent := os.Getenv("FAMFS_TEST_DIR")
+	if parent == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(parent, "famfs-test-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// testBacking returns the path of a device for this test alone: a sparse file of size
+// bytes, or the real device, which has a size of its own and at least that.
+func testBacking(t testing.TB, size int64) string {
+	t.Helper()
+	path := os.Getenv("FAMFS_TEST_DEVICE")
+	if path == "" {
+		path = filepath.Join(testDir(t), "device")
+		require.NoError(t, CreateBacking(path, size))
+		return path
+	}
+	realDevice.Lock()
+	t.Cleanup(realDevice.Unlock)
+	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer dev.close()
+	if dev.info.Size < size {
+		t.Skipf("%s has %d bytes, this test needs %d", path, dev.info.Size, size)
+	}
+	return path
+}
+
+// needsFile skips a test that makes no sense on a real device, and says why.
+func needsFile(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("FAMFS_TEST_DEVICE") != "" {
+		t.Skip("not on a real device: " + why)
+	}
+}
+
+// fileBacking is testBacking for tests that change the file behind the library's
+// back, or need several of them.
+func fileBacking(t testing.TB, size int64) string {
+	t.Helper()
+	needsFile(t, "the test works on a file of its own")
+	return testBacking(t, size)
+}
+
+// formatted returns a device with an empty file system, whose master is testHost.
+func formatted(t testing.TB, size int64, opts ...FormatOption) string {
+	t.Helper()
+	path := testBacking(t, size)
+	require.NoError(t, Format(path, append([]FormatOption{WithSystemUUID(testHost), Force()}, opts...)...))
+	return path
+}
+
+// openTest opens a device until the end of the test, as the master's host.
+func openTest(t testing.TB, path string, opts ...Option) *FS {
+	t.Helper()
+	fsys, err := Open(path, append([]Option{WithSystemUUID(testHost)}, opts...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { fsys.Close() })
+	return fsys
+}
+
+// master returns a new file system, open for writing, and its device.
+func master(t testing.TB, size int64, opts ...FormatOption) (*FS, string) {
+	t.Helper()
+	path := formatted(t, size, opts...)
+	return openTest(t, path, ReadWrite()), path
+}
+
+// fillPattern fills b with the content that the golden images use: every 512 bytes
+// repeat a word that depends on seed and place, so that no two sectors are alike.
+func fillPattern(b []byte, seed uint64) {
+	for i := range b {
+		if i%512 == 0 {
+			z := seed + (uint64(i/512)+1)*0x9E3779B97F4A7C15
+			z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+			z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+			z ^= z >> 31
+			for j := range min(512, len(b)-i) {
+				b[i+j] = byte(z >> (8 * (j % 8)))
+			}
+		}
+	}
+}
+
+func pattern(n int, seed uint64) []byte {
+	b := make([]byte, n)
+	fillPattern(b, seed)
+	return b
+}

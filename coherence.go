@@ -1,0 +1,63 @@
+package famfs
+
+// Cache lines: writing them back, forgetting them, and the fences that order
+// it. The instructions themselves stand in coherence_*.s; this file holds the
+// public face and the arithmetic that turns a slice into lines. Nothing here
+// knows of devices, files or the format.
+//
+// The rule that makes memory between hosts coherent: after a store, write the
+// lines back and fence, then say that they are there; before a load of what
+// another host wrote, invalidate the lines and fence. Every store and load of
+// metadata in this package goes through metadata.go, which obeys it.
+
+import "unsafe"
+
+// linesPerCall bounds one run of the assembly loops, which the scheduler cannot
+// interrupt: 256 KiB, some tens of microseconds.
+const linesPerCall = 4096
+
+// FlushCache writes every cache line that b touches back to memory and waits
+// until that is ordered before all later stores (CLWB, CLFLUSHOPT or CLFLUSH and
+// SFENCE on amd64; DC CVAC and DSB on arm64). Lines may stay in the cache. Other
+// hosts see b's content from then on, provided that they invalidate their own
+// copies.
+//
+// b may have any address and length; whole lines are affected, so up to one line
+// less a byte on either side. An empty b is no more than a fence. On
+// architectures other than amd64 and arm64 nothing is written back and a device
+// that needs it cannot be opened (see Open). FlushCache may be called from any
+// number of goroutines. It does not call msync: for mappings use Mapping.Flush.
+func FlushCache(b []byte) {
+	forLines(b, writeBackLines)
+	storeFence()
+}
+
+// InvalidateCache drops every cache line that b touches, so that the next load
+// comes from memory and shows what another host wrote back (CLFLUSHOPT or
+// CLFLUSH and MFENCE on amd64; DC CIVAC and DSB on arm64). A line that this host
+// had changed is written back first: invalidate before storing, never after.
+//
+// Bounds and concurrency are those of FlushCache.
+func InvalidateCache(b []byte) {
+	forLines(b, invalidateLines)
+	fullFence()
+}
+
+// forLines hands op the lines of b, first address and number, in pieces that
+// keep the scheduler responsive.
+func forLines(b []byte, op func(p unsafe.Pointer, lines uintptr)) {
+	if len(b) == 0 {
+		return
+	}
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	head := uintptr(p) % lineSize
+	// The address is rounded down within its line, which lies in the same page.
+	p = unsafe.Add(p, -int(head))
+	lines := (head + uintptr(len(b)) + lineSize - 1) / lineSize
+	for lines > linesPerCall {
+		op(p, linesPerCall)
+		p = unsafe.Add(p, linesPerCall*int(lineSize))
+		lines -= linesPerCall
+	}
+	op(p, lines)
+}

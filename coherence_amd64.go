@@ -1,0 +1,55 @@
+package famfs
+
+// The choice of cache line instructions on amd64, made once from CPUID.
+
+import "unsafe"
+
+// canFlush says that this architecture can keep memory between hosts coherent.
+const canFlush = true
+
+// lineSize is that of every amd64 processor made.
+const lineSize uintptr = 64
+
+const (
+	cpuidCLFLUSHOPT = 1 << 23 // leaf 7, EBX
+	cpuidCLWB       = 1 << 24
+)
+
+// writeBackLines and invalidateLines are the best instruction of this processor
+// for each job; all amd64 processors have CLFLUSH.
+var writeBackLines, invalidateLines = chooseLineOps()
+
+func chooseLineOps() (writeBack, invalidate func(p unsafe.Pointer, lines uintptr)) {
+	writeBack, invalidate = clflushLines, clflushLines
+	if maxLeaf, _, _, _ := cpuid(0, 0); maxLeaf < 7 {
+		return writeBack, invalidate
+	}
+	_, features, _, _ := cpuid(7, 0)
+	if features&cpuidCLFLUSHOPT != 0 {
+		writeBack, invalidate = clflushoptLines, clflushoptLines
+	}
+	if features&cpuidCLWB != 0 {
+		writeBack = clwbLines
+	}
+	return writeBack, invalidate
+}
+
+// The functions below are in coherence_amd64.s. p must be the start of a line and
+// lines at least 1.
+
+//go:noescape
+func clwbLines(p unsafe.Pointer, lines uintptr)
+
+//go:noescape
+func clflushoptLines(p unsafe.Pointer, lines uintptr)
+
+//go:noescape
+func clflushLines(p unsafe.Pointer, lines uintptr)
+
+// storeFence orders flushes before later stores (SFENCE).
+func storeFence()
+
+// fullFence orders invalidations before later loads (MFENCE).
+func fullFence()
+
+func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)

@@ -1,0 +1,43 @@
+#include "textflag.h"
+
+// Loops over cache lines, one instruction each, and the fences.
+
+// func cvacLines(p unsafe.Pointer, lines, size uintptr)
+TEXT ·cvacLines(SB), NOSPLIT, $0-24
+	MOVD p+0(FP), R0
+	MOVD lines+8(FP), R1
+	MOVD size+16(FP), R2
+loop:
+	DC   CVAC, R0
+	ADD  R2, R0
+	SUBS $1, R1
+	BNE  loop
+	RET
+
+// func civacLines(p unsafe.Pointer, lines, size uintptr)
+TEXT ·civacLines(SB), NOSPLIT, $0-24
+	MOVD p+0(FP), R0
+	MOVD lines+8(FP), R1
+	MOVD size+16(FP), R2
+loop:
+	DC   CIVAC, R0
+	ADD  R2, R0
+	SUBS $1, R1
+	BNE  loop
+	RET
+
+// func storeFence()
+TEXT ·storeFence(SB), NOSPLIT, $0-0
+	DSB $15
+	RET
+
+// func fullFence()
+TEXT ·fullFence(SB), NOSPLIT, $0-0
+	DSB $15
+	RET
+
+// func cacheType() uint64
+TEXT ·cacheType(SB), NOSPLIT, $0-8
+	MRS  CTR_EL0, R0
+	MOVD R0, ret+0(FP)
+	RET

@@ -1,0 +1,480 @@
+package famfs
+
+// Creating files and directories: a pending file, its space and its memory, and the
+// commit that makes it exist.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"sync"
+)
+
+// maxPath is the length of the longest path (format: file payload).
+const maxPath = pathSize - 1
+
+// PendingFile is a file that is being created. It has its space and its memory, but
+// exists nowhere: if it is closed, or its process dies, no trace of it is left. Close
+// must be called, also after Commit.
+//
+// While an FS has pending files, other processes wait with creating theirs. Methods
+// may be called concurrently, though writing to the same bytes at the same time is as
+// wrong as ever.
+type PendingFile struct {
+	fs     *FS
+	name   string
+	size   int64
+	config createConfig
+	layout Layout
+	runs   []unitRun
+	region *region
+
+	mu   sync.Mutex
+	data []byte // nil once committed or closed
+	// The bytes from dirtyFrom to dirtyTo may have been written since they were
+	// last flushed.
+	dirtyFrom, dirtyTo int64
+	at                 int64 // where Write continues
+	done               bool
+}
+
+// Create allocates space for a file of size bytes, at least 1, and maps it for
+// writing. The file comes into being with Commit. Its content is whatever stood in
+// the memory before: write all of it.
+//
+// Space is one contiguous run, the first that is long enough; where there is none, up
+// to 16 runs; see Interleave for the alternative. Allocation is in units of
+// Superblock.AllocUnit. Errors: ErrNotMaster, ErrReadOnly, fs.ErrInvalid for a name
+// that is no valid path, is longer than 79 bytes or lies under .meta, and for a size
+// below 1; fs.ErrExist, also for a file that is pending; fs.ErrNotExist where the
+// directory is missing; ErrNoSpace, ErrLogFull; ErrLocked where another process wrote
+// for longer than WithLockTimeout or WithContext allow; fs.ErrClosed.
+func (f *FS) Create(name string, size int64, opts ...CreateOption) (*PendingFile, error) {
+	p, err := f.create(name, size, newCreateConfig(opts))
+	if err != nil {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: err}
+	}
+	return p, nil
+}
+
+func (f *FS) create(name string, size int64, c createConfig) (_ *PendingFile, err error) {
+	if !f.gate.enter() {
+		return nil, fs.ErrClosed
+	}
+	defer f.gate.leave()
+	switch {
+	case size <= 0:
+		return nil, fmt.Errorf("size %d, want at least 1 byte: %w", size, fs.ErrInvalid)
+	case size > f.size():
+		return nil, fmt.Errorf("size %d on a device of %d bytes: %w", size, f.size(), ErrNoSpace)
+	}
+	if c.interleave != nil {
+		if err := c.interleave.check(f.sb.AllocUnit); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.beginWrite(name, c); err != nil {
+		return nil, err
+	}
+	p := &PendingFile{fs: f, name: name, size: size, config: c}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.giveBack())
+		}
+	}()
+	if err := p.reserve(); err != nil {
+		return nil, err
+	}
+	if p.region, err = f.mapNode(p.layout, size, mapConfig{writable: true}); err != nil {
+		return nil, err
+	}
+	p.data = p.region.mem[:size:size]
+	mapped.add(p.data, name)
+	f.holders.Add(1)
+	return p, nil
+}
+
+// beginWrite checks that name may be made and takes the writers' lock.
+func (f *FS) beginWrite(name string, c createConfig) error {
+	switch {
+	case f.role != Master:
+		return fmt.Errorf("the superblock names host %s: %w", f.sb.SystemUUID, ErrNotMaster)
+	case !f.config.readWrite:
+		return fmt.Errorf("open with ReadWrite to create: %w", ErrReadOnly)
+	case len(name) > maxPath:
+		return fmt.Errorf("path of %d bytes, want at most %d: %w", len(name), maxPath, fs.ErrInvalid)
+	}
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
+	}
+	return f.lock.acquire(c.ctx, f.config.lockTimeout)
+}
+
+// checkNew replays the log and says why name cannot be made now. f.mu and the
+// writers' lock must be held.
+func (f *FS) checkNew(name string) error {
+	if err := Guard(f.replica.sameFileSystem); err != nil {
+		return err
+	}
+	if _, err := f.catchUp(); err != nil {
+		return err
+	}
+	if _, pending := f.pending[name]; pending {
+		return fmt.Errorf("is being created: %w", fs.ErrExist)
+	}
+	ns := f.replica.ns
+	if _, ok := ns.lookup(name); ok {
+		return fs.ErrExist
+	}
+	parent := parentPath(name)
+	switch index, ok := ns.lookup(parent); {
+	case !ok:
+		return fmt.Errorf("directory %q: %w", parent, fs.ErrNotExist)
+	case !ns.node(index).isDir:
+		return fmt.Errorf("%q is not a directory: %w", parent, fs.ErrInvalid)
+	}
+	if last := lastIndex(f.sb.LogSize); f.replica.next+uint64(len(f.pending)) > last {
+		return fmt.Errorf("all %d entries are in use or promised to pending files: %w", last+1, ErrLogFull)
+	}
+	return nil
+}
+
+// reserve takes the name and the space of p.
+func (p *PendingFile) reserve() error {
+	f := p.fs
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.checkNew(p.name); err != nil {
+		return err
+	}
+	var err error
+	if p.layout, p.runs, err = f.replica.allocate(p.size, p.config.interleave); err != nil {
+		return err
+	}
+	f.pending[p.name] = struct{}{}
+	return nil
+}
+
+// allocate takes space for a file of size bytes.
+func (r *replica) allocate(size int64, interleave *Interleaving) (Layout, []unitRun, error) {
+	unit := r.geo.unit
+	var runs []unitRun
+	chunk, ok := int64(0), true
+	if interleave != nil && size >= interleave.Chunk {
+		chunk = interleave.Chunk
+		stripe := int64(interleave.Strips) * chunk
+		length := ((size-1)/stripe + 1) * chunk
+		// Later files begin with other buckets, so that all fill evenly.
+		runs, ok = r.alloc.spread(length/unit, interleave.Strips, interleave.Buckets, int(r.next%uint64(interleave.Buckets)))
+	} else {
+		units := (size-1)/unit + 1
+		if run, contiguous := r.alloc.allocate(units, 0, math.MaxInt64); contiguous {
+			runs = []unitRun{run}
+		} else {
+			runs, ok = r.alloc.gather(units, maxExtents)
+		}
+	}
+	if !ok {
+		free, longest := r.alloc.space()
+		shape := fmt.Sprintf("in at most %d extents", maxExtents)
+		if chunk > 0 {
+			shape = fmt.Sprintf("as %d strips in different ones of %d buckets", interleave.Strips, interleave.Buckets)
+		}
+		return Layout{}, nil, fmt.Errorf("%d bytes %s: %d bytes are free, %d of them in one run: %w", size, shape, free*unit, longest*unit, ErrNoSpace)
+	}
+	layout := Layout{Chunk: chunk}
+	for _, run := range runs {
+		layout.Extents = append(layout.Extents, Extent{Offset: run.start * unit, Length: run.n * unit})
+	}
+	return layout, runs, nil
+}
+
+func (i *Interleaving) check(unit int64) error {
+	const maxBuckets = 64
+	switch {
+	case i.Strips < 1 || i.Strips > maxExtents:
+		return fmt.Errorf("interleave: %d strips, want 1 to %d: %w", i.Strips, maxExtents, fs.ErrInvalid)
+	case i.Buckets < i.Strips || i.Buckets > maxBuckets:
+		return fmt.Errorf("interleave: %d buckets, want at least the %d strips and at most %d: %w", i.Buckets, i.Strips, maxBuckets, fs.ErrInvalid)
+	case i.Chunk <= 0 || i.Chunk > math.MaxInt64/maxExtents || i.Chunk&(i.Chunk-1) != 0 || i.Chunk%unit != 0:
+		return fmt.Errorf("interleave: chunk of %d bytes, want a power of two that is a multiple of %d: %w", i.Chunk, unit, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// giveBack returns what p holds, after which it is as if it had never been; after a
+// commit its space is the file's.
+func (p *PendingFile) giveBack() error {
+	f := p.fs
+	var errs []error
+	if p.region != nil {
+		mapped.remove(p.data)
+		errs = append(errs, p.region.unmap())
+		p.region, p.data = nil, nil
+		f.holders.Add(-1)
+	}
+	f.mu.Lock()
+	if p.runs != nil {
+		delete(f.pending, p.name)
+		f.replica.alloc.release(p.runs)
+		p.runs = nil
+	}
+	f.mu.Unlock()
+	return errors.Join(append(errs, f.lock.release())...)
+}
+
+// Bytes returns the file's memory for writing; its length and capacity are the file's
+// size. It is valid until Commit or Close, after which touching it crashes the
+// program and Bytes returns nil.
+func (p *PendingFile) Bytes() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.data != nil {
+		p.touch(0, p.size) // what is written to the slice from now on cannot be known
+	}
+	return p.data
+}
+
+func (p *PendingFile) touch(from, to int64) {
+	if p.dirtyFrom == p.dirtyTo {
+		p.dirtyFrom, p.dirtyTo = from, to
+		return
+	}
+	p.dirtyFrom, p.dirtyTo = min(p.dirtyFrom, from), max(p.dirtyTo, to)
+}
+
+func (p *PendingFile) fail(op string, err error) error {
+	return &fs.PathError{Op: op, Path: p.name, Err: err}
+}
+
+// WriteAt copies b to offset off. What does not fit is not written, and then the
+// error is io.ErrShortWrite.
+func (p *PendingFile) WriteAt(b []byte, off int64) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.writeAt(b, off)
+}
+
+func (p *PendingFile) writeAt(b []byte, off int64) (n int, err error) {
+	switch {
+	case p.data == nil:
+		return 0, p.fail("write", fs.ErrClosed)
+	case off < 0:
+		return 0, p.fail("write", fmt.Errorf("offset %d: %w", off, fs.ErrInvalid))
+	}
+	room := p.data[min(off, p.size):]
+	p.touch(min(off, p.size), min(off, p.size)+int64(min(len(b), len(room))))
+	err = Guard(func() error {
+		n = copy(room, b)
+		return nil
+	})
+	if err == nil && n < len(b) {
+		err = fmt.Errorf("%d bytes at %d of a file of %d: %w", len(b), off, p.size, io.ErrShortWrite)
+	}
+	if err != nil {
+		return n, p.fail("write", err)
+	}
+	return n, nil
+}
+
+// Write copies b to where the last Write or ReadFrom ended, at first to the start. See
+// WriteAt.
+func (p *PendingFile) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, err := p.writeAt(b, p.at)
+	p.at += int64(n)
+	return n, err
+}
+
+// ReadFrom reads from r straight into the file's memory, from where the last Write
+// or ReadFrom ended, until the file is full or r is at its end, which may come early.
+func (p *PendingFile) ReadFrom(r io.Reader) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.data == nil {
+		return 0, p.fail("write", fs.ErrClosed)
+	}
+	start := p.at
+	p.touch(start, p.size)
+	err := Guard(func() error {
+		for p.at < p.size {
+			n, err := r.Read(p.data[p.at:])
+			if n < 0 || int64(n) > p.size-p.at {
+				return errors.New("the reader says that it read more than it was asked for")
+			}
+			p.at += int64(n)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && err != io.EOF {
+		return p.at - start, p.fail("write", err)
+	}
+	return p.at - start, nil
+}
+
+// Commit writes the data back to memory and then logs the file: from then on, and not
+// before, it exists on all hosts, whole. The slice that Bytes returned is no longer
+// valid; map the file to go on with it. On error the file does not exist, unless the
+// error says that it was logged, and stays pending: Commit may be tried again.
+//
+// Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrDevice where memory
+// fails; a disk's where the device is a plain file on one.
+func (p *PendingFile) Commit() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return p.fail("commit", fs.ErrClosed)
+	}
+	if err := p.commit(); err != nil {
+		return p.fail("commit", err)
+	}
+	p.done = true
+	if err := p.giveBack(); err != nil {
+		return p.fail("commit", fmt.Errorf("the file exists now, but giving its resources back failed: %w", err))
+	}
+	return nil
+}
+
+func (p *PendingFile) commit() error {
+	f := p.fs
+	dirty := p.data[p.dirtyFrom:p.dirtyTo]
+	err := Guard(func() error {
+		if len(dirty) > 0 {
+			return f.dev.flush(dirty)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.dirtyFrom, p.dirtyTo = 0, 0
+	e := &entry{
+		kind:  typeFile,
+		path:  []byte(p.name),
+		size:  uint64(p.size),
+		flags: fileFlagReadWrite,
+		uid:   p.config.uid,
+		gid:   p.config.gid,
+		mode:  encodeMode(p.config.mode),
+	}
+	e.setLayout(p.layout)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.appendEntry(e)
+}
+
+// setLayout is the reverse of node.fill.
+func (e *entry) setLayout(l Layout) {
+	e.mapType, e.count = mapSimple, uint32(len(l.Extents))
+	if l.Chunk > 0 {
+		e.mapType, e.count, e.strips, e.chunk = mapInterleaved, 1, uint64(len(l.Extents)), uint64(l.Chunk)
+	}
+	e.extents = e.extentSpace[:len(l.Extents)]
+	for i, x := range l.Extents {
+		e.extents[i] = rawExtent{uint64(x.Device), uint64(x.Offset), uint64(x.Length)}
+	}
+}
+
+// appendEntry appends e. f.mu and the writers' lock must be held.
+func (f *FS) appendEntry(e *entry) error {
+	return Guard(func() error {
+		index, err := f.replica.append(e)
+		if err != nil {
+			return err
+		}
+		if at, ok := f.replica.ns.lookup(string(e.path)); !ok || at != index {
+			return fmt.Errorf("log entry %d was written, but passed over when it was read back: %w", index, ErrCorrupt)
+		}
+		return nil
+	})
+}
+
+// Close gives the space back if the file was not committed; otherwise it does
+// nothing. It may be called more than once, so it is safe to defer.
+func (p *PendingFile) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done {
+		return nil
+	}
+	p.done = true
+	if err := p.giveBack(); err != nil {
+		return p.fail("close", err)
+	}
+	return nil
+}
+
+// WriteFile creates the file name with this content and these permission bits, all or
+// nothing. Unlike os.WriteFile it never replaces a file, and data must not be empty:
+// famfs has no empty files. For the errors see Create.
+func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
+	p, err := f.Create(name, int64(len(data)), Mode(perm))
+	if err != nil {
+		return err
+	}
+	if _, err := p.Write(data); err != nil {
+		return errors.Join(err, p.Close())
+	}
+	return errors.Join(p.Commit(), p.Close())
+}
+
+// Mkdir makes a directory in one that exists, owned by the user and group of the
+// process. For the errors see Create.
+func (f *FS) Mkdir(name string, perm fs.FileMode) error {
+	if err := f.mkdir(name, perm); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	return nil
+}
+
+func (f *FS) mkdir(name string, perm fs.FileMode) error {
+	if !f.gate.enter() {
+		return fs.ErrClosed
+	}
+	defer f.gate.leave()
+	c := newCreateConfig(nil)
+	if err := f.beginWrite(name, c); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	err := f.checkNew(name)
+	if err == nil {
+		err = f.appendEntry(&entry{kind: typeMkdir, path: []byte(name), uid: c.uid, gid: c.gid, mode: encodeMode(perm)})
+	}
+	f.mu.Unlock()
+	return errors.Join(err, f.lock.release())
+}
+
+// MkdirAll makes a directory and those above it that are missing. That it exists
+// already is no error; fs.ErrExist means that a file stands in the way. For other
+// errors see Create.
+func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
+	if !f.gate.isOpen() {
+		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrClosed}
+	}
+	if index, ok := f.replica.ns.lookup(name); ok {
+		if f.replica.ns.node(index).isDir {
+			return nil
+		}
+		return &fs.PathError{Op: "mkdir", Path: name, Err: fmt.Errorf("a file stands there: %w", fs.ErrExist)}
+	}
+	if parent := parentPath(name); parent != "." && fs.ValidPath(name) {
+		if err := f.MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	err := f.Mkdir(name, perm)
+	if errors.Is(err, fs.ErrExist) {
+		// Another writer may have made it; what it is shows now.
+		if index, ok := f.replica.ns.lookup(name); ok && f.replica.ns.node(index).isDir {
+			return nil
+		}
+	}
+	return err
+}

@@ -1,0 +1,183 @@
+package famfs
+
+// The device: what it is, its size and granularity, and mapping lists of its
+// segments as one region of memory. What the systems do differently stands in
+// dax_linux.go (devdax and fs-dax), dax_file.go (a plain file), region_*.go
+// (address space) and lock_*.go. Nothing here knows of the format.
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+)
+
+// Kind is what stands behind a device path.
+type Kind uint8
+
+const (
+	// File is a plain file, on tmpfs or on disk, that stands in for a device. It
+	// is shared by the processes of one host.
+	File Kind = iota
+	// FSDAX is a file on a file system mounted with -o dax: its pages are the
+	// memory itself.
+	FSDAX
+	// DevDAX is a DAX character device such as /dev/dax0.0.
+	DevDAX
+)
+
+// String returns "file", "fs-dax" or "devdax".
+func (k Kind) String() string {
+	switch k {
+	case File:
+		return "file"
+	case FSDAX:
+		return "fs-dax"
+	case DevDAX:
+		return "devdax"
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// DeviceInfo describes the device under a file system.
+type DeviceInfo struct {
+	// Path is as it was given to Open.
+	Path string
+	Kind Kind
+	// Size is the number of bytes that the device really has, whatever its
+	// superblock says.
+	Size int64
+	// Align is what offsets and lengths of mappings are multiples of: the device's
+	// alignment for DevDAX, the page size otherwise. A file can be mapped only if
+	// its extents are multiples of it.
+	Align int64
+	// NUMANode is the node whose processors are nearest, TargetNode the one that
+	// the memory itself would form; -1 where the system does not say.
+	NUMANode, TargetNode int
+	// Driver is what holds a DevDAX device, "device_dax"; "" otherwise.
+	Driver string
+	// Synchronous says that mappings are durable by cache flush alone (MAP_SYNC).
+	Synchronous bool
+}
+
+// segment is a run of bytes of the device.
+type segment struct{ off, len int64 }
+
+// device is an open device. Its methods may be called concurrently; close only
+// when no region is left.
+type device struct {
+	file *os.File
+	info DeviceInfo
+	// mapFlags is what the system wants besides MAP_SHARED.
+	mapFlags int
+	// hugePages asks for huge pages behind regions.
+	hugePages bool
+	// writeBack says that flushed data still has to be written to a disk.
+	writeBack bool
+}
+
+// regionAlign is what the address of a region is a multiple of, so that the
+// system can map 2 MiB with one fault.
+const regionAlign = 2 << 20
+
+// region is mapped memory. Its bytes are valid until unmap.
+type region struct {
+	mem   []byte
+	unmap func() error
+}
+
+// openDevice opens path, for writing too if write is set, and finds out what it
+// is. The error wraps ErrDevice where the path cannot serve as a device, and says
+// what to do about it.
+func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err // *fs.PathError: names operation and path
+	}
+	var d *device
+	switch mode := st.Mode(); {
+	case mode.IsRegular():
+		d, err = openFile(path, write)
+	case mode.IsDir():
+		err = fmt.Errorf("%s is a directory, want a DAX device or a file: %w", path, ErrDevice)
+	default:
+		d, err = openSpecial(path, st, write)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := d.usable(); err != nil {
+		d.file.Close()
+		return nil, err
+	}
+	log.Debug("opened device", "path", path, "kind", d.info.Kind, "size", d.info.Size, "align", d.info.Align)
+	return d, nil
+}
+
+// usable refuses devices that this program could not use correctly.
+func (d *device) usable() error {
+	switch {
+	case d.info.Size > math.MaxInt:
+		return fmt.Errorf("%s holds %d bytes, more than a 32-bit program can map: %w", d.info.Path, d.info.Size, ErrDevice)
+	case d.info.Kind != File && !canFlush:
+		return fmt.Errorf("%s is %s memory, and this package cannot flush caches on this architecture: %w", d.info.Path, d.info.Kind, ErrDevice)
+	}
+	return nil
+}
+
+// mapSegments maps segs, one after the other, as one contiguous region whose
+// address is a multiple of 2 MiB. The kernel checks neither offsets nor ends of
+// DAX mappings, so all of it is checked here.
+func (d *device) mapSegments(segs []segment, write, populate bool) (*region, error) {
+	var total int64
+	for _, s := range segs {
+		switch {
+		case s.len <= 0 || s.off < 0 || s.off > d.info.Size-s.len:
+			return nil, fmt.Errorf("map %d bytes at %d of %s, which has %d: %w", s.len, s.off, d.info.Path, d.info.Size, ErrDevice)
+		case s.off%d.info.Align != 0 || s.len%d.info.Align != 0:
+			return nil, fmt.Errorf("map %d bytes at %d of %s: the device maps only multiples of %d bytes; for a devdax device reconfigure it with a smaller alignment (daxctl reconfigure-device --align): %w",
+				s.len, s.off, d.info.Path, d.info.Align, ErrDevice)
+		case total > math.MaxInt-regionAlign-s.len:
+			return nil, fmt.Errorf("map %s: the region does not fit into this program's address space: %w", d.info.Path, ErrDevice)
+		}
+		total += s.len
+	}
+	return d.mapRegion(segs, total, write, populate)
+}
+
+// mapWhole maps the whole device for reading. A file's last bytes are reachable
+// even if they fill no page.
+func (d *device) mapWhole() (*region, error) {
+	if d.info.Kind == File {
+		return d.mapFile(segment{0, d.info.Size}, false)
+	}
+	return d.mapSegments([]segment{{0, d.info.Size / d.info.Align * d.info.Align}}, false, false)
+}
+
+// mapPrefix maps the device from its start for writing, n bytes or a little more.
+func (d *device) mapPrefix(n int64) (*region, error) {
+	n = roundUp(n, d.info.Align)
+	if d.info.Kind == File {
+		return d.mapFile(segment{0, min(n, d.info.Size)}, true)
+	}
+	return d.mapSegments([]segment{{0, n}}, true, false)
+}
+
+// flush makes stores to mem, memory of this device, visible to other hosts and
+// durable as far as the device is.
+func (d *device) flush(mem []byte) error {
+	FlushCache(mem)
+	if !d.writeBack || len(mem) == 0 {
+		return nil
+	}
+	if err := syncMemory(mem); err != nil {
+		return fmt.Errorf("write %s back to disk: %w", d.info.Path, err)
+	}
+	return nil
+}
+
+func (d *device) close() error { return d.file.Close() }
+
+// roundUp returns the multiple of to, a power of two, that is not less than n.
+// n+to must not overflow.
+func roundUp(n, to int64) int64 { return (n + to - 1) &^ (to - 1) }

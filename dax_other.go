@@ -1,0 +1,17 @@
+//go:build !linux
+
+package famfs
+
+// Systems without DAX: plain files only.
+
+import (
+	"fmt"
+	"os"
+)
+
+func openSpecial(path string, st os.FileInfo, _ bool) (*device, error) {
+	return nil, fmt.Errorf("%s has type %v, want a file: DAX devices are supported on Linux only: %w", path, st.Mode().Type(), ErrDevice)
+}
+
+// probeFile completes d, a regular file.
+func probeFile(d *device) { d.writeBack = true }

@@ -1,0 +1,115 @@
+package famfs
+
+// Memory faults as errors: the guard that catches them, the error that they
+// become, and the address book that says which file a faulting address belongs
+// to. Nothing here maps or unmaps memory.
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"unsafe"
+)
+
+// FaultError reports that memory behind a mapping could not be read or written:
+// the device was taken away, a medium failed, a backing file was truncated, or a
+// read-only mapping was written. It wraps ErrDevice.
+type FaultError struct {
+	// Name is the file that the memory belongs to, or "" if it is none of this
+	// package's mappings.
+	Name string
+	// Offset is where in that file the access faulted, in bytes. Where a whole
+	// range was being copied it may be any byte of the range. -1 if unknown.
+	Offset int64
+	// Addr is the faulting address.
+	Addr uintptr
+}
+
+func (e *FaultError) Error() string {
+	if e.Name == "" {
+		return fmt.Sprintf("memory fault at address %#x, outside every famfs mapping", e.Addr)
+	}
+	return fmt.Sprintf("memory fault in %s at offset %d (address %#x): the memory is gone, failed, or mapped read-only", e.Name, e.Offset, e.Addr)
+}
+
+// Unwrap makes errors.Is(err, ErrDevice) true.
+func (e *FaultError) Unwrap() error { return ErrDevice }
+
+// Guard runs fn and returns its error. If fn, in this goroutine, touches memory
+// that faults, Guard returns a *FaultError that names the file and the offset
+// instead of letting the program crash. Goroutines that fn starts are not guarded;
+// they call Guard themselves. Other panics pass through.
+//
+// fn is left at the instruction that faulted: what it had locked or half changed
+// stays so, unless it uses defer. Guard may be nested and called from any number
+// of goroutines; it costs some nanoseconds.
+func Guard(fn func() error) (err error) {
+	before := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(before)
+		if fault := asFault(recover()); fault != nil {
+			fault.Name, fault.Offset = mapped.find(fault.Addr)
+			err = fault
+		}
+	}()
+	return fn()
+}
+
+// asFault turns what recover returned into a fault without a name. It is nil
+// where nothing was recovered; a panic of another kind goes on.
+func asFault(recovered any) *FaultError {
+	if recovered == nil {
+		return nil
+	}
+	// The runtime gives an address only to real faults, not to nil dereferences.
+	if at, ok := recovered.(interface{ Addr() uintptr }); ok {
+		return &FaultError{Offset: -1, Addr: at.Addr()}
+	}
+	panic(recovered)
+}
+
+// mapped is the address book of the process. It is the package's one mutable
+// variable: address space belongs to the process, and Guard, which is given only a
+// function, has nothing else to find a file by.
+var mapped addressBook
+
+type addressBook struct {
+	mu      sync.Mutex
+	entries map[uintptr]addressEntry // by first address
+}
+
+type addressEntry struct {
+	name string
+	size uintptr
+}
+
+func (b *addressBook) add(mem []byte, name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.entries == nil {
+		b.entries = make(map[uintptr]addressEntry)
+	}
+	b.entries[addressOf(mem)] = addressEntry{name, uintptr(len(mem))}
+}
+
+func (b *addressBook) remove(mem []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.entries, addressOf(mem))
+}
+
+// find looks through all entries: faults are rare, mapping is not.
+func (b *addressBook) find(addr uintptr) (name string, offset int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for start, e := range b.entries {
+		if addr >= start && addr-start < e.size {
+			return e.name, int64(addr - start)
+		}
+	}
+	return "", -1
+}
+
+func addressOf(mem []byte) uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
+}

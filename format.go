@@ -1,0 +1,132 @@
+package famfs
+
+// Making a file system: the order of stores that leaves a device, at every moment,
+// with its old file system, with none, or with the new one whole.
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+)
+
+// Format makes an empty file system on the device or file at path. This host becomes
+// its master: the UUID of WithSystemUUID, or else that in /opt/famfs/system_uuid, or
+// else one derived from /etc/machine-id is recorded.
+//
+// A device that carries a superblock already is refused with fs.ErrExist unless Force
+// is given. The device must hold superblock, log and one allocation unit: 12 MiB with
+// the default log; fs.ErrInvalid otherwise. Other errors: as of Open, and ErrLocked
+// where another process is writing.
+func Format(path string, opts ...FormatOption) error {
+	c := formatConfig{logSize: DefaultLogSize}
+	for _, o := range opts {
+		o.applyFormat(&c)
+	}
+	if err := format(path, c); err != nil {
+		return fmt.Errorf("famfs: format %s: %w", path, err)
+	}
+	return nil
+}
+
+func format(path string, c formatConfig) (err error) {
+	host, identityErr := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
+	if len(host) == 0 {
+		return fmt.Errorf("this host has neither %s nor %s; say who it is with WithSystemUUID: %w", systemUUIDFile, machineIDFile, errors.Join(fs.ErrInvalid, identityErr))
+	}
+	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dev.close()) }()
+	size := dev.info.Size
+	if err := checkLogSize(c.logSize, size); err != nil {
+		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
+	}
+	if need := logOffset + c.logSize + defaultUnit; size < need {
+		return fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, need, fs.ErrInvalid)
+	}
+	lock := newWriteLock(dev)
+	if err := lock.acquire(context.Background(), DefaultLockTimeout); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.release()) }()
+	r, err := dev.mapPrefix(logOffset + c.logSize)
+	if err != nil {
+		return err
+	}
+	mapped.add(r.mem, path)
+	defer func() {
+		mapped.remove(r.mem)
+		err = errors.Join(err, r.unmap())
+	}()
+	sb := Superblock{
+		Version:    formatVersion,
+		LogOffset:  logOffset,
+		LogSize:    c.logSize,
+		AllocUnit:  defaultUnit,
+		OMFMajor:   omfMajor,
+		OMFMinor:   omfMinor,
+		UUID:       NewUUID(),
+		DeviceUUID: NewUUID(),
+		SystemUUID: host[0],
+		DeviceSize: size,
+		DeviceName: path,
+	}
+	return Guard(func() error { return writeFileSystem(&mappedMetadata{dev, r.mem}, sb, c.force) })
+}
+
+// writeFileSystem writes superblock and log of an empty file system.
+func writeFileSystem(m metadata, sb Superblock, force bool) error {
+	m.invalidate(0, superblockSize)
+	m.fence()
+	var old [superblockSize]byte
+	m.load(old[:], 0)
+	if binary.LittleEndian.Uint64(old[:]) == superblockMagic && !force {
+		return fmt.Errorf("carries famfs file system %s already; give Force to lose it: %w", UUID(old[fsUUIDAt:]), fs.ErrExist)
+	}
+	// Without its magic the old file system is gone at once, before any of it is
+	// damaged.
+	m.store64(0, 0)
+	if err := flushAndFence(m, 0, 8); err != nil {
+		return err
+	}
+	if err := zero(m, 8, sb.logEnd()-8); err != nil {
+		return err
+	}
+	header := encodeLogHeader(sb.LogSize)
+	m.store(logOffset, header[:])
+	record := sb.encode()
+	m.store(8, record[8:])
+	if err := errors.Join(flushAndFence(m, logOffset, logHeaderSize), flushAndFence(m, 0, superblockSize)); err != nil {
+		return err
+	}
+	// Everything is in its place: with its magic the new one comes into being.
+	m.store(0, record[:8])
+	return flushAndFence(m, 0, 8)
+}
+
+// zero stores zeros over n bytes from off, but only where there is something else:
+// sparse backings stay sparse, and devices are not worn.
+func zero(m metadata, off, n int64) error {
+	const piece = 64 << 10
+	buffer, zeros := make([]byte, piece), make([]byte, piece)
+	m.invalidate(off, n)
+	m.fence()
+	for at := off; at < off+n; at += piece {
+		b := buffer[:min(piece, off+n-at)]
+		if m.load(b, at); !bytes.Equal(b, zeros[:len(b)]) {
+			m.store(at, zeros[:len(b)])
+		}
+	}
+	return flushAndFence(m, off, n)
+}
+
+func flushAndFence(m metadata, off, n int64) error {
+	err := m.flush(off, n)
+	m.fence()
+	return err
+}

@@ -1,0 +1,210 @@
+package famfs
+
+// Files as slices: mapping them, and sharing what is mapped already.
+
+import (
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+)
+
+// Mapping is a file as one contiguous slice of shared memory. It may be used by any
+// number of goroutines, and must be closed.
+type Mapping struct {
+	fs     *FS
+	shared *sharedRegion
+	open   atomic.Bool
+}
+
+// regionKey tells regions apart: a file has at most two.
+type regionKey struct {
+	index    int64
+	writable bool
+}
+
+// sharedRegion is a mapped file and the number of Mappings that use it.
+type sharedRegion struct {
+	key    regionKey
+	region *region
+	data   []byte // the file: region.mem without what lies behind its end
+	name   string
+	users  int
+}
+
+// regionTable holds the regions of an FS that are mapped.
+type regionTable struct {
+	mu      sync.Mutex
+	regions map[regionKey]*sharedRegion
+}
+
+// Map returns the file name as a slice over the device's memory: one slice whatever
+// its layout, at an address that is a multiple of 2 MiB. Mapping a file that is mapped
+// already, with the same protection, makes no system call.
+//
+// Without Writable the memory cannot be written: a store is a fault. Writable is
+// refused with ErrNotMaster on a client, and with ErrReadOnly where the FS was opened
+// without ReadWrite, unless WithClientWrites was given; with fs.ErrPermission where
+// the file is read-only on all hosts or has no write permission bit.
+//
+// Other errors: fs.ErrNotExist, fs.ErrInvalid for a directory or an invalid name,
+// fs.ErrClosed, ErrDevice where the file cannot be mapped or the memory is gone, and
+// the system's where it has no more address space or mappings (vm.max_map_count): then
+// reading through fs.FS still works.
+func (f *FS) Map(name string, opts ...MapOption) (*Mapping, error) {
+	var c mapConfig
+	for _, o := range opts {
+		o.applyMap(&c)
+	}
+	m, err := f.mapFile(name, c)
+	if err != nil {
+		return nil, &fs.PathError{Op: "map", Path: name, Err: err}
+	}
+	return m, nil
+}
+
+func (f *FS) mapFile(name string, c mapConfig) (*Mapping, error) {
+	if !f.gate.enter() {
+		return nil, fs.ErrClosed
+	}
+	defer f.gate.leave()
+	index, n, err := f.lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if n.isDir {
+		return nil, fmt.Errorf("is a directory: %w", fs.ErrInvalid)
+	}
+	if c.writable {
+		if err := f.mayWrite(n); err != nil {
+			return nil, err
+		}
+	}
+	key := regionKey{index, c.writable}
+	t := &f.regions
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.regions[key]
+	switch {
+	case s == nil:
+		r, err := f.mapNode(n.place(), n.size, c)
+		if err != nil {
+			return nil, err
+		}
+		s = &sharedRegion{key: key, region: r, data: r.mem[:n.size:n.size], name: n.path}
+		mapped.add(s.data, n.path)
+		if t.regions == nil {
+			t.regions = make(map[regionKey]*sharedRegion)
+		}
+		t.regions[key] = s
+	case c.populate:
+		if err := populateMemory(s.region.mem, c.writable); err != nil {
+			return nil, err
+		}
+	}
+	s.users++
+	f.holders.Add(1)
+	m := &Mapping{fs: f, shared: s}
+	m.open.Store(true)
+	return m, nil
+}
+
+// mapNode maps the space of a file, whole allocation units, so that the system can
+// use large pages up to its end.
+func (f *FS) mapNode(place Layout, size int64, c mapConfig) (*region, error) {
+	segs, err := place.segments(roundUp(size, f.sb.AllocUnit))
+	if err != nil {
+		return nil, err
+	}
+	return f.dev.mapSegments(segs, c.writable, c.populate)
+}
+
+// mayWrite says why the data of n may not be written.
+func (f *FS) mayWrite(n *node) error {
+	switch {
+	case f.config.clientWrites, f.config.readWrite:
+	case f.role != Master:
+		return fmt.Errorf("writable: %w; open with WithClientWrites to write data: %w", ErrNotMaster, ErrReadOnly)
+	default:
+		return fmt.Errorf("writable: %w; open with ReadWrite", ErrReadOnly)
+	}
+	switch {
+	case n.flags&fileFlagReadOnly != 0:
+		return fmt.Errorf("writable: the file is read-only on all hosts: %w", fs.ErrPermission)
+	case n.mode&0o222 == 0:
+		return fmt.Errorf("writable: the file's mode %v has no write permission: %w", n.fileMode(), fs.ErrPermission)
+	}
+	return nil
+}
+
+// Bytes returns the file. Its length and capacity are the file's size. It is the
+// shared memory itself: valid until Close, after which touching it crashes the
+// program; nil after Close. See Guard for memory that may fail.
+func (m *Mapping) Bytes() []byte {
+	if !m.open.Load() {
+		return nil
+	}
+	return m.shared.data
+}
+
+// Flush writes what was stored to the slice back, so that other hosts, once they
+// invalidate their caches, and the medium have it. On a plain file that is not on
+// tmpfs it also waits for the disk.
+func (m *Mapping) Flush() error { return m.FlushRange(0, int64(len(m.Bytes()))) }
+
+// FlushRange is Flush for n bytes from off; whole cache lines are written back. A
+// range outside the file is fs.ErrInvalid.
+func (m *Mapping) FlushRange(off, n int64) error {
+	return m.onRange("flush", off, n, m.fs.dev.flush)
+}
+
+// Invalidate forgets this host's cached lines of the file, to see what another host
+// wrote and flushed. Lines that this host has changed are written back: invalidate
+// before you write, not after.
+func (m *Mapping) Invalidate() error { return m.InvalidateRange(0, int64(len(m.Bytes()))) }
+
+// InvalidateRange is Invalidate for n bytes from off; whole cache lines are
+// forgotten. A range outside the file is fs.ErrInvalid.
+func (m *Mapping) InvalidateRange(off, n int64) error {
+	return m.onRange("invalidate", off, n, func(mem []byte) error {
+		InvalidateCache(mem)
+		return nil
+	})
+}
+
+// onRange applies op to a part of the slice; a memory fault is an error.
+func (m *Mapping) onRange(name string, off, n int64, op func([]byte) error) error {
+	fail := func(err error) error { return &fs.PathError{Op: name, Path: m.shared.name, Err: err} }
+	if !m.open.Load() {
+		return fail(fs.ErrClosed)
+	}
+	data := m.shared.data
+	if off < 0 || n < 0 || off > int64(len(data)) || n > int64(len(data))-off {
+		return fail(fmt.Errorf("range of %d bytes at %d, want one within the file's %d: %w", n, off, len(data), fs.ErrInvalid))
+	}
+	if err := Guard(func() error { return op(data[off : off+n]) }); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// Close gives the mapping up; when the last one of a file goes, its memory is
+// unmapped. Closing again is fs.ErrClosed.
+func (m *Mapping) Close() error {
+	if !m.open.CompareAndSwap(true, false) {
+		return &fs.PathError{Op: "unmap", Path: m.shared.name, Err: fs.ErrClosed}
+	}
+	defer m.fs.holders.Add(-1)
+	t, s := &m.fs.regions, m.shared
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.users--; s.users > 0 {
+		return nil
+	}
+	delete(t.regions, s.key)
+	mapped.remove(s.data)
+	if err := s.region.unmap(); err != nil {
+		return &fs.PathError{Op: "unmap", Path: s.name, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package famfs
+
+// The seam between the format and shared memory: every load and store of
+// superblock and log goes through it, and only here is known how. Tests put a
+// simulated host cache in its place.
+//
+// The rules of coherence (format: writing an entry) are kept by its callers, in
+// replay.go, append.go and format.go: invalidate before a load of what another
+// host may have written; flush and fence after the stores that belong together
+// and before those that announce them.
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"unsafe"
+)
+
+// metadata is superblock and log as this host sees them. Offsets are those of the
+// device; callers keep them, and n bytes from them, within the region, and
+// multiples of 8.
+type metadata interface {
+	// load copies len(p) bytes from off.
+	load(p []byte, off int64)
+	// load64 loads a little endian integer in one piece.
+	load64(off int64) uint64
+	// store copies p to off, 8 bytes at a time in ascending order.
+	store(off int64, p []byte)
+	// store64 stores a little endian integer in one piece.
+	store64(off int64, v uint64)
+	// flush writes lines back; a fence orders that before later stores. The error
+	// is a disk's: memory knows of none.
+	flush(off, n int64) error
+	// invalidate forgets lines; a fence orders that before later loads.
+	invalidate(off, n int64)
+	// fence orders all before it before all after it.
+	fence()
+}
+
+// mappedMetadata is metadata in the memory of a device.
+type mappedMetadata struct {
+	dev *device
+	mem []byte // from offset 0 of the device
+}
+
+func (m *mappedMetadata) load(p []byte, off int64) { copy(p, m.mem[off:off+int64(len(p))]) }
+
+func (m *mappedMetadata) word(off int64) *uint64 {
+	return (*uint64)(unsafe.Pointer(&m.mem[off : off+8][0]))
+}
+
+func (m *mappedMetadata) load64(off int64) uint64 {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], atomic.LoadUint64(m.word(off)))
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func (m *mappedMetadata) store(off int64, p []byte) {
+	for ; len(p) >= 8; off, p = off+8, p[8:] {
+		atomic.StoreUint64(m.word(off), binary.NativeEndian.Uint64(p))
+	}
+}
+
+func (m *mappedMetadata) store64(off int64, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	m.store(off, b[:])
+}
+
+func (m *mappedMetadata) flush(off, n int64) error {
+	mem := m.mem[off : off+n]
+	forLines(mem, writeBackLines)
+	if m.dev.writeBack {
+		return m.dev.flush(mem)
+	}
+	return nil
+}
+
+func (m *mappedMetadata) invalidate(off, n int64) {
+	forLines(m.mem[off:off+n], invalidateLines)
+}
+
+func (m *mappedMetadata) fence() { fullFence() }

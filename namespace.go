@@ -1,0 +1,285 @@
+package famfs
+
+// Names to files and directories: a tree that only grows, kept so that readers need
+// no lock. Nodes stand at the index of their log entry, in slabs that never move; a
+// hash table over whole paths holds their numbers. One writer at a time, the
+// replica, adds nodes; a node never changes after it can be found, but for the list
+// of its children, which grows at the front.
+
+import (
+	"hash/maphash"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+)
+
+// slabNodes is how many nodes are made at once.
+const (
+	slabBits  = 9
+	slabNodes = 1 << slabBits
+)
+
+type slab [slabNodes]node
+
+// node is a file or directory. The size of this struct is most of what a file
+// costs.
+type node struct {
+	path string // whole, "" for the root and for entries that became no node
+	size int64  // of a file, in bytes
+	// layout is set where a file is interleaved or has several extents; simple is
+	// the only extent of all others.
+	layout *Layout
+	simple [1]Extent
+
+	hash     uint32
+	next     uint32        // the next child of the same directory, plus 1
+	children atomic.Uint32 // the first child of a directory, plus 1
+	mode     uint32        // of the format
+	uid, gid uint32
+	flags    uint32 // of a file
+	nameAt   uint8  // where the last element of path begins
+	isDir    bool
+}
+
+// fill makes n the file or directory of a valid entry.
+func (n *node) fill(e *entry, path string, hash uint32) {
+	*n = node{
+		path:   path,
+		hash:   hash,
+		nameAt: uint8(strings.LastIndexByte(path, '/') + 1), // paths have at most 79 bytes
+		mode:   e.mode & modeBits,
+		uid:    e.uid,
+		gid:    e.gid,
+		isDir:  e.kind == typeMkdir,
+	}
+	if n.isDir {
+		return
+	}
+	n.size, n.flags = int64(e.size), e.flags
+	extents := n.simple[:]
+	if len(e.extents) > 1 || e.mapType == mapInterleaved {
+		n.layout = &Layout{Extents: make([]Extent, len(e.extents))}
+		extents = n.layout.Extents
+		if e.mapType == mapInterleaved {
+			n.layout.Chunk = int64(e.chunk)
+		}
+	}
+	for i, x := range e.extents {
+		extents[i] = Extent{Device: int(x.device), Offset: int64(x.offset), Length: int64(x.length)}
+	}
+}
+
+// place returns where a file's bytes lie. It shares the node's memory and must not
+// be changed.
+func (n *node) place() Layout {
+	if n.layout != nil {
+		return *n.layout
+	}
+	return Layout{Extents: n.simple[:]}
+}
+
+func (n *node) name() string {
+	if n.path == "" {
+		return "."
+	}
+	return n.path[n.nameAt:]
+}
+
+func (n *node) fileMode() fs.FileMode {
+	mode := decodeMode(n.mode)
+	if n.isDir {
+		mode |= fs.ModeDir
+	}
+	return mode
+}
+
+// rootIndex stands for the root directory, which has no entry.
+const rootIndex = -1
+
+// namespace is the tree. Readers may call lookup, node, child and end at any time;
+// the rest is the replica's, one call at a time.
+type namespace struct {
+	root  node
+	seed  maphash.Seed // drawn anew each time: paths on a device cannot be chosen to collide
+	table atomic.Pointer[[]atomic.Uint64]
+	slabs atomic.Pointer[[]*slab]
+	limit atomic.Int64 // entries before this one have been replayed
+	used  int          // slots of table
+}
+
+func newNamespace() *namespace {
+	ns := &namespace{seed: maphash.MakeSeed()}
+	ns.root.isDir, ns.root.mode = true, 0o755
+	ns.grow(64)
+	ns.slabs.Store(&[]*slab{})
+	return ns
+}
+
+// hash returns what a path is found by.
+func (ns *namespace) hash(path string) uint32 { return uint32(maphash.String(ns.seed, path)) }
+
+// node returns the node of log entry index, which must have been prepared.
+func (ns *namespace) node(index int64) *node {
+	if index == rootIndex {
+		return &ns.root
+	}
+	return &(*ns.slabs.Load())[index>>slabBits][index&(slabNodes-1)]
+}
+
+// end is the number of entries that have been replayed: those below it are all that
+// will ever be found there.
+func (ns *namespace) end() int64 { return ns.limit.Load() }
+
+// A slot holds hash<<32 | index+1; 0 is empty.
+func slotOf(hash uint32, index int64) uint64 { return uint64(hash)<<32 | uint64(index+1) }
+
+// lookup returns the index of path, "." for the root.
+func (ns *namespace) lookup(path string) (int64, bool) {
+	if path == "." {
+		return rootIndex, true
+	}
+	return ns.find(path, ns.hash(path))
+}
+
+func (ns *namespace) find(path string, hash uint32) (int64, bool) {
+	table := *ns.table.Load()
+	mask := uint32(len(table) - 1)
+	for at := hash & mask; ; at = (at + 1) & mask {
+		slot := table[at].Load()
+		if slot == 0 {
+			return 0, false
+		}
+		if uint32(slot>>32) == hash {
+			if index := int64(uint32(slot)) - 1; ns.node(index).path == path {
+				return index, true
+			}
+		}
+	}
+}
+
+// grow makes a table for at least n nodes, at most three quarters full.
+func (ns *namespace) grow(n int) {
+	size := 64
+	for size < n+n/3+1 {
+		size *= 2
+	}
+	table := make([]atomic.Uint64, size)
+	if old := ns.table.Load(); old != nil {
+		for i := range *old {
+			if slot := (*old)[i].Load(); slot != 0 {
+				put(table, slot)
+			}
+		}
+	}
+	ns.table.Store(&table)
+}
+
+func put(table []atomic.Uint64, slot uint64) {
+	mask := uint32(len(table) - 1)
+	at := uint32(slot>>32) & mask
+	for table[at].Load() != 0 {
+		at = (at + 1) & mask
+	}
+	table[at].Store(slot)
+}
+
+// slab returns the slab of number i, or nil if it is yet to be made.
+func (ns *namespace) slab(i int64) *slab {
+	if slabs := *ns.slabs.Load(); i < int64(len(slabs)) {
+		return slabs[i]
+	}
+	return nil
+}
+
+// attach appends s as slab number i, which may be there already.
+func (ns *namespace) attach(i int64, s *slab) {
+	slabs := *ns.slabs.Load()
+	if i < int64(len(slabs)) {
+		return
+	}
+	// Readers of the shorter slice do not see what lies behind its length.
+	slabs = append(slabs, s)
+	ns.slabs.Store(&slabs)
+}
+
+// reserve makes room for n more names.
+func (ns *namespace) reserve(n int) {
+	if need := ns.used + n; need+need/3 >= len(*ns.table.Load()) {
+		ns.grow(need)
+	}
+}
+
+// insert makes the node of entry index, which is complete, findable below parent.
+func (ns *namespace) insert(index, parent int64) {
+	ns.reserve(1)
+	n := ns.node(index)
+	dir := ns.node(parent)
+	n.next = dir.children.Load()
+	put(*ns.table.Load(), slotOf(n.hash, index))
+	dir.children.Store(uint32(index + 1))
+	ns.used++
+}
+
+// publish says that all entries before end have been replayed.
+func (ns *namespace) publish(end int64) { ns.limit.Store(end) }
+
+// eachChild calls f for every child of a directory, in the reverse order of the
+// log.
+func (ns *namespace) eachChild(dir *node, f func(index int64, n *node)) {
+	for next := dir.children.Load(); next != 0; {
+		index := int64(next) - 1
+		child := ns.node(index)
+		f(index, child)
+		next = child.next
+	}
+}
+
+// parentPath returns the directory of path, "." for the root.
+func parentPath(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "."
+}
+
+// nameArena makes strings of paths without an allocation for each.
+type nameArena struct{ b strings.Builder }
+
+// intern returns a copy of path.
+func (a *nameArena) intern(path []byte) string {
+	const piece = 4096
+	if a.b.Cap()-a.b.Len() < len(path) {
+		a.b.Reset() // strings made before keep their memory
+		a.b.Grow(piece)
+	}
+	start := a.b.Len()
+	a.b.Write(path)
+	return a.b.String()[start:]
+}
+
+// unixModes pairs the bits of the format above the permissions with Go's.
+var unixModes = [...]struct {
+	bit  uint32
+	mode fs.FileMode
+}{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}}
+
+// decodeMode and encodeMode translate mode bits of the format.
+func decodeMode(bits uint32) fs.FileMode {
+	mode := fs.FileMode(bits & 0o777)
+	for _, m := range unixModes {
+		if bits&m.bit != 0 {
+			mode |= m.mode
+		}
+	}
+	return mode
+}
+
+func encodeMode(mode fs.FileMode) uint32 {
+	bits := uint32(mode.Perm())
+	for _, m := range unixModes {
+		if mode&m.mode != 0 {
+			bits |= m.bit
+		}
+	}
+	return bits
+}

@@ -1,0 +1,184 @@
+package famfs
+
+// The options of Format, Open and Check, Map, and Create. What they do stands where
+// they are used.
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// DefaultLogSize is the size of the log that Format makes, in bytes: room for
+// 15,420 files and directories.
+const DefaultLogSize = minLogSize
+
+// DefaultLockTimeout is how long writers wait for one another.
+const DefaultLockTimeout = 10 * time.Second
+
+// FormatOption changes what Format does.
+type FormatOption interface{ applyFormat(*formatConfig) }
+
+type formatConfig struct {
+	logSize    int64
+	force      bool
+	systemUUID UUID
+}
+
+type formatOption func(*formatConfig)
+
+func (o formatOption) applyFormat(c *formatConfig) { o(c) }
+
+// LogSize sets the size of the log in bytes, a power of two of at least 8 MiB (the
+// default). An entry takes 544: 8 MiB hold 15,420 files and directories, 256 MiB
+// hold 493,447.
+func LogSize(bytes int64) FormatOption {
+	return formatOption(func(c *formatConfig) { c.logSize = bytes })
+}
+
+// Force formats a device that is formatted already. All that was on it is lost, and
+// every host that has it open must open it again.
+func Force() FormatOption { return formatOption(func(c *formatConfig) { c.force = true }) }
+
+// Option changes how Open and Check open a device.
+type Option interface{ applyOpen(*openConfig) }
+
+type openConfig struct {
+	readWrite    bool
+	tolerant     bool
+	clientWrites bool
+	systemUUID   UUID
+	log          *slog.Logger
+	lockTimeout  time.Duration
+}
+
+func newOpenConfig(opts []Option) openConfig {
+	c := openConfig{log: slog.New(slog.DiscardHandler), lockTimeout: DefaultLockTimeout}
+	for _, o := range opts {
+		o.applyOpen(&c)
+	}
+	return c
+}
+
+type openOption func(*openConfig)
+
+func (o openOption) applyOpen(c *openConfig) { o(c) }
+
+// ReadWrite opens the file system for creating files too, which only the master
+// can. Without it nothing on the device can be changed through the FS: the memory
+// is mapped read-only.
+func ReadWrite() Option { return openOption(func(c *openConfig) { c.readWrite = true }) }
+
+// Tolerant opens a file system whose log is corrupt: what comes before the first
+// corrupt entry is served, the rest is in Problems. It cannot be combined with
+// ReadWrite.
+func Tolerant() Option { return openOption(func(c *openConfig) { c.tolerant = true }) }
+
+// WithClientWrites lets a client, or a master without ReadWrite, map files
+// Writable: for serial sharing, in which hosts take turns at writing data. It never
+// gives write access to superblock or log.
+func WithClientWrites() Option { return openOption(func(c *openConfig) { c.clientWrites = true }) }
+
+// WithLogger has what happens besides results logged: entries that are passed over
+// (Warn), and what the device is (Debug). A nil logger logs nothing, as is the
+// default.
+func WithLogger(log *slog.Logger) Option {
+	return openOption(func(c *openConfig) {
+		if log != nil {
+			c.log = log
+		}
+	})
+}
+
+// WithLockTimeout sets how long creating files and directories waits for a writer in
+// another process before it fails with ErrLocked; the default is 10 seconds, and 0
+// does not wait.
+func WithLockTimeout(d time.Duration) Option {
+	return openOption(func(c *openConfig) { c.lockTimeout = max(d, 0) })
+}
+
+// SystemUUIDOption is an option of both Format and Open.
+type SystemUUIDOption struct{ id UUID }
+
+func (o SystemUUIDOption) applyFormat(c *formatConfig) { c.systemUUID = o.id }
+func (o SystemUUIDOption) applyOpen(c *openConfig)     { c.systemUUID = o.id }
+
+// WithSystemUUID says who this host is. Format records it as the master; Open
+// compares it, besides the host's own UUIDs, with what was recorded. The zero UUID
+// counts as none.
+func WithSystemUUID(id UUID) SystemUUIDOption { return SystemUUIDOption{id} }
+
+// MapOption changes how Map maps a file.
+type MapOption interface{ applyMap(*mapConfig) }
+
+type mapConfig struct{ writable, populate bool }
+
+type mapOption func(*mapConfig)
+
+func (o mapOption) applyMap(c *mapConfig) { o(c) }
+
+// Writable maps the file for writing too. See Map for when that is refused.
+func Writable() MapOption { return mapOption(func(c *mapConfig) { c.writable = true }) }
+
+// Populate takes all page faults in advance: Map takes longer, and no access to the
+// slice faults any more.
+func Populate() MapOption { return mapOption(func(c *mapConfig) { c.populate = true }) }
+
+// CreateOption changes what Create creates.
+type CreateOption interface{ applyCreate(*createConfig) }
+
+type createConfig struct {
+	mode       fs.FileMode
+	uid, gid   uint32
+	interleave *Interleaving
+	ctx        context.Context
+}
+
+func newCreateConfig(opts []CreateOption) createConfig {
+	c := createConfig{mode: 0o644, uid: uint32(max(os.Getuid(), 0)), gid: uint32(max(os.Getgid(), 0)), ctx: context.Background()}
+	for _, o := range opts {
+		o.applyCreate(&c)
+	}
+	return c
+}
+
+type createOption func(*createConfig)
+
+func (o createOption) applyCreate(c *createConfig) { o(c) }
+
+// Mode sets the permission bits, and setuid, setgid and sticky; the default is 0644.
+// No umask is applied.
+func Mode(m fs.FileMode) CreateOption { return createOption(func(c *createConfig) { c.mode = m }) }
+
+// Owner sets user and group; the default is those of the process.
+func Owner(uid, gid uint32) CreateOption {
+	return createOption(func(c *createConfig) { c.uid, c.gid = uid, gid })
+}
+
+// Interleaving says how a file is to be spread over the device, so that it is read
+// from several memory devices at a time where the device is made of several.
+type Interleaving struct {
+	// Strips is how many parts the file is spread over, 1 to 16.
+	Strips int
+	// Buckets is how many equal parts the device is thought to be cut into, Strips
+	// to 64; each strip comes from another.
+	Buckets int
+	// Chunk is how many bytes go to one strip before the next has its turn: a power
+	// of two and a multiple of the allocation unit. Files smaller than a chunk are
+	// not interleaved.
+	Chunk int64
+}
+
+// Interleave spreads the file over the device; the default is one extent, or a few
+// where no free run is long enough.
+func Interleave(i Interleaving) CreateOption {
+	return createOption(func(c *createConfig) { c.interleave = &i })
+}
+
+// WithContext gives up waiting for another process's lock when ctx is done; the
+// error wraps ErrLocked and the context's. It does not end anything else.
+func WithContext(ctx context.Context) CreateOption {
+	return createOption(func(c *createConfig) { c.ctx = ctx })
+}

@@ -1,0 +1,30 @@
+package famfs
+
+// What Linux knows about memory beyond Unix: huge pages and faulting in advance.
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// adviseHugePages asks for huge pages; not getting them is no error.
+func adviseHugePages(mem []byte) { unix.Madvise(mem, unix.MADV_HUGEPAGE) }
+
+// populateMemory takes all page faults of mem now. Kernels before 5.14 do not know
+// the call: there the pages are touched.
+func populateMemory(mem []byte, write bool) error {
+	advice := unix.MADV_POPULATE_READ
+	if write {
+		advice = unix.MADV_POPULATE_WRITE
+	}
+	err := unix.Madvise(mem, advice)
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return touchPages(mem)
+	case errors.Is(err, unix.EFAULT), errors.Is(err, unix.EHWPOISON):
+		return fmt.Errorf("the memory is gone or failed (%w): %w", err, ErrDevice)
+	}
+	return err
+}

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package famfs
+
+// Systems where pages are populated by touching them and huge pages are not asked
+// for.
+
+func adviseHugePages([]byte) {}
+
+func populateMemory(mem []byte, _ bool) error { return touchPages(mem) }

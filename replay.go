@@ -1,0 +1,330 @@
+package famfs
+
+// Reading the log: the header, and entries in blocks, on all processors, each copied
+// out of shared memory before it is looked at. Memory that another host wrote may
+// arrive late: what does not add up is read again before it is called corrupt. What
+// entries mean is replica.go's concern.
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// maxSettle bounds all the pausing of one replay: an image full of nonsense must not
+// take forever.
+const maxSettle = 500 * time.Millisecond
+
+// settleTimes are the pauses before a record that does not add up is read again.
+var settleTimes = [...]time.Duration{100 * time.Microsecond, 400 * time.Microsecond, time.Millisecond, 3 * time.Millisecond}
+
+// decoded is what was read of a block of entries, all in one slab.
+type decoded struct {
+	first, end uint64
+	slab       *slab
+	odd        []oddEntry     // in ascending order: all that is not simply a node of slab
+	corrupt    []corruptEntry // in ascending order
+	err        error          // nothing could be read
+}
+
+// oddEntry is an add-daxdev entry, or one that is unacceptable.
+type oddEntry struct {
+	index       uint64
+	path        string
+	err         error
+	claims      []unitRun
+	device      addedDevice
+	deviceIndex uint32
+}
+
+// corruptEntry is an entry that stayed unsound however often it was read.
+type corruptEntry struct {
+	index uint64
+	err   error
+}
+
+// onCorrupt says what a replay does about corrupt entries.
+type onCorrupt uint8
+
+const (
+	failAtCorrupt onCorrupt = iota // return an error, having applied nothing
+	stopAtCorrupt                  // serve what comes before
+	skipCorrupt                    // read past it
+)
+
+// readLogHeader loads and checks the header.
+func (r *replica) readLogHeader() (logHeader, error) {
+	for try := 0; ; try++ {
+		var b [logHeaderSize]byte
+		r.meta.invalidate(logOffset, logHeaderSize)
+		r.meta.fence()
+		for at := 0; at < len(b); at += 8 {
+			binary.LittleEndian.PutUint64(b[at:], r.meta.load64(logOffset+int64(at)))
+		}
+		h, err := decodeLogHeader(&b, r.sb.LogSize)
+		if err == nil && h.next < r.next {
+			err = fmt.Errorf("log header: found next index %d after %d entries were replayed; the device was formatted anew, open it again: %w", h.next, r.next, ErrCorrupt)
+		}
+		if err == nil && h.next > math.MaxUint32-1 {
+			return h, fmt.Errorf("log header: %d entries, more than this package can hold: %w", h.next, ErrCorrupt)
+		}
+		if err == nil || try == len(settleTimes) {
+			return h, err
+		}
+		r.settle(try)
+	}
+}
+
+// settle waits before the next attempt at reading something.
+func (r *replica) settle(try int) {
+	if time.Duration(r.settled.Add(int64(settleTimes[try]))) <= maxSettle {
+		r.pause(settleTimes[try])
+	}
+}
+
+// catchUp replays all that is in the log and was not replayed yet, and returns how
+// many entries that was. Where it fails the replica is as it was, unless it is a
+// new one (fresh), which is then not to be used.
+func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
+	r.settled.Store(0)
+	h, err := r.readLogHeader()
+	if err != nil || h.next == r.next {
+		return 0, err
+	}
+	if r.next > 0 {
+		// A log that grew may be another one: the device could have been formatted
+		// and filled again since.
+		if err := r.sameFileSystem(); err != nil {
+			return 0, err
+		}
+	}
+	before := r.next
+	err = r.replay(h.next, policy, fresh)
+	return int(r.next - before), err
+}
+
+// sameFileSystem fails if the superblock is no longer the one that was opened.
+func (r *replica) sameFileSystem() error {
+	sb, err := readSuperblock(r.meta, r.geo.size)
+	if err == nil && (sb.UUID != r.sb.UUID || sb.LogSize != r.sb.LogSize || sb.AllocUnit != r.sb.AllocUnit || sb.SystemUUID != r.sb.SystemUUID) {
+		err = fmt.Errorf("superblock: found file system %s, want %s; the device was formatted anew, open it again: %w", sb.UUID, r.sb.UUID, ErrCorrupt)
+	}
+	return err
+}
+
+// replay replays entries up to end.
+func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
+	var kept []*decoded // what is to be applied only once all of it is known to be sound
+	finish := func(d *decoded) (bool, error) {
+		switch {
+		case d.err != nil:
+			return false, d.err
+		case len(d.corrupt) == 0 || policy == skipCorrupt:
+			for _, c := range d.corrupt {
+				// It is passed over without claiming anything, as its bytes mean nothing.
+				d.odd = insertOdd(d.odd, oddEntry{index: c.index, err: c.err})
+			}
+			if fresh || policy != failAtCorrupt {
+				r.apply(d, d.end)
+			} else {
+				kept = append(kept, d)
+			}
+			return policy != skipCorrupt || len(*r.problems.Load()) <= maxProblems, nil
+		case policy == failAtCorrupt:
+			return false, d.corrupt[0].err
+		}
+		r.apply(d, d.corrupt[0].index)
+		return false, nil
+	}
+	r.ns.reserve(int(min(end-r.next, 1<<20)))
+	if err := r.decodeBlocks(end, finish); err != nil {
+		return err
+	}
+	for _, d := range kept {
+		r.apply(d, d.end)
+	}
+	if policy == stopAtCorrupt {
+		return r.listUnread(end)
+	}
+	return nil
+}
+
+// insertOdd adds o to odd, which is in ascending order.
+func insertOdd(odd []oddEntry, o oddEntry) []oddEntry {
+	at := len(odd)
+	for at > 0 && odd[at-1].index > o.index {
+		at--
+	}
+	odd = append(odd, oddEntry{})
+	copy(odd[at+1:], odd[at:])
+	odd[at] = o
+	return odd
+}
+
+// decodeBlocks decodes all entries from r.next to end and hands the blocks to finish
+// in order, until it returns false.
+func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) error {
+	blockEnd := func(first uint64) uint64 { return min(end, (first>>slabBits+1)<<slabBits) }
+	workers := min(runtime.GOMAXPROCS(0), 16)
+	first := r.next
+	if blockEnd(first) == end || workers == 1 {
+		for more := true; more && first < end; first = blockEnd(first) {
+			d := &decoded{first: first, end: blockEnd(first), slab: r.ns.slab(int64(first >> slabBits))}
+			if r.buffer == nil {
+				r.buffer = make([]byte, slabNodes*entrySize)
+			}
+			r.decodeGuarded(d, r.buffer, &r.arena)
+			var err error
+			if more, err = finish(d); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+
+	type job struct {
+		d    *decoded
+		done chan *decoded
+	}
+	jobs, ordered, stop := make(chan job), make(chan job, 4*workers), make(chan struct{})
+	var running sync.WaitGroup
+	defer running.Wait() // nobody reads the log behind the caller's back
+	defer close(stop)
+	half := r.ns.slab(int64(first >> slabBits)) // begun in an earlier replay
+	go func() {
+		defer close(ordered)
+		defer close(jobs)
+		for ; first < end; first = blockEnd(first) {
+			j := job{&decoded{first: first, end: blockEnd(first), slab: half}, make(chan *decoded, 1)}
+			half = nil
+			select {
+			case ordered <- j:
+			case <-stop:
+				return
+			}
+			select {
+			case jobs <- j:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	for range workers {
+		running.Go(func() {
+			buffer, arena := make([]byte, slabNodes*entrySize), new(nameArena)
+			for j := range jobs {
+				r.decodeGuarded(j.d, buffer, arena)
+				j.done <- j.d
+			}
+		})
+	}
+	for j := range ordered {
+		if more, err := finish(<-j.done); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// decodeGuarded decodes a block; a memory fault becomes d.err.
+func (r *replica) decodeGuarded(d *decoded, buffer []byte, arena *nameArena) {
+	if d.slab == nil {
+		d.slab = new(slab)
+	}
+	d.err = Guard(func() error {
+		r.decode(d, buffer, arena)
+		return nil
+	})
+	if d.err != nil {
+		d.err = fmt.Errorf("read log entries %d to %d: %w", d.first, d.end-1, d.err)
+	}
+}
+
+// decode fills d from the log.
+func (r *replica) decode(d *decoded, buffer []byte, arena *nameArena) {
+	n := int(d.end - d.first)
+	from := entryAt(d.first)
+	r.meta.invalidate(from, int64(n)*entrySize)
+	r.meta.fence()
+	r.meta.load(buffer[:n*entrySize], from)
+	var e entry
+	record := func(i int) *[entrySize]byte { return (*[entrySize]byte)(buffer[i*entrySize:]) }
+	var unsound []int
+	for i := range n {
+		if checkEntry(record(i), d.first+uint64(i)) != nil {
+			unsound = append(unsound, i)
+			continue
+		}
+		r.stage(d, d.first+uint64(i), record(i), &e, arena)
+	}
+	for try := 0; len(unsound) > 0; try++ {
+		if try == len(settleTimes) {
+			for _, i := range unsound {
+				index := d.first + uint64(i)
+				d.corrupt = append(d.corrupt, corruptEntry{index, checkEntry(record(i), index)})
+			}
+			return
+		}
+		r.settle(try)
+		still := unsound[:0]
+		for _, i := range unsound {
+			index := d.first + uint64(i)
+			r.meta.invalidate(entryAt(index), entrySize)
+			r.meta.fence()
+			r.meta.load(record(i)[:], entryAt(index))
+			if checkEntry(record(i), index) != nil {
+				still = append(still, i)
+				continue
+			}
+			r.stage(d, index, record(i), &e, arena)
+		}
+		unsound = still
+	}
+}
+
+// stage decodes one sound entry into its node, or into d.odd.
+func (r *replica) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry, arena *nameArena) {
+	e.decode(b)
+	path := arena.intern(e.path)
+	if err := e.check(path, r.geo); err != nil || e.kind == typeAddDev {
+		odd := oddEntry{index: index, path: path, err: err, deviceIndex: e.deviceIndex, device: addedDevice{e.deviceSize, e.deviceUUID}}
+		if err != nil {
+			odd.claims = e.claims(r.geo)
+		}
+		d.odd = insertOdd(d.odd, odd)
+		return
+	}
+	d.slab[index&(slabNodes-1)].fill(e, path, r.ns.hash(path))
+}
+
+// listUnread lists the entries from r.next to end, of which a tolerant replay serves
+// none, as problems.
+func (r *replica) listUnread(end uint64) error {
+	var unread []Problem
+	err := Guard(func() error {
+		var b [entrySize]byte
+		var e entry
+		for index := r.next; index < end; index++ {
+			r.meta.invalidate(entryAt(index), entrySize)
+			r.meta.fence()
+			r.meta.load(b[:], entryAt(index))
+			p := Problem{Index: int(index), Err: checkEntry(&b, index)}
+			if p.Err == nil {
+				e.path = nil
+				e.decode(&b)
+				p.Path, p.Err = string(e.path), fmt.Errorf("log entry %d: %w: entry %d: %w", index, errTail, r.next, ErrCorrupt)
+			}
+			if len(unread) == maxProblems {
+				p = Problem{Index: int(index), Err: fmt.Errorf("log entries %d to %d: %w: entry %d: %w", index, end-1, errTail, r.next, ErrCorrupt)}
+				index = end
+			}
+			unread = append(unread, p)
+		}
+		return nil
+	})
+	r.unread.Store(&unread)
+	return err
+}

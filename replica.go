@@ -1,0 +1,269 @@
+package famfs
+
+// What replaying the log builds: namespace, space, added devices, and the problems
+// met. Here entries that are sound by themselves are judged against those before
+// them and applied. How entries are read is replay.go's concern.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// maxProblems bounds the memory that a hostile log can cost.
+const maxProblems = 100_000
+
+// Problem is a log entry that was passed over, or something wrong with superblock
+// or log header.
+type Problem struct {
+	// Index is the log entry's, or -1 for superblock or log header.
+	Index int
+	// Path is the one that the entry gives, which need not be a valid one; "" where
+	// it gives none.
+	Path string
+	// Err says what is wrong.
+	Err error
+}
+
+// Error returns the message of p.Err.
+func (p Problem) Error() string { return p.Err.Error() }
+
+// Unwrap returns p.Err.
+func (p Problem) Unwrap() error { return p.Err }
+
+// addedDevice is a device that an add-daxdev entry named.
+type addedDevice struct {
+	size uint64
+	uuid UUID
+}
+
+// replica is one host's picture of the log. One goroutine at a time may change it;
+// what the namespace, the allocator, the counters and problems offer to readers may
+// be used meanwhile.
+type replica struct {
+	meta  metadata
+	sb    Superblock
+	geo   geometry
+	log   *slog.Logger
+	pause func(time.Duration) // time.Sleep, but in simulations
+
+	settled atomic.Int64 // how long the current replay has paused, in ns
+
+	ns    *namespace
+	alloc *allocator
+
+	next    uint64        // entries before this one have been replayed
+	devices []addedDevice // by index - 1
+	arena   nameArena
+	buffer  []byte // of single blocks
+
+	files, dirs, fileBytes atomic.Int64
+	problems               atomic.Pointer[[]Problem] // of entries before next
+	// unread are the problems of a tolerant replay, which ended at next.
+	unread atomic.Pointer[[]Problem]
+
+	lastDir      string // the directory that was looked up last
+	lastDirIndex int64
+}
+
+func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
+	r := &replica{
+		meta:         meta,
+		sb:           sb,
+		geo:          geometry{unit: sb.AllocUnit, dataStart: sb.logEnd(), size: deviceSize},
+		log:          log,
+		pause:        time.Sleep,
+		ns:           newNamespace(),
+		alloc:        newAllocator(deviceSize / sb.AllocUnit),
+		lastDir:      ".",
+		lastDirIndex: rootIndex,
+	}
+	r.problems.Store(&[]Problem{})
+	r.unread.Store(&[]Problem{})
+	r.alloc.take(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
+	return r
+}
+
+// addProblem notes that an entry was passed over.
+func (r *replica) addProblem(index int64, path string, err error) {
+	if index >= 0 {
+		err = fmt.Errorf("log entry %d: %w", index, err)
+	}
+	before := *r.problems.Load()
+	switch {
+	case len(before) > maxProblems:
+		return
+	case len(before) == maxProblems:
+		index, path, err = -1, "", fmt.Errorf("more than %d problems: from here on they are not listed: %w", maxProblems, ErrCorrupt)
+	}
+	r.log.Warn("log entry passed over", "index", index, "path", path, "err", err)
+	after := append(before, Problem{Index: int(index), Path: path, Err: err})
+	r.problems.Store(&after) // readers of the shorter slice do not see the new element
+}
+
+// apply applies what was decoded of one block, up to entry end.
+func (r *replica) apply(d *decoded, end uint64) {
+	r.ns.attach(int64(d.first>>slabBits), d.slab)
+	odd := d.odd
+	for index := d.first; index < end; index++ {
+		if len(odd) > 0 && odd[0].index == index {
+			r.applyOdd(&odd[0])
+			odd = odd[1:]
+			continue
+		}
+		n := &d.slab[index&(slabNodes-1)]
+		if err := r.applyNode(int64(index), n); err != nil {
+			r.passOver(int64(index), n, err)
+		}
+	}
+	r.next = end
+	r.ns.publish(int64(end))
+}
+
+// applyOdd applies an entry that is no file or directory, or an unacceptable one.
+func (r *replica) applyOdd(o *oddEntry) {
+	err := o.err
+	if err == nil {
+		err = r.addDevice(o)
+	}
+	if err != nil {
+		r.addProblem(int64(o.index), o.path, err)
+	}
+	for _, claim := range o.claims {
+		r.alloc.take(claim)
+	}
+}
+
+// addDevice applies an add-daxdev entry.
+func (r *replica) addDevice(o *oddEntry) error {
+	if want := len(r.devices) + 1; int64(o.deviceIndex) != int64(want) {
+		return fmt.Errorf("device %s is added with index %d, want %d: %w", o.device.uuid, o.deviceIndex, want, ErrCorrupt)
+	}
+	for i, d := range r.devices {
+		if d.uuid == o.device.uuid {
+			return fmt.Errorf("device %s is added a second time, it is device %d already: %w", d.uuid, i+1, ErrCorrupt)
+		}
+	}
+	r.devices = append(r.devices, o.device)
+	return nil
+}
+
+// applyNode adds a file or directory to the namespace, or says why it cannot be
+// there.
+func (r *replica) applyNode(index int64, n *node) error {
+	if there, ok := r.ns.find(n.path, n.hash); ok {
+		old := r.ns.node(there)
+		switch {
+		case n.isDir && old.isDir:
+			n.path = "" // making a directory again is no error
+			return nil
+		case n.isDir:
+			return fmt.Errorf("directory %q: a file stands there since entry %d: %w: %w", n.path, there, fs.ErrExist, ErrCorrupt)
+		case old.isDir:
+			return fmt.Errorf("file %q: a directory stands there since entry %d: %w: %w", n.path, there, fs.ErrExist, ErrCorrupt)
+		}
+		return fmt.Errorf("file %q was logged before as entry %d, and the first wins: %w", n.path, there, fs.ErrExist)
+	}
+	parent, err := r.directory(n)
+	if err != nil {
+		return err
+	}
+	if n.isDir {
+		r.dirs.Add(1)
+	} else {
+		if err := r.own(n); err != nil {
+			return err
+		}
+		r.files.Add(1)
+		r.fileBytes.Add(n.size)
+	}
+	r.ns.insert(index, parent)
+	return nil
+}
+
+// directory finds the directory that n is to stand in.
+func (r *replica) directory(n *node) (int64, error) {
+	path := "."
+	if n.nameAt > 0 {
+		path = n.path[:n.nameAt-1]
+	}
+	if path == r.lastDir {
+		return r.lastDirIndex, nil
+	}
+	index, ok := r.ns.lookup(path)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path, path, fs.ErrNotExist, ErrCorrupt)
+	case !r.ns.node(index).isDir:
+		return 0, fmt.Errorf("%q lies in %q, which is a file: %w", n.path, path, ErrCorrupt)
+	}
+	r.lastDir, r.lastDirIndex = path, index
+	return index, nil
+}
+
+// own claims a file's space, which must be all on this device and nobody else's.
+func (r *replica) own(n *node) error {
+	place := n.place()
+	var space [maxExtents]unitRun
+	runs := space[:len(place.Extents)]
+	for i, x := range place.Extents {
+		switch {
+		case x.Device > len(r.devices):
+			return fmt.Errorf("file %q: extent %d is on device %d, which no entry has added: %w: %w", n.path, i, x.Device, ErrCorrupt, ErrDevice)
+		case x.Device > 0:
+			return fmt.Errorf("file %q: extent %d is on device %d (%s), and only files on the device with the superblock can be used: %w", n.path, i, x.Device, r.devices[x.Device-1].uuid, ErrDevice)
+		}
+		runs[i] = unitRun{x.Offset / r.geo.unit, x.Length / r.geo.unit}
+	}
+	if bad, ok := r.alloc.own(runs); !ok {
+		x := place.Extents[bad]
+		return fmt.Errorf("file %q: extent %d (offset %d, length %d) shares space with an earlier extent or file: %w", n.path, bad, x.Offset, x.Length, ErrCorrupt)
+	}
+	return nil
+}
+
+// passOver notes that n is not to be found, and keeps its space from being given to
+// others.
+func (r *replica) passOver(index int64, n *node, err error) {
+	r.addProblem(index, n.path, err)
+	n.path = ""
+	if n.isDir {
+		return
+	}
+	for _, x := range n.place().Extents {
+		if x.Device == 0 {
+			r.alloc.take(unitRun{x.Offset / r.geo.unit, x.Length / r.geo.unit})
+		}
+	}
+}
+
+// listProblems returns all problems so far.
+func (r *replica) listProblems() []Problem {
+	known, unread := *r.problems.Load(), *r.unread.Load()
+	return append(known[:len(known):len(known)], unread...)
+}
+
+// claims returns the units of the device that an unacceptable entry claims, however
+// wrongly.
+func (e *entry) claims(g geometry) []unitRun {
+	var runs []unitRun
+	unit, units := uint64(g.unit), uint64(g.size/g.unit)
+	for _, x := range e.extents {
+		start := x.offset / unit
+		if x.device != 0 || x.length == 0 || start >= units {
+			continue
+		}
+		end := units
+		if last := x.offset + (x.length - 1); last >= x.offset {
+			end = min(units, last/unit+1)
+		}
+		runs = append(runs, unitRun{int64(start), int64(end - start)})
+	}
+	return runs
+}
+
+// errTail is why a tolerant replay does not serve what follows a corrupt entry.
+var errTail = errors.New("not served, because an entry before it is corrupt")

@@ -1,0 +1,151 @@
+package famfs
+
+// The superblock: its codec, with every bound that can be checked without reading
+// further. Where it is read and written from stands in famfs.go and format.go.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"math"
+)
+
+// Fixed places and values (format: the device, superblock).
+const (
+	superblockArea  = 2 << 20 // reserved for it at offset 0
+	superblockSize  = 200     // bytes used
+	superblockMagic = 0x87b282ff
+	formatVersion   = 48
+	omfMajor        = 2
+	omfMinor        = 2
+	superblockCRC   = 96 // where the CRC stands; it covers all before
+	deviceNameSize  = 64
+
+	logOffset    = superblockArea
+	minLogSize   = 8 << 20
+	defaultUnit  = 2 << 20
+	smallUnit    = 4096
+	deviceSizeAt = 112
+	deviceNameAt = 136
+	deviceUUIDAt = 64
+	systemUUIDAt = 80
+	fsUUIDAt     = 48
+)
+
+// Superblock is what the first bytes of a device say about its file system
+// (format: superblock). Sizes and offsets are in bytes.
+type Superblock struct {
+	Version uint64
+	// LogOffset and LogSize are where the log lies; behind it is file data.
+	LogOffset, LogSize int64
+	// AllocUnit is what files are allocated in: 2 MiB, or 4 KiB.
+	AllocUnit int64
+	// OMFMajor and OMFMinor are the version of the on-media format.
+	OMFMajor, OMFMinor uint32
+	// UUID is the file system's, DeviceUUID the device's, SystemUUID that of the
+	// master.
+	UUID, DeviceUUID, SystemUUID UUID
+	// DeviceSize and DeviceName are as they were when the device was formatted. No
+	// CRC covers them; see DeviceInfo for the real size.
+	DeviceSize int64
+	DeviceName string
+}
+
+// logEnd is where the metadata ends and the data begins.
+func (sb *Superblock) logEnd() int64 { return sb.LogOffset + sb.LogSize }
+
+// encode returns the bytes of sb.
+func (sb *Superblock) encode() (b [superblockSize]byte) {
+	le := binary.LittleEndian
+	le.PutUint64(b[0:], superblockMagic)
+	le.PutUint64(b[8:], sb.Version)
+	le.PutUint64(b[16:], uint64(sb.LogOffset))
+	le.PutUint64(b[24:], uint64(sb.LogSize))
+	le.PutUint64(b[32:], uint64(sb.AllocUnit))
+	le.PutUint32(b[40:], sb.OMFMajor)
+	le.PutUint32(b[44:], sb.OMFMinor)
+	copy(b[fsUUIDAt:], sb.UUID[:])
+	copy(b[deviceUUIDAt:], sb.DeviceUUID[:])
+	copy(b[systemUUIDAt:], sb.SystemUUID[:])
+	le.PutUint64(b[superblockCRC:], checksum(b[:superblockCRC]))
+	le.PutUint64(b[deviceSizeAt:], uint64(sb.DeviceSize))
+	copy(b[deviceNameAt:deviceNameAt+deviceNameSize], sb.DeviceName)
+	return b
+}
+
+// decodeSuperblock reads b, a copy, and checks it against the real size of the
+// device.
+func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, error) {
+	le := binary.LittleEndian
+	if magic := le.Uint64(b[0:]); magic != superblockMagic {
+		return Superblock{}, fmt.Errorf("superblock: found magic %#x, want %#x; format the device first (famfs.Format): %w", magic, uint64(superblockMagic), ErrNotFormatted)
+	}
+	version, major, minor := le.Uint64(b[8:]), le.Uint32(b[40:]), le.Uint32(b[44:])
+	if version != formatVersion {
+		return Superblock{}, fmt.Errorf("superblock: found version %d, want %d: %w", version, formatVersion, ErrVersion)
+	}
+	if found, want := le.Uint64(b[superblockCRC:]), checksum(b[:superblockCRC]); found != want {
+		return Superblock{}, fmt.Errorf("superblock: found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
+	}
+	if major != omfMajor || minor != omfMinor {
+		return Superblock{}, fmt.Errorf("superblock: found on-media format %d.%d, want %d.%d: %w", major, minor, omfMajor, omfMinor, ErrVersion)
+	}
+	offset, size, unit := le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])
+	switch {
+	case offset != logOffset:
+		return Superblock{}, fmt.Errorf("superblock: found log offset %#x, want %#x: %w", offset, logOffset, ErrCorrupt)
+	case size > math.MaxInt64:
+		return Superblock{}, fmt.Errorf("superblock: found log length %#x, more than any device has: %w", size, ErrCorrupt)
+	case unit != defaultUnit && unit != smallUnit:
+		return Superblock{}, fmt.Errorf("superblock: found allocation unit %d, want %d or %d: %w", unit, defaultUnit, smallUnit, ErrCorrupt)
+	}
+	if err := checkLogSize(int64(size), deviceSize); err != nil {
+		return Superblock{}, fmt.Errorf("superblock: %w: %w", err, ErrCorrupt)
+	}
+	name := b[deviceNameAt : deviceNameAt+deviceNameSize]
+	if end := bytes.IndexByte(name, 0); end >= 0 {
+		name = name[:end]
+	}
+	return Superblock{
+		Version:    version,
+		LogOffset:  int64(offset),
+		LogSize:    int64(size),
+		AllocUnit:  int64(unit),
+		OMFMajor:   major,
+		OMFMinor:   minor,
+		UUID:       UUID(b[fsUUIDAt:]),
+		DeviceUUID: UUID(b[deviceUUIDAt:]),
+		SystemUUID: UUID(b[systemUUIDAt:]),
+		DeviceSize: int64(min(le.Uint64(b[deviceSizeAt:]), math.MaxInt64)),
+		DeviceName: string(name),
+	}, nil
+}
+
+// checkLogSize says what is wrong with a log of this size on a device of that one.
+func checkLogSize(size, deviceSize int64) error {
+	switch {
+	case size < minLogSize || size&(size-1) != 0:
+		return fmt.Errorf("log length %d, want a power of two of at least %d", size, minLogSize)
+	case size > deviceSize-logOffset:
+		return fmt.Errorf("log of %d bytes from %d passes the end of the device at %d", size, logOffset, deviceSize)
+	}
+	return nil
+}
+
+// checksum is the format's: CRC-32/IEEE, zero-extended.
+func checksum(b []byte) uint64 { return uint64(crc32.ChecksumIEEE(b)) }
+
+// readSuperblock loads and decodes the superblock. Other hosts write it only when
+// they format the device.
+func readSuperblock(m metadata, deviceSize int64) (Superblock, error) {
+	if deviceSize < superblockArea+minLogSize {
+		return Superblock{}, fmt.Errorf("device of %d bytes: too small for famfs, whose metadata alone takes %d: %w: %w", deviceSize, superblockArea+minLogSize, ErrNotFormatted, fs.ErrInvalid)
+	}
+	var b [superblockSize]byte
+	m.invalidate(0, superblockSize)
+	m.fence()
+	m.load(b[:], 0)
+	return decodeSuperblock(&b, deviceSize)
+}
