@@ -262,6 +262,8 @@ func checkName(path string) error {
 	switch {
 	case path == "":
 		return errors.New("path is empty")
+	case strings.IndexByte(path, 0) >= 0:
+		return fmt.Errorf("path %q holds a NUL", path)
 	case path[0] == '/':
 		return fmt.Errorf("path %q is absolute, want one relative to the root", path)
 	case path == "." || !fs.ValidPath(path):

@@ -1,0 +1,468 @@
+package famfs
+
+// Creating files and directories: what a pending file is to others, and what is
+// refused.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCreateCommit(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	reader := openTest(t, path)
+	before := m.Usage()
+	p, err := m.Create("f", 5*mib+1, Mode(fs.ModeSetuid|0o640), Owner(7, 8))
+	require.NoError(t, err)
+	require.Len(t, p.Bytes(), 5*mib+1)
+	assert.Equal(t, len(p.Bytes()), cap(p.Bytes()))
+	assert.Zero(t, addressOf(p.Bytes())%regionAlign)
+	content := pattern(5*mib+1, 3)
+	copy(p.Bytes(), content)
+
+	n, err := reader.Refresh()
+	require.NoError(t, err)
+	assert.Zero(t, n, "pending files are nowhere")
+	_, err = m.Stat("f")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	assert.Equal(t, before.Free-6*mib, m.Usage().Free)
+
+	require.NoError(t, p.Commit())
+	assert.Nil(t, p.Bytes())
+	assert.ErrorIs(t, p.Commit(), fs.ErrClosed)
+	require.NoError(t, p.Close())
+	require.NoError(t, p.Close())
+	_, err = reader.Refresh()
+	require.NoError(t, err)
+	for _, fsys := range []*FS{m, reader} {
+		data, err := fsys.ReadFile("f")
+		require.NoError(t, err)
+		assert.Equal(t, content, data)
+		st, err := fsys.Stat("f")
+		require.NoError(t, err)
+		assert.Equal(t, fs.ModeSetuid|0o640, st.Mode())
+		attr := st.Sys().(*Attr)
+		assert.Equal(t, Attr{UID: 7, GID: 8, Flags: 2, Layout: Layout{Extents: []Extent{{0, 10 * mib, 6 * mib}}}}, *attr)
+		assert.Equal(t, int64(5*mib+1), fsys.Usage().FileBytes)
+	}
+}
+
+// A pending file that is closed leaves no trace.
+func TestCreateAbandoned(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	metadata, usage := readMetadata(t, path), m.Usage()
+	p, err := m.Create("f", 3*mib)
+	require.NoError(t, err)
+	copy(p.Bytes(), pattern(3*mib, 1))
+	_, err = m.Create("f", mib)
+	assert.ErrorIs(t, err, fs.ErrExist, "the name is taken while the file is pending")
+	assert.ErrorIs(t, m.Mkdir("f", 0o755), fs.ErrExist)
+	require.NoError(t, p.Close())
+	assert.ErrorIs(t, p.Commit(), fs.ErrClosed)
+	assert.Equal(t, metadata, readMetadata(t, path))
+	assert.Equal(t, usage, m.Usage())
+	require.NoError(t, m.WriteFile("f", []byte("x"), 0o644))
+	other := openTest(t, path, ReadWrite(), WithLockTimeout(0))
+	require.NoError(t, other.Mkdir("d", 0o755), "the lock is free")
+}
+
+func TestCreateRefused(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("f", []byte("x"), 0o644))
+	before := readMetadata(t, path)
+	usage := m.Usage()
+	for _, tc := range []struct {
+		name string
+		size int64
+		opts []CreateOption
+		want error
+	}{
+		{"", 1, nil, fs.ErrInvalid},
+		{".", 1, nil, fs.ErrInvalid},
+		{"..", 1, nil, fs.ErrInvalid},
+		{"/abs", 1, nil, fs.ErrInvalid},
+		{"a//b", 1, nil, fs.ErrInvalid},
+		{"d/", 1, nil, fs.ErrInvalid},
+		{"d/../x", 1, nil, fs.ErrInvalid},
+		{"bad\xff", 1, nil, fs.ErrInvalid},
+		{"nul\x00", 1, nil, fs.ErrInvalid},
+		{".meta", 1, nil, fs.ErrInvalid},
+		{".meta/x", 1, nil, fs.ErrInvalid},
+		{strings.Repeat("n", 80), 1, nil, fs.ErrInvalid},
+		{"x", 0, nil, fs.ErrInvalid},
+		{"x", -1, nil, fs.ErrInvalid},
+		{"x", 1 << 62, nil, ErrNoSpace},
+		{"x", usage.Free + 1, nil, ErrNoSpace},
+		{"f", 1, nil, fs.ErrExist},
+		{"d", 1, nil, fs.ErrExist},
+		{"missing/x", 1, nil, fs.ErrNotExist},
+		{"f/x", 1, nil, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{0, 4, 2 * mib})}, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{17, 64, 2 * mib})}, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{4, 3, 2 * mib})}, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{4, 65, 2 * mib})}, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{4, 4, 3 * mib})}, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{4, 4, mib})}, fs.ErrInvalid},
+		{"x", 4 * mib, []CreateOption{Interleave(Interleaving{4, 4, 0})}, fs.ErrInvalid},
+		{"x", usage.Free, []CreateOption{Interleave(Interleaving{4, 4, 2 * mib})}, ErrNoSpace},
+	} {
+		_, err := m.Create(tc.name, tc.size, tc.opts...)
+		assert.ErrorIs(t, err, tc.want, "%q of %d", tc.name, tc.size)
+		var pathErr *fs.PathError
+		if assert.ErrorAs(t, err, &pathErr) {
+			assert.Equal(t, tc.name, pathErr.Path)
+		}
+	}
+	assert.Equal(t, before, readMetadata(t, path))
+	assert.Equal(t, usage, m.Usage())
+	require.NoError(t, m.WriteFile(strings.Repeat("n", 79), []byte("x"), 0o644))
+}
+
+// A file that fits into no single run gets several extents, and reads as one.
+func TestCreateSeveralExtents(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "fills the device")
+	m, path := master(t, testSize)
+	// Every second unit is kept pending and given back: 13 holes of one unit each.
+	var holes []*PendingFile
+	for i := 0; m.Usage().Free > 0; i++ {
+		p, err := m.Create("u"+itoa(i), 1)
+		require.NoError(t, err)
+		if i%2 == 0 {
+			require.NoError(t, p.Commit())
+		} else {
+			holes = append(holes, p)
+		}
+	}
+	for _, p := range holes {
+		require.NoError(t, p.Close())
+	}
+	require.Equal(t, int64(2*mib), m.Usage().LargestFree)
+	require.Equal(t, int64(26*mib), m.Usage().Free)
+
+	content := pattern(25*mib+5, 9)
+	require.NoError(t, m.WriteFile("f", content, 0o644))
+	assert.Zero(t, m.Usage().Free)
+	reader := openTest(t, path)
+	st, err := reader.Stat("f")
+	require.NoError(t, err)
+	assert.Len(t, st.Sys().(*Attr).Layout.Extents, 13)
+	mapping, err := reader.Map("f")
+	require.NoError(t, err)
+	assert.Equal(t, content, mapping.Bytes())
+	require.NoError(t, mapping.Close())
+	data, err := reader.ReadFile("f")
+	require.NoError(t, err)
+	assert.Equal(t, content, data)
+	_, err = m.Create("more", 1)
+	assert.ErrorIs(t, err, ErrNoSpace)
+}
+
+// Sixteen extents are the limit: free space in smaller pieces does not count.
+func TestCreateTooFragmented(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "fills the device")
+	m, _ := master(t, 128*mib)
+	var holes []*PendingFile
+	for i := 0; m.Usage().Free > 0; i++ {
+		p, err := m.Create("u"+itoa(i), 1)
+		require.NoError(t, err)
+		if i%2 == 0 {
+			require.NoError(t, p.Commit())
+		} else {
+			holes = append(holes, p)
+		}
+	}
+	for _, p := range holes {
+		require.NoError(t, p.Close())
+	}
+	usage := m.Usage()
+	require.Greater(t, usage.Free, int64(16*2*mib))
+	_, err := m.Create("f", 17*2*mib)
+	assert.ErrorIs(t, err, ErrNoSpace)
+	assert.ErrorContains(t, err, "in at most 16 extents")
+	assert.Equal(t, usage, m.Usage())
+	p, err := m.Create("f", 16*2*mib)
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+}
+
+func TestCreateInterleaved(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, 512*mib)
+	for i, tc := range []struct {
+		size int64
+		i    Interleaving
+		// strips is how many extents there are, each of length bytes.
+		strips int
+		length int64
+	}{
+		{16 * mib, Interleaving{4, 8, 2 * mib}, 4, 4 * mib},
+		{16*mib + 1, Interleaving{4, 8, 2 * mib}, 4, 6 * mib},
+		{3 * mib, Interleaving{16, 64, 2 * mib}, 16, 2 * mib},
+		{40 * mib, Interleaving{3, 3, 8 * mib}, 3, 16 * mib},
+		{7 * mib, Interleaving{1, 1, 2 * mib}, 1, 8 * mib},
+		{2*mib - 1, Interleaving{4, 8, 2 * mib}, 0, 2 * mib}, // under a chunk: simple
+	} {
+		name := "f" + itoa(i)
+		p, err := m.Create(name, tc.size, Interleave(tc.i))
+		require.NoError(t, err)
+		content := pattern(int(tc.size), uint64(i))
+		copy(p.Bytes(), content)
+		require.NoError(t, p.Commit())
+
+		reader := openTest(t, path)
+		st, err := reader.Stat(name)
+		require.NoError(t, err)
+		layout := st.Sys().(*Attr).Layout
+		if tc.strips == 0 {
+			assert.Zero(t, layout.Chunk)
+			tc.strips = 1
+		} else {
+			assert.Equal(t, tc.i.Chunk, layout.Chunk)
+		}
+		require.Len(t, layout.Extents, tc.strips)
+		buckets := map[int64]bool{}
+		size := m.Usage().Size / (2 * mib) / int64(tc.i.Buckets) * 2 * mib
+		for _, x := range layout.Extents {
+			assert.Equal(t, tc.length, x.Length)
+			buckets[x.Offset/size] = true
+			assert.Equal(t, x.Offset/size, (x.Offset+x.Length-1)/size, "a strip lies in one bucket")
+		}
+		assert.Len(t, buckets, tc.strips, "each strip in another bucket")
+		mapping, err := reader.Map(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(content, mapping.Bytes()))
+		require.NoError(t, mapping.Close())
+		data, err := reader.ReadFile(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(content, data))
+		require.NoError(t, reader.Close())
+	}
+}
+
+// No file gets space that another has, or that is the metadata's.
+func TestSpaceIsExclusive(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "fills the device")
+	m, path := master(t, 256*mib)
+	for i := 0; ; i++ {
+		opts := []CreateOption{}
+		if i%3 == 0 {
+			opts = append(opts, Interleave(Interleaving{1 + i%4, 8, 2 * mib}))
+		}
+		p, err := m.Create("f"+itoa(i), int64(1+i*777_777%(9*mib)), opts...)
+		if errors.Is(err, ErrNoSpace) && m.Usage().Free == 0 {
+			break
+		}
+		if err == nil {
+			require.NoError(t, p.Commit())
+		} else {
+			require.ErrorIs(t, err, ErrNoSpace)
+		}
+	}
+	assertExclusive(t, openTest(t, path))
+}
+
+// assertExclusive checks all extents of a file system against each other and the
+// metadata.
+func assertExclusive(t testing.TB, fsys *FS) {
+	t.Helper()
+	var all []Extent
+	require.NoError(t, fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			st, _ := d.Info()
+			all = append(all, st.Sys().(*Attr).Layout.Extents...)
+		}
+		return err
+	}))
+	slices.SortFunc(all, func(a, b Extent) int { return int((a.Offset - b.Offset) >> 12) })
+	sb := fsys.Superblock()
+	end := sb.logEnd()
+	for _, x := range all {
+		require.GreaterOrEqual(t, x.Offset, end, "extents overlap")
+		end = x.Offset + x.Length
+	}
+	require.LessOrEqual(t, end, fsys.Usage().Size)
+}
+
+func TestPendingWriters(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	content := pattern(3*mib, 5)
+	write := map[string]func(p *PendingFile) error{
+		"Write": func(p *PendingFile) error {
+			for part := range slices.Chunk(content, 100_000) {
+				if _, err := p.Write(part); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"WriteAt": func(p *PendingFile) error {
+			half := len(content) / 2
+			if _, err := p.WriteAt(content[half:], int64(half)); err != nil {
+				return err
+			}
+			_, err := p.WriteAt(content[:half], 0)
+			return err
+		},
+		"ReadFrom": func(p *PendingFile) error {
+			n, err := p.ReadFrom(iotest.HalfReader(bytes.NewReader(content)))
+			assert.Equal(t, int64(len(content)), n)
+			return err
+		},
+		"io.Copy": func(p *PendingFile) error {
+			_, err := io.Copy(p, bytes.NewReader(content))
+			return err
+		},
+		"Bytes": func(p *PendingFile) error {
+			copy(p.Bytes(), content)
+			return nil
+		},
+	}
+	for name, f := range write {
+		p, err := m.Create(name, int64(len(content)))
+		require.NoError(t, err)
+		require.NoError(t, f(p), name)
+		require.NoError(t, p.Commit())
+		data, err := m.ReadFile(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(content, data), name)
+	}
+
+	p, err := m.Create("bounds", 10)
+	require.NoError(t, err)
+	defer p.Close()
+	n, err := p.WriteAt([]byte("abc"), 8)
+	assert.Equal(t, 2, n)
+	assert.ErrorIs(t, err, io.ErrShortWrite)
+	n, err = p.WriteAt([]byte("abc"), 100)
+	assert.Zero(t, n)
+	assert.ErrorIs(t, err, io.ErrShortWrite)
+	_, err = p.WriteAt([]byte("abc"), -1)
+	assert.ErrorIs(t, err, fs.ErrInvalid)
+	_, err = p.ReadFrom(iotest.ErrReader(io.ErrUnexpectedEOF))
+	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NoError(t, p.Close())
+	_, err = p.Write([]byte("x"))
+	assert.ErrorIs(t, err, fs.ErrClosed)
+	_, err = p.ReadFrom(bytes.NewReader(content))
+	assert.ErrorIs(t, err, fs.ErrClosed)
+}
+
+func TestMkdir(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.Mkdir("a", 0o750))
+	assert.ErrorIs(t, m.Mkdir("a", 0o755), fs.ErrExist)
+	assert.ErrorIs(t, m.Mkdir("x/y", 0o755), fs.ErrNotExist)
+	require.NoError(t, m.MkdirAll("a/b/c/d", 0o755))
+	require.NoError(t, m.MkdirAll("a/b/c/d", 0o755))
+	require.NoError(t, m.MkdirAll(".", 0o755))
+	require.NoError(t, m.WriteFile("a/f", []byte("x"), 0o644))
+	assert.ErrorIs(t, m.MkdirAll("a/f", 0o755), fs.ErrExist)
+	assert.Error(t, m.MkdirAll("a/f/g", 0o755))
+	assert.ErrorIs(t, m.MkdirAll("/abs/x", 0o755), fs.ErrInvalid)
+	assert.ErrorIs(t, m.MkdirAll("", 0o755), fs.ErrInvalid)
+	reader := openTest(t, path)
+	assert.Equal(t, 4, reader.Usage().Dirs)
+	st, err := reader.Stat("a")
+	require.NoError(t, err)
+	assert.Equal(t, fs.ModeDir|0o750, st.Mode())
+}
+
+func TestWriteFileEmpty(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	assert.ErrorIs(t, m.WriteFile("f", nil, 0o644), fs.ErrInvalid)
+	assert.ErrorIs(t, m.WriteFile("missing/f", []byte("x"), 0o644), fs.ErrNotExist)
+	require.NoError(t, m.WriteFile("f", []byte("x"), 0o644))
+	assert.ErrorIs(t, m.WriteFile("f", []byte("y"), 0o644), fs.ErrExist)
+}
+
+func TestLogFull(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	capacity := m.Usage().LogCapacity
+	for i := range capacity - 1 {
+		require.NoError(t, m.Mkdir(itoa(i), 0o755))
+	}
+	p, err := m.Create("pending", 1)
+	require.NoError(t, err)
+	assert.ErrorIs(t, m.Mkdir("d", 0o755), ErrLogFull, "the last entry is promised to the pending file")
+	_, err = m.Create("more", 1)
+	assert.ErrorIs(t, err, ErrLogFull)
+	require.NoError(t, p.Commit())
+	assert.ErrorIs(t, m.Mkdir("d", 0o755), ErrLogFull)
+	reader := openTest(t, path)
+	assert.Equal(t, capacity, reader.Usage().LogUsed)
+	assert.Empty(t, reader.Problems())
+	data, err := reader.ReadFile("pending")
+	require.NoError(t, err)
+	assert.Len(t, data, 1)
+}
+
+// Another FS on the same device waits as long as it is told to while a file is
+// pending, and then goes on with what the first has made.
+func TestLockBetweenWriters(t *testing.T) {
+	t.Parallel()
+	first, path := master(t, testSize)
+	second := openTest(t, path, ReadWrite(), WithLockTimeout(20*time.Millisecond))
+	a, err := first.Create("a", 1)
+	require.NoError(t, err)
+	b, err := first.Create("b", 1)
+	require.NoError(t, err, "within an FS many files may be pending")
+	_, err = second.Create("c", 1)
+	assert.ErrorIs(t, err, ErrLocked)
+	assert.ErrorIs(t, second.Mkdir("d", 0o755), ErrLocked)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = second.Create("c", 1, WithContext(ctx))
+	assert.ErrorIs(t, err, ErrLocked)
+	assert.ErrorIs(t, err, context.Canceled)
+	_, err = second.Refresh()
+	require.NoError(t, err, "readers wait for nobody")
+	require.NoError(t, a.Commit())
+	_, err = second.Create("c", 1)
+	assert.ErrorIs(t, err, ErrLocked, "b is still pending")
+
+	patient := openTest(t, path, ReadWrite(), WithLockTimeout(time.Minute))
+	done := make(chan error)
+	go func() { done <- patient.WriteFile("p", pattern(3*mib, 1), 0o644) }()
+	time.Sleep(5 * time.Millisecond)
+	require.NoError(t, b.Commit())
+	require.NoError(t, <-done)
+	require.NoError(t, second.WriteFile("c", []byte("x"), 0o644))
+	assertExclusive(t, openTest(t, path))
+	assert.Equal(t, 4, second.Usage().Files)
+}
+
+// Where a crash left the sequence number behind, the next append repairs it.
+func TestAppendRepairsCounters(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.Mkdir("a", 0o755))
+	m.replica.meta.store64(logOffset+nextSeqAt, 0)
+	require.NoError(t, m.Mkdir("b", 0o755))
+	assert.Equal(t, uint64(2), m.replica.meta.load64(logOffset+nextSeqAt))
+	assert.Equal(t, uint64(2), m.replica.meta.load64(logOffset+nextIndexAt))
+	report, err := Check(path)
+	require.NoError(t, err)
+	assert.NoError(t, report.Err())
+}

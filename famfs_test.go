@@ -1,0 +1,360 @@
+package famfs
+
+// The FS as a whole: opening, roles, closing, following the master, and who sees what
+// when.
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestOpenErrors(t *testing.T) {
+	t.Parallel()
+	path := testBacking(t, testSize)
+	_, err := Open(path + "-missing")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = Open(t.TempDir())
+	assert.ErrorIs(t, err, ErrDevice)
+	require.NoError(t, Format(path, WithSystemUUID(testHost), Force()))
+	_, err = Open(path, ReadWrite(), WithSystemUUID(otherHost))
+	assert.ErrorIs(t, err, ErrNotMaster)
+	assert.ErrorContains(t, err, testHost.String())
+	_, err = Open(path, ReadWrite(), Tolerant(), WithSystemUUID(testHost))
+	assert.ErrorIs(t, err, fs.ErrInvalid)
+}
+
+func TestOpenUnformatted(t *testing.T) {
+	t.Parallel()
+	_, err := Open(fileBacking(t, testSize))
+	assert.ErrorIs(t, err, ErrNotFormatted)
+	small := fileBacking(t, mib)
+	_, err = Open(small)
+	assert.ErrorIs(t, err, ErrNotFormatted)
+	_, err = Check(small)
+	assert.ErrorIs(t, err, ErrNotFormatted)
+}
+
+func TestEmptyFileSystem(t *testing.T) {
+	t.Parallel()
+	fsys, path := master(t, testSize)
+	assert.Equal(t, Master, fsys.Role())
+	assert.Equal(t, path, fsys.Device().Path)
+	u := fsys.Usage()
+	assert.GreaterOrEqual(t, u.Size, int64(testSize))
+	assert.Equal(t, u.Size, u.Allocated+u.Free)
+	assert.Equal(t, u.Free, u.LargestFree)
+	assert.Equal(t, int64(10*mib), u.Allocated)
+	assert.Equal(t, Usage{Size: u.Size, Allocated: u.Allocated, Free: u.Free, LargestFree: u.LargestFree, LogCapacity: 15420}, u)
+	assert.Empty(t, fsys.Problems())
+	entries, err := fsys.ReadDir(".")
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
+
+// A client reads everything and changes nothing.
+func TestClient(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", pattern(3*mib, 1), 0o644))
+	before := readMetadata(t, path)
+
+	for name, opts := range map[string][]Option{"read-only": nil, "with client writes": {WithClientWrites()}} {
+		client, err := Open(path, append(opts, WithSystemUUID(otherHost))...)
+		require.NoError(t, err, name)
+		assert.Equal(t, Client, client.Role(), name)
+		data, err := client.ReadFile("f")
+		require.NoError(t, err, name)
+		assert.Equal(t, pattern(3*mib, 1), data, name)
+		_, err = client.Create("new", 1)
+		assert.ErrorIs(t, err, ErrNotMaster, name)
+		assert.ErrorIs(t, client.Mkdir("d", 0o755), ErrNotMaster, name)
+		assert.ErrorIs(t, client.MkdirAll("d/e", 0o755), ErrNotMaster, name)
+		assert.ErrorIs(t, client.WriteFile("new", []byte("x"), 0o644), ErrNotMaster, name)
+		assert.ErrorIs(t, client.CopyFS(context.Background(), ".", os.DirFS("examples")), ErrNotMaster, name)
+		mapping, err := client.Map("f", Writable())
+		if opts == nil {
+			assert.ErrorIs(t, err, ErrNotMaster)
+			assert.ErrorIs(t, err, ErrReadOnly)
+		} else {
+			require.NoError(t, err)
+			mapping.Bytes()[0] ^= 0xff
+			require.NoError(t, mapping.Flush())
+			require.NoError(t, mapping.Close())
+		}
+		require.NoError(t, client.Close())
+	}
+	assert.Equal(t, before, readMetadata(t, path), "the medium's metadata is unchanged")
+	data, err := m.ReadFile("f")
+	require.NoError(t, err)
+	assert.Equal(t, pattern(3*mib, 1)[0]^0xff, data[0], "the client's data arrived")
+}
+
+// readMetadata returns superblock and log as they stand on the device.
+func readMetadata(t testing.TB, path string) []byte {
+	t.Helper()
+	f, err := openMedium(path, newOpenConfig(nil))
+	require.NoError(t, err)
+	defer f.release()
+	return append([]byte(nil), f.window.mem[:logOffset+DefaultLogSize]...)
+}
+
+// A master that opened read-only cannot write either.
+func TestReadOnlyMaster(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", []byte("x"), 0o644))
+	fsys := openTest(t, path)
+	_, err := fsys.Create("new", 1)
+	assert.ErrorIs(t, err, ErrReadOnly)
+	_, err = fsys.Map("f", Writable())
+	assert.ErrorIs(t, err, ErrReadOnly)
+	assert.NotErrorIs(t, err, ErrNotMaster)
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	fsys, _ := master(t, testSize)
+	require.NoError(t, fsys.WriteFile("f", pattern(5000, 1), 0o644))
+	file, err := fsys.Open("f")
+	require.NoError(t, err)
+	dir, err := fsys.Open(".")
+	require.NoError(t, err)
+
+	m, err := fsys.Map("f")
+	require.NoError(t, err)
+	assert.ErrorIs(t, fsys.Close(), ErrBusy)
+	require.NoError(t, m.Close())
+	p, err := fsys.Create("g", 1)
+	require.NoError(t, err)
+	assert.ErrorIs(t, fsys.Close(), ErrBusy)
+	require.NoError(t, p.Close())
+	_, err = fsys.ReadFile("f")
+	require.NoError(t, err, "a refused Close changes nothing")
+	require.NoError(t, fsys.Close())
+
+	assert.ErrorIs(t, fsys.Close(), fs.ErrClosed)
+	_, err = file.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, fs.ErrClosed)
+	_, err = dir.(fs.ReadDirFile).ReadDir(-1)
+	assert.ErrorIs(t, err, fs.ErrClosed)
+	require.NoError(t, file.Close())
+	for name, op := range map[string]func() error{
+		"open":     func() error { _, err := fsys.Open("f"); return err },
+		"stat":     func() error { _, err := fsys.Stat("f"); return err },
+		"readfile": func() error { _, err := fsys.ReadFile("f"); return err },
+		"readdir":  func() error { _, err := fsys.ReadDir("."); return err },
+		"map":      func() error { _, err := fsys.Map("f"); return err },
+		"refresh":  func() error { _, err := fsys.Refresh(); return err },
+		"create":   func() error { _, err := fsys.Create("h", 1); return err },
+		"mkdir":    func() error { return fsys.Mkdir("d", 0o755) },
+		"mkdirall": func() error { return fsys.MkdirAll("d", 0o755) },
+		"write":    func() error { return fsys.WriteFile("h", []byte("x"), 0o644) },
+	} {
+		assert.ErrorIs(t, op(), fs.ErrClosed, name)
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	reader := openTest(t, path)
+	n, err := reader.Refresh()
+	require.NoError(t, err)
+	assert.Zero(t, n)
+
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("d/f", []byte("hello"), 0o644))
+	_, err = reader.Stat("d/f")
+	assert.ErrorIs(t, err, fs.ErrNotExist, "a client is behind until it refreshes")
+	n, err = reader.Refresh()
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+	data, err := reader.ReadFile("d/f")
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(data))
+	n, err = reader.Refresh()
+	require.NoError(t, err)
+	assert.Zero(t, n)
+	assert.Equal(t, m.Usage(), reader.Usage())
+}
+
+// A Refresh of many blocks takes the way of many processors.
+func TestRefreshMany(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	reader := openTest(t, path)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	_, err := reader.Refresh()
+	require.NoError(t, err)
+	const n = 3000
+	for i := range n {
+		require.NoError(t, m.Mkdir("d/"+itoa(i), 0o755))
+	}
+	got, err := reader.Refresh()
+	require.NoError(t, err)
+	assert.Equal(t, n, got)
+	for _, fsys := range []*FS{m, reader, openTest(t, path)} {
+		entries, err := fsys.ReadDir("d")
+		require.NoError(t, err)
+		assert.Len(t, entries, n)
+		assert.Equal(t, n+1, fsys.Usage().Dirs)
+	}
+}
+
+func itoa(i int) string {
+	const digits = "0123456789"
+	var b []byte
+	for d := 100000; d > 0; d /= 10 {
+		b = append(b, digits[i/d%10])
+	}
+	return string(b)
+}
+
+// A device that was formatted anew under an open FS is not the one that it knows.
+func TestFormattedUnderneath(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m, err := Open(path, ReadWrite(), WithSystemUUID(testHost))
+	require.NoError(t, err)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, Format(path, Force(), WithSystemUUID(testHost)))
+
+	_, err = m.Refresh()
+	assert.ErrorIs(t, err, ErrCorrupt)
+	assert.ErrorContains(t, err, "formatted anew")
+	assert.ErrorContains(t, m.Mkdir("e", 0o755), "formatted anew")
+	again := openTest(t, path, ReadWrite())
+	for _, name := range []string{"x", "y", "z"} {
+		require.NoError(t, again.Mkdir(name, 0o755))
+	}
+	_, err = m.Refresh()
+	assert.ErrorContains(t, err, "formatted anew", "also when the new log is longer")
+	assert.ErrorContains(t, m.Mkdir("e", 0o755), "formatted anew")
+	_, err = m.Stat("d")
+	assert.NoError(t, err, "the namespace stays as it was")
+	require.NoError(t, m.Close())
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.Mkdir("old", 0o755))
+	reader := openTest(t, path)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	watched := reader.Watch(ctx, time.Millisecond)
+
+	want := []string{"a", "a/b", "a/f", "g"}
+	go func() {
+		assert.NoError(t, m.MkdirAll("a/b", 0o755))
+		assert.NoError(t, m.WriteFile("a/f", []byte("x"), 0o644))
+		reader.Refresh() // somebody else's replay loses no event
+		assert.NoError(t, m.WriteFile("g", []byte("yy"), 0o644))
+	}()
+	var got []string
+	for e, err := range watched {
+		require.NoError(t, err)
+		got = append(got, e.Name)
+		assert.Equal(t, len(got), e.Info.Sys().(*Attr).Index, "in the order of the log")
+		if len(got) == len(want) {
+			break
+		}
+	}
+	assert.Equal(t, want, got)
+
+	// Ranging again starts where Watch was called; it ends with the context.
+	got = nil
+	for e, err := range watched {
+		require.NoError(t, err)
+		got = append(got, e.Name)
+		if len(got) == len(want) {
+			cancel()
+		}
+	}
+	assert.Equal(t, want, got)
+	assert.Error(t, ctx.Err())
+}
+
+func TestWatchEndsWhenClosed(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	reader, err := Open(path)
+	require.NoError(t, err)
+	watched := reader.Watch(context.Background(), time.Millisecond)
+	require.NoError(t, reader.Close())
+	var errs []error
+	for _, err := range watched {
+		errs = append(errs, err)
+	}
+	require.Len(t, errs, 1)
+	assert.ErrorIs(t, errs[0], fs.ErrClosed)
+}
+
+// Eight goroutines create, refresh, map and read at once.
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, 256*mib)
+	reader := openTest(t, path)
+	const goroutines, rounds = 8, 6
+	var wg sync.WaitGroup
+	for g := range goroutines {
+		wg.Go(func() {
+			dir := "g" + itoa(g)
+			if !assert.NoError(t, m.MkdirAll(dir+"/sub", 0o755)) {
+				return
+			}
+			for i := range rounds {
+				name := dir + "/sub/" + itoa(i)
+				seed := uint64(g*rounds + i)
+				size := 1000 + 37*i + 300_000*g
+				assert.NoError(t, m.WriteFile(name, pattern(size, seed), 0o644))
+				_, err := reader.Refresh()
+				assert.NoError(t, err)
+				// The reader finds every file that any goroutine announced, whole.
+				err = fs.WalkDir(reader, ".", func(path string, d fs.DirEntry, err error) error {
+					if err != nil || d.IsDir() {
+						return err
+					}
+					return checkConcurrentFile(reader, path)
+				})
+				assert.NoError(t, err)
+				mapping, err := reader.Map(name)
+				if assert.NoError(t, err) {
+					assert.Equal(t, pattern(size, seed), mapping.Bytes())
+					assert.NoError(t, mapping.Close())
+				}
+				reader.Usage()
+				reader.Problems()
+			}
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, goroutines*rounds, reader.Usage().Files)
+	assert.Equal(t, m.Usage(), reader.Usage())
+	report, err := Check(path)
+	require.NoError(t, err)
+	assert.NoError(t, report.Err())
+}
+
+// checkConcurrentFile compares the first sector of a file with what its size and the
+// goroutine in its path say.
+func checkConcurrentFile(fsys *FS, path string) error {
+	data, err := fsys.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	g, i := int(path[6]-'0'), int(path[len(path)-1]-'0')
+	want := pattern(512, uint64(g*6+i))
+	if len(data) != 1000+37*i+300_000*g || string(data[:512]) != string(want) {
+		return errors.New(path + " is not whole")
+	}
+	return nil
+}

@@ -1,0 +1,433 @@
+//go:build linux && amd64
+
+// One guest: how its QEMU is started, listened to and ended. Nothing a guest needs on the host has a name there, and its QEMU dies
+// with the harness, so that nothing is left behind however the harness ends.
+//
+// Not here: which guests there are and what they do (scenarios.go).
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// accel is how QEMU runs the guests' instructions.
+type accel struct {
+	name string
+	args []string
+}
+
+func acceleration(want string) (accel, error) {
+	// maxcpus: with one processor QEMU would emulate atomic instructions by ordinary ones, and atomics across guests would
+	// not be atomic. A second processor that is there would make everything much slower.
+	tcg := accel{"tcg", []string{"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", "1,maxcpus=2"}}
+	kvm := accel{"kvm", []string{"-accel", "kvm", "-cpu", "host", "-smp", "1"}}
+	usable := kvmUsable()
+	switch {
+	case want == "tcg" || want == "auto" && !usable:
+		return tcg, nil
+	case want == "auto" || want == "kvm" && usable:
+		return kvm, nil
+	case want == "kvm":
+		return accel{}, errors.New("-accel kvm: the processor offers no virtualization here, or /dev/kvm is not there or makes no machines; use -accel tcg")
+	}
+	return accel{}, fmt.Errorf("-accel is %q, expected auto, kvm or tcg", want)
+}
+
+// hardwareVirtualization are the processor flags without which /dev/kvm, where it is there and makes machines, runs specially built kernels only.
+var hardwareVirtualization = regexp.MustCompile(`(?m)^flags\s*:.*\b(vmx|svm)\b`)
+
+// kvmUsable makes a virtual machine to find out: the node also stands on hosts where that fails.
+func kvmUsable() bool {
+	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil || !hardwareVirtualization.Match(cpuinfo) {
+		return false
+	}
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	const kvmCreateVM = 0xae01
+	fd, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), kvmCreateVM, 0)
+	if errno != 0 {
+		return false
+	}
+	syscall.Close(int(fd))
+	return true
+}
+
+type guest struct {
+	h       *harness
+	name    string // scenario/guest
+	cmd     *exec.Cmd
+	cancel  context.CancelCauseFunc // ends it; the cause is what its verdict says
+	ctx     context.Context
+	began   time.Time
+	console string // path of its log
+	done    chan struct{}
+
+	mu      sync.Mutex
+	lines   []string
+	changed chan struct{} // closed at the next line
+	rc      int           // status that init reported, or -1
+	booted  string        // guest's uptime when the tests began, in seconds
+	cut     bool          // powered off on purpose
+
+	took    time.Duration // set before done is closed
+	verdict func() (testCounts, error)
+}
+
+// environment is what a guest's init and its tests are told, a spec's own last so that it prevails.
+func (s *stage) environment(spec guestSpec) []string {
+	id := sha256.Sum256([]byte("machine of " + spec.name))
+	// The tests end first, and say where they hung.
+	args := []string{"-test.v", "-test.run=" + spec.run, "-test.timeout=" + (s.sc.limit - 15*time.Second).String()}
+	d := devices[spec.device]
+	env := []string{
+		"VM_NAME=" + spec.name,
+		fmt.Sprintf("VM_MACHINE_ID=%x", id[:16]),
+		"VM_MODULES=" + d.modules,
+		"VM_NODE=" + d.node,
+		"VM_ARGS=" + strings.Join(args, " "),
+		"FAMFS_TEST_DEVICE=" + d.node,
+		"FAMFS_TEST_SCENARIO=" + s.sc.name,
+		"FAMFS_TEST_ROLE=" + spec.name,
+		"FAMFS_TEST_SEED=" + strconv.FormatInt(s.h.opts.seed, 10),
+	}
+	return append(env, spec.env...)
+}
+
+// start boots a guest. It lives until it ends by itself, is killed, or the stage's time is over.
+func (s *stage) start(spec guestSpec) (_ *guest, err error) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	g := &guest{
+		h: s.h, name: s.sc.name + "/" + spec.name + spec.label, ctx: ctx, cancel: cancel, began: time.Now(),
+		done: make(chan struct{}), changed: make(chan struct{}), rc: -1,
+	}
+	g.verdict = sync.OnceValues(g.report)
+	var files []*os.File
+	keep := func(f *os.File) *os.File { files = append(files, f); return f }
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+		if err != nil {
+			cancel(nil)
+			err = fmt.Errorf("starting guest %s: %w", g.name, err)
+		}
+	}()
+
+	own, err := guestArchive(s.environment(spec), spec.prepare)
+	if err != nil {
+		return nil, err
+	}
+	initrd, err := memoryFile(0)
+	if err != nil {
+		return nil, err
+	}
+	keep(initrd)
+	for _, part := range [][]byte{s.h.base, s.h.tests, own} {
+		if _, err := initrd.Write(part); err != nil {
+			return nil, fmt.Errorf("writing its initramfs: %w", err)
+		}
+	}
+	conRead, conWrite, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	keep(conWrite)
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		conRead.Close()
+		return nil, err
+	}
+	keep(outWrite)
+
+	s.count++
+	g.console = filepath.Join(s.h.logs, fmt.Sprintf("%s-%02d-%s.console", s.sc.name, s.count, spec.name))
+	low, size := spec.ram, s.sc.size>>20
+	args := append([]string{
+		"-no-reboot", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-net", "none",
+		// The guest's own memory below 4 GiB, the shared one right above it, so that its place is the same in all guests.
+		"-machine", fmt.Sprintf("q35,max-ram-below-4g=%dM,hpet=off,smm=off,sata=off,smbus=off,usb=off,i8042=off", low), "-m", fmt.Sprintf("%dM", int64(low)+size),
+		"-object", fmt.Sprintf("memory-backend-ram,id=own,size=%dM", low),
+		"-object", fmt.Sprintf("memory-backend-file,id=shared,size=%dM,share=on,mem-path=/proc/self/fd/3", size),
+		"-numa", "node,nodeid=0,memdev=own", "-numa", "node,nodeid=1,memdev=shared",
+		"-kernel", s.h.kernel.vmlinux, "-initrd", "/proc/self/fd/4",
+		"-chardev", "file,id=con,path=/proc/self/fd/5", "-serial", "chardev:con",
+		"-chardev", "file,id=out,path=/proc/self/fd/6", "-serial", "chardev:out",
+		"-append", strings.Join([]string{
+			"console=ttyS0 quiet panic=-1 oops=panic reboot=t random.trust_cpu=on",
+			// For a quick start.
+			"mitigations=off nokaslr no5lvl no_timer_check rcupdate.rcu_expedited=1 init_on_alloc=0 swiotlb=noforce lsm=capability audit=0",
+			// The usual clock, the cycle counter, is measured during boot, and wrongly where the host is busy: the guest's time then runs several times too fast.
+			"tsc=reliable clocksource=acpi_pm",
+			fmt.Sprintf(devices[spec.device].memmap, size),
+		}, " "),
+	}, s.h.accel.args...)
+	g.cmd = exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	g.cmd.ExtraFiles = []*os.File{s.mem, initrd, conWrite, outWrite}
+	var said bytes.Buffer
+	g.cmd.Stdout, g.cmd.Stderr = &said, &said
+	g.cmd.WaitDelay = 5 * time.Second
+	// A group of its own, since Ctrl-C is for the harness: it decides what to do about its guests.
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+
+	log, err := os.Create(g.console)
+	if err != nil {
+		conRead.Close()
+		outRead.Close()
+		return nil, err
+	}
+	var readers sync.WaitGroup
+	readers.Go(func() { g.readConsole(conRead, log) })
+	readers.Go(func() { g.readOutput(outRead) })
+
+	started := make(chan error)
+	go func() {
+		// The death signal is bound to the thread that started the process, not to the harness as a whole.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := g.cmd.Start()
+		started <- err
+		if err != nil {
+			log.Close()
+			return
+		}
+		g.cmd.Wait()
+		g.took = time.Since(g.began)
+		readers.Wait()
+		for line := range strings.Lines(said.String()) {
+			// A warning about max-ram-below-4g that holds for guests with large memory of their own.
+			if !strings.Contains(line, "possibly poor performance") {
+				fmt.Fprintf(log, "QEMU: %s", line)
+			}
+		}
+		log.Close()
+		close(g.done)
+		cancel(nil)
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	s.guests = append(s.guests, g)
+	return g, nil
+}
+
+// memoryFile makes a file in memory that has no name, so that it is gone when the last that uses it is.
+func memoryFile(size int64) (*os.File, error) {
+	f, err := os.CreateTemp("/dev/shm", "famfs-vm-")
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(f.Name())
+	if err := f.Truncate(size); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (g *guest) readConsole(r io.ReadCloser, log *os.File) {
+	defer r.Close()
+	b := bufio.NewReader(r)
+	for {
+		line, err := b.ReadString('\n')
+		line = strings.TrimRight(line, "\r\n")
+		if line != "" {
+			fmt.Fprintln(log, line)
+			if g.h.opts.verbose {
+				g.h.say("%s console: %s", g.name, line)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (g *guest) readOutput(r io.ReadCloser) {
+	defer r.Close()
+	b := bufio.NewReader(r)
+	for {
+		line, err := b.ReadString('\n')
+		if line != "" {
+			g.take(strings.TrimRight(line, "\r\n"))
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// take handles a line of the guest's output: a marker of init, or something that tests said.
+func (g *guest) take(line string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if after, ok := strings.CutPrefix(line, "@@RC "); ok {
+		if rc, err := strconv.Atoi(after); err == nil {
+			g.rc = rc
+			// From here a guest needs a moment to go down.
+			time.AfterFunc(10*time.Second, func() { g.cancel(nil) })
+		}
+	} else if after, ok := strings.CutPrefix(line, "@@START "); ok {
+		g.booted = after
+	} else if !strings.HasPrefix(line, "@@INIT ") {
+		g.lines = append(g.lines, line)
+		if g.h.opts.verbose {
+			g.h.say("%s: %s", g.name, line)
+		}
+	}
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// waitLine waits until the tests have printed a line that matches.
+func (g *guest) waitLine(re *regexp.Regexp, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for at := 0; ; {
+		g.mu.Lock()
+		lines, changed, rc := g.lines[at:], g.changed, g.rc
+		at = len(g.lines)
+		g.mu.Unlock()
+		for _, line := range lines {
+			if re.MatchString(line) {
+				return nil
+			}
+		}
+		if rc >= 0 {
+			return fmt.Errorf("%s: waiting for a line %s: the tests ended with status %d without it", g.name, re, rc)
+		}
+		select {
+		case <-changed:
+		case <-g.done:
+			return fmt.Errorf("%s: waiting for a line %s: the guest ended without it", g.name, re)
+		case <-timer.C:
+			return fmt.Errorf("%s: waiting for a line %s: not printed within %v", g.name, re, limit)
+		}
+	}
+}
+
+// ended tells whether the tests in the guest are over.
+func (g *guest) ended() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.done:
+		return true
+	default:
+		return g.rc >= 0
+	}
+}
+
+// cutPower ends the guest as a failing power supply does. The guest must still be at work, or the scenario did not test what it is for.
+func (g *guest) cutPower() error {
+	if g.ended() {
+		return fmt.Errorf("%s: it ended before its power was to be cut; its tests must go on until then", g.name)
+	}
+	g.mu.Lock()
+	g.cut = true
+	g.mu.Unlock()
+	g.cancel(nil)
+	_, err := g.wait()
+	return err
+}
+
+// wait waits for the guest's end, and tells what was wrong with it. The first to wait has it print what its tests said.
+func (g *guest) wait() (testCounts, error) {
+	<-g.done
+	return g.verdict()
+}
+
+func (g *guest) report() (testCounts, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	counts, failed := count(g.lines)
+	var err error
+	switch {
+	case g.cut && failed != "":
+		err = fmt.Errorf("before its power was cut, it printed: %s", failed)
+	case g.cut:
+	case g.rc < 0 && context.Cause(g.ctx) != context.Canceled:
+		err = fmt.Errorf("it was ended: %w", context.Cause(g.ctx))
+	case g.rc < 0:
+		err = errors.New("it ended without a status: its kernel crashed or its QEMU failed, the console tells")
+	case g.rc >= 120 && g.rc <= 123: // statuses of init itself
+		err = fmt.Errorf("it could not be brought to its tests: status %d", g.rc)
+	case g.rc != 0:
+		err = fmt.Errorf("its tests ended with status %d", g.rc)
+	case counts.passed == 0:
+		err = fmt.Errorf("no test passed (%d skipped): nothing was tested", counts.skipped)
+	}
+
+	g.h.out.Lock()
+	defer g.h.out.Unlock()
+	fmt.Printf("\n=== GUEST %s\n%s\n", g.name, strings.TrimRight(strings.Join(g.lines, "\n"), "\n"))
+	verdict, note := "ok  ", fmt.Sprintf("(booted in %ss; %s)", g.booted, counts)
+	if g.cut {
+		verdict, note = "cut ", "(power cut on purpose)"
+	}
+	if err != nil {
+		verdict = "FAIL"
+		fmt.Printf("--- last lines of the console:\n%s\n", tail(g.console, 40))
+	}
+	fmt.Printf("%s\t%s\t%.1fs\t%s\n", verdict, g.name, g.took.Seconds(), note)
+	if err != nil {
+		err = fmt.Errorf("guest %s: %w", g.name, err)
+	}
+	return counts, err
+}
+
+type testCounts struct{ passed, failed, skipped int }
+
+func (c testCounts) String() string {
+	return fmt.Sprintf("%d passed, %d skipped, %d failed", c.passed, c.skipped, c.failed)
+}
+
+// count reads the verdicts on tests, not those on subtests, which are indented. It also returns the first line that tells of a failure.
+func count(lines []string) (c testCounts, failed string) {
+	for _, line := range lines {
+		bad := false
+		switch {
+		case strings.HasPrefix(line, "--- PASS"):
+			c.passed++
+		case strings.HasPrefix(line, "--- SKIP"):
+			c.skipped++
+		case strings.HasPrefix(line, "--- FAIL"):
+			c.failed++
+			bad = true
+		case strings.HasPrefix(line, "panic: "), strings.HasPrefix(line, "fatal error: "):
+			bad = true
+		}
+		if bad && failed == "" {
+			failed = line
+		}
+	}
+	return c, failed
+}
+
+func tail(file string, n int) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,252 @@
+//go:build linux && amd64
+
+// What is run: the scenarios, each of which is data, and for those where guests come and go a function besides.
+//
+// What tests find in a guest: /dev/dax0.0 or /dev/pmem0, root, a working folder with testdata in it, a machine id of the guest's own,
+// no network, and in the environment
+//
+//	FAMFS_TEST_DEVICE     what to open: /dev/dax0.0, /dev/pmem0, or a file on ext4 with DAX
+//	FAMFS_TEST_SCENARIO   the name of the scenario
+//	FAMFS_TEST_ROLE       the name of the guest: host, master, client1, client2, ...
+//	FAMFS_TEST_SEED       a number, the same in all guests of a run
+//	FAMFS_TEST_ROUND      in poweroff, for the master: the round, from 0; in the one that equals FAMFS_TEST_ROUNDS power stays on
+//
+// Tests tell the harness that they are where it waits for them by a line "@@READY" of their own on the standard output.
+//
+// Not here: how a guest is booted (guest.go), and what the tests check.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+type scenario struct {
+	name, about string
+	size        int64 // of the shared memory; a whole number of MiB
+	limit       time.Duration
+	guests      []guestSpec
+	play        func(*stage) error // nil: all guests at once, each to its end
+}
+
+type guestSpec struct {
+	name    string // its role
+	label   string // what tells it from other guests of that name when it is printed
+	device  string // a key of devices
+	prepare string // a script in guest/ that runs before the tests
+	run     string // which tests, without blanks
+	env     []string
+	ram     int // MiB
+}
+
+// devices are the two faces that the shared memory can have. memmap is an argument of the kernel's, for the size in MiB:
+// type 0xefffffff is memory that firmware has reserved for a special purpose, ! makes it persistent memory.
+var devices = map[string]struct{ memmap, modules, node string }{
+	"devdax": {"memmap=%dM%%0x100000000-1+0xefffffff", "device_dax dax_hmem", "/dev/dax0.0"},
+	"pmem":   {"memmap=%dM!4G", "nd_e820 nd_pmem", "/dev/pmem0"},
+}
+
+const (
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+const powerCuts = 10
+
+var scenarios = []*scenario{
+	{
+		name: "devdax", about: "the whole suite, on /dev/dax0.0",
+		size: 4 * gib, limit: 6 * time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", run: ".", ram: 2048}},
+	},
+	{
+		name: "fsdax", about: "the whole suite, on a file on ext4 mounted with -o dax=always",
+		size: 4 * gib, limit: 6 * time.Minute,
+		guests: []guestSpec{{
+			name: "host", device: "pmem", prepare: "fsdax", run: ".", ram: 2048,
+			env: []string{"VM_MODULES=nd_e820 nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=1536M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
+		}},
+	},
+	{
+		name: "unbound", about: "a devdax device that no driver holds",
+		size: gib, limit: time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", prepare: "unbound", run: "^TestVMUnbound$", ram: 512}},
+	},
+	{
+		name: "kmem", about: "a devdax device that serves as system RAM",
+		size: gib, limit: time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", prepare: "kmem", run: "^TestVMSystemRAM$", ram: 512}},
+	},
+	{
+		name: "pmem", about: "/dev/pmem0 itself, a block device without DAX",
+		size: gib, limit: time.Minute,
+		guests: []guestSpec{{name: "host", device: "pmem", run: "^TestVMBlockDevice$", ram: 512}},
+	},
+	{
+		name: "hosts", about: "four guests at once on one memory: a master and three clients",
+		size: gib, limit: 3 * time.Minute,
+		guests: []guestSpec{
+			{name: "master", device: "devdax", run: "^TestVMHosts", ram: 448},
+			{name: "client1", device: "devdax", run: "^TestVMHosts", ram: 448},
+			{name: "client2", device: "devdax", run: "^TestVMHosts", ram: 448},
+			{name: "client3", device: "devdax", run: "^TestVMHosts", ram: 448},
+		},
+	},
+	{
+		name: "poweroff", about: fmt.Sprintf("the master loses power %d times while it creates files, two clients stay up", powerCuts),
+		size: gib, limit: 4 * time.Minute, play: playPoweroff,
+		guests: []guestSpec{
+			{name: "master", device: "devdax", run: "^TestVMPoweroffMaster$", ram: 448},
+			{name: "client1", device: "devdax", run: "^TestVMPoweroffClient$", ram: 448},
+			{name: "client2", device: "devdax", run: "^TestVMPoweroffClient$", ram: 448},
+		},
+	},
+}
+
+// stage is a scenario while it is played.
+type stage struct {
+	h      *harness
+	sc     *scenario
+	ctx    context.Context
+	mem    *os.File // the shared memory
+	guests []*guest // all that were started
+	count  int
+}
+
+type result struct {
+	took   time.Duration
+	counts testCounts
+	err    error
+}
+
+func (h *harness) play(ctx context.Context, sc *scenario) (r result) {
+	began := time.Now()
+	defer func() { r.took = time.Since(began) }()
+	if ctx.Err() != nil {
+		r.err = fmt.Errorf("not run: %w", context.Cause(ctx))
+		return r
+	}
+	h.say("%s: %s", sc.name, sc.about)
+	ctx, cancel := context.WithTimeoutCause(ctx, sc.limit, fmt.Errorf("the scenario took longer than %v", sc.limit))
+	defer cancel()
+	mem, err := memoryFile(sc.size)
+	if err != nil {
+		r.err = fmt.Errorf("making the shared memory: %w", err)
+		return r
+	}
+	defer mem.Close()
+	s := &stage{h: h, sc: sc, ctx: ctx, mem: mem}
+	if sc.play != nil {
+		r.err = sc.play(s)
+	} else {
+		for _, spec := range sc.guests {
+			if _, err := s.start(spec); err != nil {
+				r.err = err
+				break
+			}
+		}
+	}
+	// What is left goes on to its end, but not where the outcome is settled.
+	if r.err != nil {
+		s.killAll()
+	}
+	return s.finish(r)
+}
+
+// finish waits for all guests. Where one fails, the others may wait for it in vain: they get a moment to say what they make of it.
+func (s *stage) finish(r result) result {
+	const grace = 15 * time.Second
+	type ending struct {
+		counts testCounts
+		err    error
+	}
+	endings := make(chan ending)
+	for _, g := range s.guests {
+		go func() {
+			c, err := g.wait()
+			endings <- ending{c, err}
+		}()
+	}
+	settled := r.err != nil
+	for range s.guests {
+		e := <-endings
+		r.counts.passed += e.counts.passed
+		r.counts.failed += e.counts.failed
+		r.counts.skipped += e.counts.skipped
+		if !errors.Is(r.err, e.err) {
+			r.err = errors.Join(r.err, e.err)
+		}
+		if e.err != nil && !settled {
+			settled = true
+			defer time.AfterFunc(grace, s.killAll).Stop()
+		}
+	}
+	return r
+}
+
+func (s *stage) killAll() {
+	for _, g := range s.guests {
+		g.cancel(errors.New("the scenario had failed already"))
+	}
+}
+
+var ready = regexp.MustCompile(`^\s*@@READY\b`)
+
+// playPoweroff cuts the master's power again and again at a moment that chance decides, and boots it anew on the memory as it was left.
+func playPoweroff(s *stage) error {
+	const patience = 45 * time.Second
+	rng := rand.New(rand.NewPCG(uint64(s.h.opts.seed), 0))
+	master, others := s.sc.guests[0], s.sc.guests[1:]
+	var clients []*guest
+	for round := 0; ; round++ {
+		spec := master
+		spec.label = fmt.Sprintf("#%d", round)
+		spec.env = []string{fmt.Sprintf("FAMFS_TEST_ROUND=%d", round), fmt.Sprintf("FAMFS_TEST_ROUNDS=%d", powerCuts)}
+		m, err := s.start(spec)
+		if err != nil {
+			return err
+		}
+		if round == 0 {
+			for _, o := range others {
+				c, err := s.start(o)
+				if err != nil {
+					return err
+				}
+				clients = append(clients, c)
+			}
+		}
+		if round == powerCuts {
+			return nil
+		}
+		for _, g := range append([]*guest{m}, clients...) {
+			if err := g.waitLine(ready, patience); err != nil {
+				return err
+			}
+		}
+		delay := time.Duration(rng.IntN(1500)) * time.Millisecond
+		select {
+		case <-time.After(delay):
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
+		if err := m.cutPower(); err != nil {
+			return err
+		}
+		s.h.say("%s: round %d: power cut %v after the master was ready", s.sc.name, round, delay)
+		var gone []string
+		for _, c := range clients {
+			if c.ended() {
+				gone = append(gone, c.name)
+			}
+		}
+		if len(gone) > 0 {
+			return fmt.Errorf("round %d: %s ended before the last round", round, strings.Join(gone, " and "))
+		}
+	}
+}
