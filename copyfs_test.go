@@ -5,8 +5,10 @@ package famfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"testing"
 	"testing/fstest"
 
@@ -44,46 +46,37 @@ func TestCopyFS(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{".", "to/here"} {
 		for _, workers := range []int{1, 4} {
-			m, path := master(t, testSize)
-			src := sourceTree()
-			var last Progress
-			done := 0
-			require.NoError(t, m.CopyFS(context.Background(), dir, src, Workers(workers), OnProgress(func(p Progress) {
-				last = p
-				if p.Done {
-					done++
-				}
-				assert.False(t, p.Passed)
-			}), CreateWith(Interleave(Interleaving{2, 4, 2 * mib}))))
-			assert.Equal(t, 4, done)
-			assert.Equal(t, 4, last.Files)
-			assert.Equal(t, int64(100+3*mib+1+4096+9*mib), last.Bytes)
-			reader := openTest(t, path)
-			assertTree(t, reader, dir, src)
-			require.NoError(t, reader.Close())
-
-			// Again: all is there, nothing is written.
-			before := readMetadata(t, path)
-			passed := 0
-			require.NoError(t, m.CopyFS(context.Background(), dir, src, OnProgress(func(p Progress) {
-				assert.True(t, p.Passed)
-				passed++
-			})))
-			assert.Equal(t, 4, passed)
-			assert.Equal(t, before, readMetadata(t, path))
-			require.NoError(t, m.Close())
-			if dir == "." {
-				realDeviceReuse(t)
-			}
+			t.Run(fmt.Sprintf("%s by %d", path.Base(dir), workers), func(t *testing.T) { testCopyFS(t, dir, workers) })
 		}
 	}
 }
 
-// realDeviceReuse lets a test that needs several devices one after the other skip the
-// rest where there is one only.
-func realDeviceReuse(t testing.TB) {
-	t.Helper()
-	needsFile(t, "needs several devices")
+func testCopyFS(t *testing.T, dir string, workers int) {
+	m, device := master(t, testSize)
+	src := sourceTree()
+	var last Progress
+	done := 0
+	require.NoError(t, m.CopyFS(context.Background(), dir, src, Workers(workers), OnProgress(func(p Progress) {
+		last = p
+		if p.Done {
+			done++
+		}
+		assert.False(t, p.Passed)
+	}), CreateWith(Interleave(Interleaving{2, 4, 2 * mib}))))
+	assert.Equal(t, 4, done)
+	assert.Equal(t, 4, last.Files)
+	assert.Equal(t, int64(100+3*mib+1+4096+9*mib), last.Bytes)
+	assertTree(t, openTest(t, device), dir, src)
+
+	// Again: all is there, nothing is written.
+	before := readMetadata(t, device)
+	passed := 0
+	require.NoError(t, m.CopyFS(context.Background(), dir, src, OnProgress(func(p Progress) {
+		assert.True(t, p.Passed)
+		passed++
+	})))
+	assert.Equal(t, 4, passed)
+	assert.Equal(t, before, readMetadata(t, device))
 }
 
 func TestCopyFSResumes(t *testing.T) {
@@ -130,9 +123,11 @@ func TestCopyFSUnsuitable(t *testing.T) {
 
 func TestCopyFSEnds(t *testing.T) {
 	t.Parallel()
-	needsFile(t, "fills the device")
 	m, _ := master(t, 16*mib)
-	err := m.CopyFS(context.Background(), ".", sourceTree())
+	rest, err := m.Create("rest", m.Usage().LargestFree-4*mib)
+	require.NoError(t, err)
+	require.NoError(t, rest.Commit())
+	err = m.CopyFS(context.Background(), ".", sourceTree())
 	assert.ErrorIs(t, err, ErrNoSpace)
 	assert.ErrorIs(t, m.CopyFS(context.Background(), "../x", sourceTree()), fs.ErrInvalid)
 	assert.Empty(t, m.pending)

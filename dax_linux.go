@@ -55,7 +55,7 @@ func openSpecial(path string, st os.FileInfo, write bool) (*device, error) {
 // path.
 func readDevDAX(path, dir string) (DeviceInfo, error) {
 	fail := func(format string, args ...any) (DeviceInfo, error) {
-		return DeviceInfo{}, fmt.Errorf(path+" "+format+": %w", append(args, ErrDevice)...)
+		return DeviceInfo{}, fmt.Errorf("%s %s: %w", path, fmt.Sprintf(format, args...), ErrDevice)
 	}
 	if subsystem, err := os.Readlink(filepath.Join(dir, "subsystem")); err != nil || filepath.Base(subsystem) != "dax" {
 		return fail("is a character device, but not a DAX device")
@@ -77,12 +77,18 @@ func readDevDAX(path, dir string) (DeviceInfo, error) {
 		return fail("is held by driver %s, want device_dax; change it with: daxctl reconfigure-device --mode=devdax %s", driver, name)
 	}
 	size, err := readNumber(dir, "size")
-	if err != nil || size <= 0 {
-		return fail("has size %d in sysfs, want at least 1 (%v)", size, err)
+	switch {
+	case err != nil:
+		return fail("has no readable size in sysfs: %v", err)
+	case size <= 0:
+		return fail("has size %d in sysfs, want at least 1", size)
 	}
 	align, err := readNumber(dir, "align")
-	if err != nil || align < int64(os.Getpagesize()) || align&(align-1) != 0 {
-		return fail("has alignment %d in sysfs, want a power of two of at least a page (%v)", align, err)
+	switch {
+	case err != nil:
+		return fail("has no readable alignment in sysfs: %v", err)
+	case align < int64(os.Getpagesize()) || align&(align-1) != 0:
+		return fail("has alignment %d in sysfs, want a power of two of at least a page", align)
 	}
 	return DeviceInfo{
 		Path:        path,

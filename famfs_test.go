@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -78,7 +77,7 @@ func TestClient(t *testing.T) {
 		assert.ErrorIs(t, client.Mkdir("d", 0o755), ErrNotMaster, name)
 		assert.ErrorIs(t, client.MkdirAll("d/e", 0o755), ErrNotMaster, name)
 		assert.ErrorIs(t, client.WriteFile("new", []byte("x"), 0o644), ErrNotMaster, name)
-		assert.ErrorIs(t, client.CopyFS(context.Background(), ".", os.DirFS("examples")), ErrNotMaster, name)
+		assert.ErrorIs(t, client.CopyFS(context.Background(), ".", sourceTree()), ErrNotMaster, name)
 		mapping, err := client.Map("f", Writable())
 		if opts == nil {
 			assert.ErrorIs(t, err, ErrNotMaster)

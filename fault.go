@@ -6,6 +6,7 @@ package famfs
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"unsafe"
@@ -61,8 +62,12 @@ func asFault(recovered any) *FaultError {
 	if recovered == nil {
 		return nil
 	}
-	// The runtime gives an address only to real faults, not to nil dereferences.
-	if at, ok := recovered.(interface{ Addr() uintptr }); ok {
+	// The runtime gives an address only to real faults, not to nil dereferences; a
+	// value of the program's own that has one too is none of this package's.
+	if at, ok := recovered.(interface {
+		runtime.Error
+		Addr() uintptr
+	}); ok {
 		return &FaultError{Offset: -1, Addr: at.Addr()}
 	}
 	panic(recovered)

@@ -84,27 +84,32 @@ var scenarios = []*scenario{
 		guests: []guestSpec{{name: "host", device: "devdax", prepare: "kmem", run: "^TestVMSystemRAM$", ram: 512}},
 	},
 	{
+		name: "unplugged", about: "a devdax device that is unbound while it is mapped",
+		size: gib, limit: time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", run: "^TestVMUnplugged$", ram: 512}},
+	},
+	{
 		name: "pmem", about: "/dev/pmem0 itself, a block device without DAX",
 		size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "pmem", run: "^TestVMBlockDevice$", ram: 512}},
 	},
 	{
 		name: "hosts", about: "four guests at once on one memory: a master and three clients",
-		size: gib, limit: 3 * time.Minute,
+		size: 6 * gib, limit: 4 * time.Minute,
 		guests: []guestSpec{
-			{name: "master", device: "devdax", run: "^TestVMHosts", ram: 448},
-			{name: "client1", device: "devdax", run: "^TestVMHosts", ram: 448},
-			{name: "client2", device: "devdax", run: "^TestVMHosts", ram: 448},
-			{name: "client3", device: "devdax", run: "^TestVMHosts", ram: 448},
+			{name: "master", device: "devdax", run: "^TestVMHosts", ram: 512},
+			{name: "client1", device: "devdax", run: "^TestVMHosts", ram: 512},
+			{name: "client2", device: "devdax", run: "^TestVMHosts", ram: 512},
+			{name: "client3", device: "devdax", run: "^TestVMHosts", ram: 512},
 		},
 	},
 	{
 		name: "poweroff", about: fmt.Sprintf("the master loses power %d times while it creates files, two clients stay up", powerCuts),
-		size: gib, limit: 4 * time.Minute, play: playPoweroff,
+		size: 16 * gib, limit: 4 * time.Minute, play: playPoweroff,
 		guests: []guestSpec{
-			{name: "master", device: "devdax", run: "^TestVMPoweroffMaster$", ram: 448},
-			{name: "client1", device: "devdax", run: "^TestVMPoweroffClient$", ram: 448},
-			{name: "client2", device: "devdax", run: "^TestVMPoweroffClient$", ram: 448},
+			{name: "master", device: "devdax", run: "^TestVMPoweroffMaster$", ram: 768},
+			{name: "client1", device: "devdax", run: "^TestVMPoweroffClient$", ram: 768},
+			{name: "client2", device: "devdax", run: "^TestVMPoweroffClient$", ram: 768},
 		},
 	},
 }
