@@ -9,11 +9,16 @@ package famfs
 // the metadata, to a pending file, or to an entry that was passed over: it is never
 // given out, but a sound entry may own it.
 //
+// A log is hostile until proven otherwise: nothing that an entry can say may cost
+// time in proportion to the device, only to the space that sound entries own.
+//
 // Nothing here knows of files or of what is on the medium.
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -44,6 +49,12 @@ func join(l freeRuns, nl int64, r freeRuns, nr int64) freeRuns {
 	return s
 }
 
+// maxClaims bounds the memory of claims that wait to be taken.
+const maxClaims = 1 << 20
+
+// fanOut is how many counters of one level are summed up in one of the next.
+const fanOut = 64
+
 // block holds the bits of blockUnits units: taken includes owned.
 type block struct {
 	taken, owned [blockWords]uint64
@@ -61,6 +72,12 @@ type allocator struct {
 	tree   []freeRuns
 	leaves int
 	stale  []int // blocks whose leaf is out of date
+	// owned counts owned units: per block, then per fanOut of the counters below, up
+	// to a single one. It is what makes asking about any range cheap.
+	owned [][]int64
+	// claims are to be taken when the tree is next brought up to date. Entries that
+	// were passed over may claim all of the device, each: they are merged first.
+	claims []unitRun
 }
 
 // newAllocator returns one for a device of units units, all free.
@@ -81,7 +98,12 @@ func newAllocator(units int64) *allocator {
 	for i := a.leaves - 1; i >= 1; i-- {
 		a.refresh(i)
 	}
-	return a
+	for ; ; n = (n + fanOut - 1) / fanOut {
+		a.owned = append(a.owned, make([]int64, n))
+		if n <= 1 {
+			return a
+		}
+	}
 }
 
 // refresh recomputes inner node i from its children.
@@ -137,14 +159,18 @@ func (a *allocator) eachWord(r unitRun, f func(block int64, word int, mask uint6
 	}
 }
 
-// take makes units unavailable, whether they were or not.
-func (a *allocator) take(r unitRun) {
+// claim makes units unavailable, whether they were or not.
+func (a *allocator) claim(r unitRun) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.takeLocked(r)
+	a.claims = append(a.claims, r)
+	if len(a.claims) >= maxClaims {
+		a.takeClaims()
+	}
 }
 
-func (a *allocator) takeLocked(r unitRun) {
+// take sets units that are claimed or have been found free.
+func (a *allocator) take(r unitRun) {
 	a.eachWord(r, func(i int64, w int, mask uint64) bool {
 		a.block(i).taken[w] |= mask
 		return true
@@ -171,39 +197,85 @@ func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, r := range runs {
-		a.eachWord(r, func(i int64, w int, mask uint64) bool {
-			b := a.blocks[i]
-			ok = b == nil || b.owned[w]&mask == 0
-			return ok
-		})
-		if !ok {
-			a.disown(runs[:i])
+		if a.isOwned(r) {
 			return i, false
 		}
+		for _, earlier := range runs[:i] {
+			if r.start < earlier.end() && earlier.start < r.end() {
+				return i, false
+			}
+		}
+	}
+	for _, r := range runs {
 		a.eachWord(r, func(i int64, w int, mask uint64) bool {
 			b := a.block(i)
 			b.taken[w] |= mask
 			b.owned[w] |= mask
+			n := int64(bits.OnesCount64(mask))
+			for _, counters := range a.owned {
+				counters[i] += n
+				i /= fanOut
+			}
 			return true
 		})
 	}
 	return 0, true
 }
 
-// disown makes runs that own just set taken only: the entry that claims them is
-// about to be passed over.
-func (a *allocator) disown(runs []unitRun) {
-	for _, r := range runs {
+// isOwned says whether any unit of r is owned.
+func (a *allocator) isOwned(r unitRun) (owned bool) {
+	inWords := func(r unitRun) bool {
 		a.eachWord(r, func(i int64, w int, mask uint64) bool {
-			a.block(i).owned[w] &^= mask
-			return true
+			b := a.blocks[i]
+			owned = b != nil && b.owned[w]&mask != 0
+			return !owned
 		})
+		return owned
 	}
+	// Blocks that r covers whole are asked by their counters.
+	from, to := (r.start+blockUnits-1)/blockUnits, r.end()/blockUnits
+	if from >= to {
+		return inWords(r)
+	}
+	if inWords(unitRun{r.start, from*blockUnits - r.start}) || inWords(unitRun{to * blockUnits, r.end() - to*blockUnits}) {
+		return true
+	}
+	for _, counters := range a.owned {
+		for ; from < to && from%fanOut != 0; from++ {
+			if counters[from] > 0 {
+				return true
+			}
+		}
+		for ; from < to && to%fanOut != 0; to-- {
+			if counters[to-1] > 0 {
+				return true
+			}
+		}
+		from, to = from/fanOut, to/fanOut
+	}
+	return false
+}
+
+// takeClaims takes all claims, every unit once however many claim it.
+func (a *allocator) takeClaims() {
+	slices.SortFunc(a.claims, func(x, y unitRun) int { return cmp.Compare(x.start, y.start) })
+	done := int64(0)
+	for _, r := range a.claims {
+		start := max(r.start, done)
+		if start < r.end() {
+			a.take(unitRun{start, r.end() - start})
+			done = r.end()
+		}
+	}
+	a.claims = a.claims[:0]
 }
 
 // settle brings the tree up to date. Claims only note which blocks they changed, so
 // that replaying a long log costs no more than setting bits.
 func (a *allocator) settle() {
+	if len(a.claims) > 0 {
+		a.takeClaims()
+	}
 	if len(a.stale) == 0 {
 		return
 	}
@@ -356,7 +428,7 @@ func (a *allocator) allocateLocked(n, from, to int64) (unitRun, bool) {
 		return unitRun{}, false
 	}
 	r := unitRun{q.run.start, n}
-	a.takeLocked(r)
+	a.take(r)
 	return r, true
 }
 

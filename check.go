@@ -83,6 +83,7 @@ func (f *FS) check() (*Report, error) {
 	}
 	report.Superblock = sb
 	r := newReplica(m, sb, f.size(), f.log)
+	r.pause = f.config.pause
 	h, err := r.readLogHeader()
 	if err != nil {
 		problem(err)

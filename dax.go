@@ -74,6 +74,7 @@ type device struct {
 	hugePages bool
 	// writeBack says that flushed data still has to be written to a disk.
 	writeBack bool
+	space     addressSpace
 }
 
 // regionAlign is what the address of a region is a multiple of, so that the

@@ -54,6 +54,9 @@ func (l *Layout) locate(x int64) (off, run int64) {
 // segments returns the first length bytes of the file as runs of the device,
 // joined where they are contiguous. length must not exceed the layout.
 func (l *Layout) segments(length int64) ([]segment, error) {
+	if len(l.Extents) == 1 && length > 0 { // however many chunks it may be cut into
+		return []segment{{l.Extents[0].Offset, length}}, nil
+	}
 	segs := make([]segment, 0, len(l.Extents))
 	for x := int64(0); x < length; {
 		off, run := l.locate(x)

@@ -114,6 +114,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 			m = &mappedMetadata{f.dev, f.metaRegion.mem}
 		}
 		f.replica = newReplica(m, f.sb, f.size(), c.log)
+		f.replica.pause = c.pause
 		policy := failAtCorrupt
 		if c.tolerant {
 			policy = stopAtCorrupt

@@ -52,10 +52,11 @@ type openConfig struct {
 	systemUUID   UUID
 	log          *slog.Logger
 	lockTimeout  time.Duration
+	pause        func(time.Duration) // before memory that does not add up is read again
 }
 
 func newOpenConfig(opts []Option) openConfig {
-	c := openConfig{log: slog.New(slog.DiscardHandler), lockTimeout: DefaultLockTimeout}
+	c := openConfig{log: slog.New(slog.DiscardHandler), lockTimeout: DefaultLockTimeout, pause: time.Sleep}
 	for _, o := range opts {
 		o.applyOpen(&c)
 	}

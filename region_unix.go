@@ -3,13 +3,15 @@
 package famfs
 
 // Address space on Unix: a reservation of the right size and alignment, and the
-// segments of the device mapped over it with MAP_FIXED. The segments were checked
-// by mapSegments: with MAP_FIXED a wrong one would destroy what is there already.
+// segments of the device mapped over it with MAP_FIXED, or, for a single run, a guess
+// that saves the reservation. The segments were checked by mapSegments: with MAP_FIXED
+// a wrong one would destroy what is there already.
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,46 +20,114 @@ import (
 // mapRegion maps segs, total bytes together, at an address that is a multiple of
 // regionAlign and of the device's alignment.
 func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*region, error) {
-	align := max(regionAlign, d.info.Align)
-	reserved := uintptr(total + align)
-	base, err := unix.MmapPtr(-1, 0, nil, reserved, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, d.info.Path, err)
-	}
-	release := func() error { return unix.MunmapPtr(base, reserved) }
-
-	prot, flags := unix.PROT_READ, unix.MAP_FIXED|d.mapFlags
+	prot, flags := unix.PROT_READ, d.mapFlags
 	if write {
 		prot |= unix.PROT_WRITE
 	}
-	if d.mapFlags == 0 {
-		flags |= unix.MAP_SHARED
+	if flags == 0 {
+		flags = unix.MAP_SHARED
 	}
-	head := -uintptr(base) & uintptr(align-1)
-	start := unsafe.Add(base, head)
-	at := start
-	merged := mergeSegments(segs)
-	for i, s := range merged {
-		if _, err := unix.MmapPtr(int(d.file.Fd()), s.off, at, uintptr(s.len), prot, flags); err != nil {
-			release()
-			if errors.Is(err, unix.ENOMEM) {
-				return nil, fmt.Errorf("map run %d of %d of a file on %s: the system allows no further mapping (sysctl vm.max_map_count, ulimit -v); reading through fs.FS needs none: %w", i, len(merged), d.info.Path, err)
-			}
-			return nil, fmt.Errorf("map %d bytes at %d of %s: %w", s.len, s.off, d.info.Path, err)
+	align := uintptr(max(regionAlign, d.info.Align))
+	runs := mergeSegments(segs)
+	var r *region
+	if len(runs) == 1 {
+		r = d.mapRun(runs[0], align, prot, flags)
+	}
+	if r == nil {
+		var err error
+		if r, err = d.mapRuns(runs, total, align, prot, flags); err != nil {
+			return nil, err
 		}
-		at = unsafe.Add(at, s.len)
 	}
-	r := &region{mem: unsafe.Slice((*byte)(start), total), unmap: release}
 	if d.hugePages {
 		adviseHugePages(r.mem)
 	}
 	if populate {
 		if err := populateMemory(r.mem, write); err != nil {
-			release()
+			r.unmap()
 			return nil, fmt.Errorf("populate %d bytes of %s: %w", total, d.info.Path, err)
 		}
 	}
 	return r, nil
+}
+
+// mapRun maps a single run with one system call, by asking for an aligned address that
+// is probably free. It returns nil where the kernel gives another that is not aligned,
+// or an error: mapRuns then tries for good.
+func (d *device) mapRun(s segment, align uintptr, prot, flags int) *region {
+	size := uintptr(s.len)
+	hint := d.space.below(size, align)
+	p, err := unix.MmapPtr(int(d.file.Fd()), s.off, hint, size, prot, flags)
+	if err != nil {
+		return nil
+	}
+	if uintptr(p)&(align-1) != 0 {
+		unix.MunmapPtr(p, size)
+		return nil
+	}
+	d.space.used(p)
+	return &region{mem: unsafe.Slice((*byte)(p), s.len), unmap: func() error {
+		d.space.freed(p, size)
+		return unix.MunmapPtr(p, size)
+	}}
+}
+
+// mapRuns maps runs side by side into a reservation.
+func (d *device) mapRuns(runs []segment, total int64, align uintptr, prot, flags int) (*region, error) {
+	reserved := uintptr(total) + align
+	base, err := unix.MmapPtr(-1, 0, nil, reserved, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, d.info.Path, err)
+	}
+	release := func() error { return unix.MunmapPtr(base, reserved) }
+	start := unsafe.Add(base, -uintptr(base)&(align-1))
+	at := start
+	for i, s := range runs {
+		if _, err := unix.MmapPtr(int(d.file.Fd()), s.off, at, uintptr(s.len), prot, flags|unix.MAP_FIXED); err != nil {
+			release()
+			if errors.Is(err, unix.ENOMEM) {
+				return nil, fmt.Errorf("map run %d of %d of a file on %s: the system allows no further mapping (sysctl vm.max_map_count, ulimit -v); reading through fs.FS needs none: %w", i, len(runs), d.info.Path, err)
+			}
+			return nil, fmt.Errorf("map %d bytes at %d of %s: %w", s.len, s.off, d.info.Path, err)
+		}
+		at = unsafe.Add(at, s.len)
+	}
+	d.space.used(start)
+	return &region{mem: unsafe.Slice((*byte)(start), total), unmap: release}, nil
+}
+
+// addressSpace remembers where regions lie, to guess where the next can: kernels go
+// downwards, so right below the last. A wrong guess costs time and nothing else.
+type addressSpace struct {
+	mu     sync.Mutex
+	lowest unsafe.Pointer
+}
+
+// below returns an aligned address with size bytes between it and the last region, or
+// nil if there is nothing to go by.
+func (a *addressSpace) below(size, align uintptr) unsafe.Pointer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if uintptr(a.lowest) <= size+align {
+		return nil
+	}
+	p := unsafe.Add(a.lowest, -int(size))
+	return unsafe.Add(p, -int(uintptr(p)&(align-1)))
+}
+
+func (a *addressSpace) used(p unsafe.Pointer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lowest = p
+}
+
+// freed makes the place of the last region the next guess again.
+func (a *addressSpace) freed(p unsafe.Pointer, size uintptr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lowest == p {
+		a.lowest = unsafe.Add(p, size)
+	}
 }
 
 // mergeSegments joins neighbours that are contiguous on the device, so that they

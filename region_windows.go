@@ -5,9 +5,9 @@ package famfs
 
 import (
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
-	"unsafe"
 )
 
 // mapRegion maps segs, total bytes together, if they are one run. The address is
@@ -28,6 +28,9 @@ func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*
 	}
 	return r, nil
 }
+
+// addressSpace has nothing to remember: the system picks all addresses.
+type addressSpace struct{}
 
 // syncMemory writes the pages that mem touches to their file.
 func syncMemory(mem []byte) error {

@@ -55,10 +55,11 @@ type replica struct {
 	ns    *namespace
 	alloc *allocator
 
-	next    uint64        // entries before this one have been replayed
-	devices []addedDevice // by index - 1
-	arena   nameArena
-	buffer  []byte // of single blocks
+	next          uint64        // entries before this one have been replayed
+	devices       []addedDevice // by index - 1
+	deviceIndexes map[UUID]int
+	arena         nameArena
+	buffer        []byte // of single blocks
 
 	files, dirs, fileBytes atomic.Int64
 	problems               atomic.Pointer[[]Problem] // of entries before next
@@ -71,19 +72,20 @@ type replica struct {
 
 func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
 	r := &replica{
-		meta:         meta,
-		sb:           sb,
-		geo:          geometry{unit: sb.AllocUnit, dataStart: sb.logEnd(), size: deviceSize},
-		log:          log,
-		pause:        time.Sleep,
-		ns:           newNamespace(),
-		alloc:        newAllocator(deviceSize / sb.AllocUnit),
-		lastDir:      ".",
-		lastDirIndex: rootIndex,
+		meta:          meta,
+		sb:            sb,
+		geo:           geometry{unit: sb.AllocUnit, dataStart: sb.logEnd(), size: deviceSize},
+		log:           log,
+		pause:         time.Sleep,
+		ns:            newNamespace(),
+		deviceIndexes: make(map[UUID]int),
+		alloc:         newAllocator(deviceSize / sb.AllocUnit),
+		lastDir:       ".",
+		lastDirIndex:  rootIndex,
 	}
 	r.problems.Store(&[]Problem{})
 	r.unread.Store(&[]Problem{})
-	r.alloc.take(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
+	r.alloc.claim(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
 	return r
 }
 
@@ -133,7 +135,7 @@ func (r *replica) applyOdd(o *oddEntry) {
 		r.addProblem(int64(o.index), o.path, err)
 	}
 	for _, claim := range o.claims {
-		r.alloc.take(claim)
+		r.alloc.claim(claim)
 	}
 }
 
@@ -142,11 +144,10 @@ func (r *replica) addDevice(o *oddEntry) error {
 	if want := len(r.devices) + 1; int64(o.deviceIndex) != int64(want) {
 		return fmt.Errorf("device %s is added with index %d, want %d: %w", o.device.uuid, o.deviceIndex, want, ErrCorrupt)
 	}
-	for i, d := range r.devices {
-		if d.uuid == o.device.uuid {
-			return fmt.Errorf("device %s is added a second time, it is device %d already: %w", d.uuid, i+1, ErrCorrupt)
-		}
+	if there, ok := r.deviceIndexes[o.device.uuid]; ok {
+		return fmt.Errorf("device %s is added a second time, it is device %d already: %w", o.device.uuid, there, ErrCorrupt)
 	}
+	r.deviceIndexes[o.device.uuid] = len(r.devices) + 1
 	r.devices = append(r.devices, o.device)
 	return nil
 }
@@ -235,7 +236,7 @@ func (r *replica) passOver(index int64, n *node, err error) {
 	}
 	for _, x := range n.place().Extents {
 		if x.Device == 0 {
-			r.alloc.take(unitRun{x.Offset / r.geo.unit, x.Length / r.geo.unit})
+			r.alloc.claim(unitRun{x.Offset / r.geo.unit, x.Length / r.geo.unit})
 		}
 	}
 }

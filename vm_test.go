@@ -9,7 +9,6 @@ package famfs
 import (
 	"bufio"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -315,6 +314,6 @@ func TestVMUnplugged(t *testing.T) {
 	assert.ErrorContains(t, err, "is bound to no driver")
 	require.NoError(t, p.Close())
 	require.NoError(t, mapping.Close())
-	require.NoError(t, open.(fs.File).Close())
+	require.NoError(t, open.Close())
 	require.NoError(t, m.Close())
 }

@@ -1,0 +1,593 @@
+package famfs
+
+// The allocator against a model so simple that it needs no proof: a slice of flags
+// and a search from its start. Random operations come from a seed that a failure
+// prints; FAMFS_TEST_SEED repeats it. What no model can show, that nothing walks over
+// the bits of a large device, BenchmarkAllocate16TiB measures.
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// unitCounts lie around the ends of words and blocks.
+var unitCounts = []int64{1, 63, 64, 65, 4095, 4096, 4097, 3*4096 + 17, 100_000}
+
+// modelAllocator says for every unit whether it is taken, and whether it is owned.
+type modelAllocator struct{ taken, owned []bool }
+
+func newModelAllocator(units int64) *modelAllocator {
+	return &modelAllocator{taken: make([]bool, units), owned: make([]bool, units)}
+}
+
+func (m *modelAllocator) take(runs ...unitRun) {
+	for _, r := range runs {
+		for i := r.start; i < r.end(); i++ {
+			m.taken[i] = true
+		}
+	}
+}
+
+func (m *modelAllocator) release(runs []unitRun) {
+	for _, r := range runs {
+		for i := r.start; i < r.end(); i++ {
+			m.taken[i] = m.owned[i]
+		}
+	}
+}
+
+func (m *modelAllocator) own(runs []unitRun) (bad int, ok bool) {
+	before := slices.Clone(m.owned)
+	for n, r := range runs {
+		for i := r.start; i < r.end(); i++ {
+			if m.owned[i] {
+				m.owned = before
+				return n, false
+			}
+		}
+		for i := r.start; i < r.end(); i++ {
+			m.owned[i] = true
+		}
+	}
+	m.take(runs...)
+	return 0, true
+}
+
+// find returns where the first run of n free units within [from, to) begins.
+func (m *modelAllocator) find(n, from, to int64) (int64, bool) {
+	run := int64(0)
+	for i := max(from, 0); i < min(to, int64(len(m.taken))); i++ {
+		if run++; m.taken[i] {
+			run = 0
+		}
+		if run == n {
+			return i + 1 - n, true
+		}
+	}
+	return 0, false
+}
+
+// freeRunLengths returns how long the free runs are, the longest first.
+func (m *modelAllocator) freeRunLengths() (lengths []int64) {
+	run := int64(0)
+	for _, taken := range append(m.taken[:len(m.taken):len(m.taken)], true) {
+		if !taken {
+			run++
+		} else if run > 0 {
+			lengths = append(lengths, run)
+			run = 0
+		}
+	}
+	slices.Sort(lengths)
+	slices.Reverse(lengths)
+	return lengths
+}
+
+// fewestRuns returns how few of the free runs hold n units, or that maxRuns do not.
+func (m *modelAllocator) fewestRuns(n int64, maxRuns int) (int, bool) {
+	for i, length := range m.freeRunLengths() {
+		if i == maxRuns {
+			break
+		}
+		if n -= length; n <= 0 {
+			return i + 1, true
+		}
+	}
+	return 0, false
+}
+
+func (m *modelAllocator) isFree(r unitRun) bool {
+	return !slices.Contains(m.taken[r.start:r.end()], true)
+}
+
+// sameSpace compares what the two say is free, the sums only.
+func sameSpace(t testing.TB, m *modelAllocator, a *allocator) {
+	t.Helper()
+	var wantFree, wantLongest int64
+	for i, length := range m.freeRunLengths() {
+		if wantFree += length; i == 0 {
+			wantLongest = length
+		}
+	}
+	free, longest := a.space()
+	require.Equal(t, [2]int64{wantFree, wantLongest}, [2]int64{free, longest}, "free units, and those in the longest run")
+}
+
+// sameUnits compares the two unit by unit.
+func sameUnits(t testing.TB, m *modelAllocator, a *allocator) {
+	t.Helper()
+	for i := range int64(len(m.taken)) {
+		taken, owned := false, false
+		if b := a.blocks[i/blockUnits]; b != nil {
+			w, bit := i%blockUnits/64, uint(i%64)
+			taken, owned = b.taken[w]>>bit&1 == 1, b.owned[w]>>bit&1 == 1
+		}
+		if taken != m.taken[i] || owned != m.owned[i] {
+			require.Equal(t, [2]bool{m.taken[i], m.owned[i]}, [2]bool{taken, owned}, "unit %d: taken, owned", i)
+		}
+	}
+}
+
+// testSeed returns a seed that is another each time, so that tests do not go over the
+// same ground for ever, and tells it to whoever looks into a failure.
+func testSeed(t testing.TB) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("FAMFS_TEST_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err)
+	}
+	t.Logf("to repeat: FAMFS_TEST_SEED=%d", seed)
+	return seed
+}
+
+// allocatorPair is an allocator and its model, changed together.
+type allocatorPair struct {
+	t     testing.TB
+	rng   *rand.Rand
+	units int64
+	a     *allocator
+	m     *modelAllocator
+}
+
+// someRun is short in most cases, and often ends where a word or block does.
+func (p *allocatorPair) someRun() unitRun {
+	limit := []int64{1, 3, 64, 200, blockUnits, p.units}[p.rng.IntN(6)]
+	n := p.rng.Int64N(min(limit, p.units)) + 1
+	start := p.rng.Int64N(p.units - n + 1)
+	if p.rng.IntN(3) == 0 {
+		start = start / 64 * 64
+	}
+	return unitRun{start, n}
+}
+
+func (p *allocatorPair) someRuns() []unitRun {
+	runs := make([]unitRun, p.rng.IntN(maxExtents)+1)
+	for i := range runs {
+		runs[i] = p.someRun()
+	}
+	return runs
+}
+
+func (p *allocatorPair) allocate() {
+	n := p.someRun().n
+	from, to := int64(0), int64(math.MaxInt64)
+	if p.rng.IntN(2) == 0 {
+		from, to = p.rng.Int64N(p.units+20)-10, p.rng.Int64N(p.units+20)-10
+	}
+	start, wantOK := p.m.find(n, from, to)
+	r, ok := p.a.allocate(n, from, to)
+	require.Equal(p.t, wantOK, ok, "%d units in [%d, %d)", n, from, to)
+	if !ok {
+		require.Zero(p.t, r)
+		return
+	}
+	require.Equal(p.t, unitRun{start, n}, r, "%d units in [%d, %d)", n, from, to)
+	p.m.take(r)
+}
+
+func (p *allocatorPair) own() {
+	runs := p.someRuns()
+	runs = runs[:min(len(runs), 3)]
+	for i := range runs {
+		runs[i].n = min(runs[i].n, 100)
+	}
+	wantBad, wantOK := p.m.own(runs)
+	bad, ok := p.a.own(runs)
+	require.Equal(p.t, wantOK, ok, "own %v", runs)
+	require.Equal(p.t, wantBad, bad, "own %v", runs)
+	if !ok {
+		// What the replica does with an entry that is passed over.
+		for _, r := range runs {
+			p.a.claim(r)
+		}
+		p.m.take(runs...)
+	}
+}
+
+func (p *allocatorPair) gather() {
+	maxRuns := []int{1, 2, maxExtents}[p.rng.IntN(3)]
+	n := p.rng.Int64N(p.units) + 1
+	if p.rng.IntN(2) == 0 {
+		n = p.rng.Int64N(min(p.units, 100)) + 1
+	}
+	want, wantOK := p.m.fewestRuns(n, maxRuns)
+	runs, ok := p.a.gather(n, maxRuns)
+	require.Equal(p.t, wantOK, ok, "%d units in at most %d runs of %v", n, maxRuns, p.m.freeRunLengths())
+	if !ok {
+		require.Empty(p.t, runs)
+		return
+	}
+	require.Len(p.t, runs, want, "%d units: %v", n, runs)
+	p.gains(runs, n)
+}
+
+func (p *allocatorPair) spread() {
+	strips := p.rng.IntN(maxExtents) + 1
+	buckets := strips + p.rng.IntN(64-strips+1)
+	first := p.rng.IntN(buckets)
+	size := p.units / int64(buckets)
+	n := min(p.someRun().n, max(size, 1))
+	inBucket := func(i int) (int64, int64) { return int64(i) * size, int64(i+1) * size }
+	able := 0
+	for i := range buckets {
+		from, to := inBucket(i)
+		if _, ok := p.m.find(n, from, to); ok {
+			able++
+		}
+	}
+	runs, ok := p.a.spread(n, strips, buckets, first)
+	require.Equal(p.t, able >= strips, ok, "%d strips of %d units in %d buckets, of which %d have room", strips, n, buckets, able)
+	if !ok {
+		require.Empty(p.t, runs)
+		return
+	}
+	require.Len(p.t, runs, strips)
+	seen := map[int64]bool{}
+	for _, r := range runs {
+		require.Equal(p.t, n, r.n)
+		bucket := r.start / size
+		require.False(p.t, seen[bucket], "two strips in bucket %d: %v", bucket, runs)
+		seen[bucket] = true
+		from, to := inBucket(int(bucket))
+		require.GreaterOrEqual(p.t, r.start, from)
+		require.LessOrEqual(p.t, r.end(), to, "run %v in bucket %d of %d units", r, bucket, size)
+	}
+	p.gains(runs, n*int64(strips))
+}
+
+// gains checks that runs, total units together, were free, and takes them from the
+// model.
+func (p *allocatorPair) gains(runs []unitRun, total int64) {
+	for _, r := range runs {
+		require.Positive(p.t, r.n)
+		require.True(p.t, p.m.isFree(r), "%v was not free, or came twice", r)
+		p.m.take(r)
+		total -= r.n
+	}
+	require.Zero(p.t, total, "units too few: %v", runs)
+}
+
+func (p *allocatorPair) step() {
+	switch p.rng.IntN(20) {
+	case 0, 1, 2, 3, 4, 5:
+		p.allocate()
+	case 6, 7:
+		p.gather()
+	case 8, 9:
+		p.spread()
+	case 10, 11:
+		r := p.someRun()
+		p.a.claim(r)
+		p.m.take(r)
+	case 12:
+		p.own()
+	default:
+		runs := p.someRuns()
+		p.a.release(runs)
+		p.m.release(runs)
+	}
+}
+
+func TestAllocatorAgainstModel(t *testing.T) {
+	t.Parallel()
+	for _, units := range unitCounts {
+		t.Run(fmt.Sprint(units), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(testSeed(t), uint64(units)))
+			rounds, steps := 20, 150
+			if units > 20_000 {
+				rounds, steps = 2, 100
+			}
+			for range rounds {
+				p := &allocatorPair{t: t, rng: rng, units: units, a: newAllocator(units), m: newModelAllocator(units)}
+				sameSpace(t, p.m, p.a)
+				for range steps {
+					p.step()
+					sameSpace(t, p.m, p.a)
+				}
+				sameUnits(t, p.m, p.a)
+			}
+		})
+	}
+}
+
+func TestAllocatorOwn(t *testing.T) {
+	t.Parallel()
+	const units = 2*blockUnits + 100
+	tests := map[string]struct {
+		owned []unitRun
+		runs  []unitRun
+		bad   int
+		ok    bool
+	}{
+		"free":                    {runs: []unitRun{{10, 5}, {20, 5}}, ok: true},
+		"all":                     {runs: []unitRun{{0, units}}, ok: true},
+		"touching":                {owned: []unitRun{{10, 10}}, runs: []unitRun{{0, 10}, {20, 10}}, ok: true},
+		"the same":                {owned: []unitRun{{10, 10}}, runs: []unitRun{{10, 10}}},
+		"first unit":              {owned: []unitRun{{10, 10}}, runs: []unitRun{{5, 6}}},
+		"last unit":               {owned: []unitRun{{10, 10}}, runs: []unitRun{{19, 6}}},
+		"inside":                  {owned: []unitRun{{10, 10}}, runs: []unitRun{{15, 1}}},
+		"around":                  {owned: []unitRun{{500, 1}}, runs: []unitRun{{0, units}}},
+		"second run":              {owned: []unitRun{{10, 10}}, runs: []unitRun{{50, 200}, {0, 11}}, bad: 1},
+		"itself":                  {runs: []unitRun{{0, 100}, {200, 5000}, {99, 1}}, bad: 2},
+		"last unit of the device": {owned: []unitRun{{units - 1, 1}}, runs: []unitRun{{0, 1}, {blockUnits - 1, blockUnits + 101}}, bad: 1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAllocator(units)
+			_, ok := a.own(test.owned)
+			require.True(t, ok)
+			bad, ok := a.own(test.runs)
+			assert.Equal(t, test.ok, ok)
+			assert.Equal(t, test.bad, bad)
+			// Where it failed nobody owns more than before: what is not owned can be.
+			for i := range int64(units) {
+				owned := slices.ContainsFunc(test.owned, func(r unitRun) bool { return i >= r.start && i < r.end() })
+				if ok {
+					owned = owned || slices.ContainsFunc(test.runs, func(r unitRun) bool { return i >= r.start && i < r.end() })
+				}
+				if _, ok := a.own([]unitRun{{i, 1}}); ok == owned {
+					require.NotEqual(t, owned, ok, "unit %d", i)
+				}
+			}
+		})
+	}
+}
+
+// Owned units survive being released: that is what PendingFile does after a commit.
+func TestAllocatorReleaseKeepsOwned(t *testing.T) {
+	t.Parallel()
+	a := newAllocator(1000)
+	run, ok := a.allocate(100, 0, 1000)
+	require.True(t, ok)
+	_, ok = a.own([]unitRun{{run.start + 10, 50}})
+	require.True(t, ok)
+	a.release([]unitRun{run})
+	free, longest := a.space()
+	assert.Equal(t, int64(950), free)
+	assert.Equal(t, int64(940), longest)
+	next, ok := a.allocate(11, 0, 1000)
+	require.True(t, ok)
+	assert.Equal(t, unitRun{60, 11}, next)
+}
+
+// Nothing gives out, or takes, what lies behind the end of the device.
+func TestAllocatorEnd(t *testing.T) {
+	t.Parallel()
+	for _, units := range unitCounts {
+		t.Run(fmt.Sprint(units), func(t *testing.T) {
+			t.Parallel()
+			a := newAllocator(units)
+			_, ok := a.allocate(units+1, 0, math.MaxInt64)
+			assert.False(t, ok)
+			_, ok = a.gather(units+1, maxExtents)
+			assert.False(t, ok)
+			all, ok := a.allocate(units, math.MinInt64, math.MaxInt64)
+			require.True(t, ok)
+			assert.Equal(t, unitRun{0, units}, all)
+			_, ok = a.allocate(1, 0, math.MaxInt64)
+			assert.False(t, ok)
+
+			a.release([]unitRun{{units - 1, 1}})
+			_, ok = a.allocate(2, 0, math.MaxInt64)
+			assert.False(t, ok)
+			_, ok = a.allocate(1, units, math.MaxInt64)
+			assert.False(t, ok)
+			last, ok := a.allocate(1, 0, math.MaxInt64)
+			require.True(t, ok)
+			assert.Equal(t, unitRun{units - 1, 1}, last)
+
+			for _, r := range []unitRun{{units, 1}, {0, units + 1}, {-1, 1}, {1, units}, {0, -1}, {1, math.MaxInt64}} {
+				assert.Panics(t, func() { a.take(r) }, "%v", r)
+				assert.Panics(t, func() { a.own([]unitRun{r}) }, "%v", r)
+				assert.Panics(t, func() { a.release([]unitRun{r}) }, "%v", r)
+			}
+		})
+	}
+}
+
+func TestAllocatorRefusesNonsense(t *testing.T) {
+	t.Parallel()
+	a := newAllocator(1000)
+	for _, test := range []struct{ n, from, to int64 }{
+		{0, 0, 1000}, {-1, 0, 1000}, {math.MinInt64, 0, 1000}, {1, 10, 10}, {1, 20, 10}, {1, 1000, 2000}, {1, 0, 0}, {1, 0, -1}, {11, 10, 20}, {math.MaxInt64, 0, math.MaxInt64},
+	} {
+		_, ok := a.allocate(test.n, test.from, test.to)
+		assert.False(t, ok, "%+v", test)
+	}
+	_, ok := a.spread(1001, 1, 1, 0)
+	assert.False(t, ok)
+	_, ok = newAllocator(0).allocate(1, 0, math.MaxInt64)
+	assert.False(t, ok)
+	free, longest := a.space()
+	assert.Equal(t, int64(1000), free)
+	assert.Equal(t, int64(1000), longest)
+}
+
+// Only the sixteen longest runs decide: one unit more than they hold cannot be had,
+// however much is free.
+func TestAllocatorGatherLimit(t *testing.T) {
+	t.Parallel()
+	const units = 3 * blockUnits
+	a := newAllocator(units)
+	a.take(unitRun{0, units})
+	sum := int64(0)
+	for i := range int64(40) { // runs of 1 to 40 units, far apart
+		a.release([]unitRun{{i * 300, i + 1}})
+		if i >= 40-maxExtents {
+			sum += i + 1
+		}
+	}
+	free, longest := a.space()
+	require.Equal(t, int64(40*41/2), free)
+	require.Equal(t, int64(40), longest)
+
+	runs, ok := a.gather(sum+1, maxExtents)
+	require.False(t, ok)
+	require.Empty(t, runs)
+	after, _ := a.space()
+	require.Equal(t, free, after, "what was gathered in vain is free again")
+
+	runs, ok = a.gather(sum, maxExtents)
+	require.True(t, ok)
+	require.Len(t, runs, maxExtents)
+	for i, r := range runs {
+		assert.Equal(t, unitRun{int64(39-i) * 300, int64(40 - i)}, r)
+	}
+}
+
+// Strips begin with the bucket asked for, go round, and pass over full buckets.
+func TestAllocatorSpreadOrder(t *testing.T) {
+	t.Parallel()
+	a := newAllocator(1003) // ten buckets of 100, and three units in none
+	a.claim(unitRun{0, 50})
+	a.claim(unitRun{900, 95})
+	runs, ok := a.spread(10, 3, 10, 8)
+	require.True(t, ok)
+	assert.Equal(t, []unitRun{{800, 10}, {50, 10}, {100, 10}}, runs)
+
+	free, _ := a.space()
+	_, ok = a.spread(60, 10, 10, 0)
+	require.False(t, ok)
+	after, _ := a.space()
+	assert.Equal(t, free, after)
+}
+
+// scattered returns an allocator in which one unit in a hundred is free, none beside
+// another.
+func scattered(units int64) *allocator {
+	a := newAllocator(units)
+	a.take(unitRun{0, units})
+	runs := make([]unitRun, 0, units/100)
+	for i := int64(50); i < units; i += 100 {
+		runs = append(runs, unitRun{i, 1})
+	}
+	a.release(runs)
+	return a
+}
+
+func TestAllocatorLargeDevices(t *testing.T) {
+	t.Parallel()
+	tests := map[string]int64{
+		"16 TiB in units of 2 MiB": 16 << 40 / defaultUnit,
+		"32 GiB in units of 4 KiB": 1 << 35 / smallUnit,
+		"and a part of a block":    1<<35/smallUnit + 17,
+	}
+	for name, units := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := scattered(units)
+			free, longest := a.space()
+			assert.Equal(t, (units+49)/100, free)
+			assert.Equal(t, int64(1), longest)
+			for i := range int64(1000) {
+				r, ok := a.allocate(1, 0, math.MaxInt64)
+				require.True(t, ok)
+				require.Equal(t, unitRun{50 + 100*i, 1}, r)
+			}
+			_, ok := a.allocate(2, 0, math.MaxInt64)
+			assert.False(t, ok)
+			runs, ok := a.gather(maxExtents, maxExtents)
+			require.True(t, ok)
+			assert.Len(t, runs, maxExtents)
+			_, ok = a.gather(maxExtents+1, maxExtents)
+			assert.False(t, ok)
+			// The only longer run is at the end.
+			a.release([]unitRun{{units - 5, 5}})
+			r, ok := a.allocate(5, 0, math.MaxInt64)
+			require.True(t, ok)
+			assert.Equal(t, unitRun{units - 5, 5}, r)
+		})
+	}
+}
+
+// Goroutines that allocate at the same time never get the same unit.
+func TestAllocatorConcurrent(t *testing.T) {
+	t.Parallel()
+	const units, workers = 5000, 4
+	a := newAllocator(units)
+	results := make(chan []unitRun)
+	for w := range workers {
+		go func() {
+			var mine []unitRun
+			for i := range int64(200) {
+				if r, ok := a.allocate(i%7+1, 0, math.MaxInt64); ok {
+					mine = append(mine, r)
+				}
+				if runs, ok := a.gather(3, maxExtents); ok && w%2 == 0 {
+					mine = append(mine, runs...)
+				} else {
+					a.release(runs)
+				}
+				a.space()
+			}
+			results <- mine
+		}()
+	}
+	m := newModelAllocator(units)
+	for range workers {
+		for _, r := range <-results {
+			require.True(t, m.isFree(r), "%v was given out twice", r)
+			m.take(r)
+		}
+	}
+	sameSpace(t, m, a)
+	sameUnits(t, m, a)
+}
+
+func BenchmarkAllocate16TiB(b *testing.B) {
+	const units = 16 << 40 / defaultUnit
+	b.Run("one", func(b *testing.B) {
+		a := scattered(units)
+		a.space()
+		for b.Loop() {
+			r, ok := a.allocate(1, 0, math.MaxInt64)
+			if !ok {
+				b.Fatal("no unit found")
+			}
+			a.release([]unitRun{r})
+		}
+	})
+	b.Run("eight gathered", func(b *testing.B) {
+		a := scattered(units)
+		a.space()
+		for b.Loop() {
+			runs, ok := a.gather(8, maxExtents)
+			if !ok {
+				b.Fatal("no units found")
+			}
+			a.release(runs)
+		}
+	})
+}

@@ -1,0 +1,1251 @@
+package famfs
+
+// Bad input: every item of the format's list of what the reference implementation
+// takes and this package does not, as entries, headers and superblocks forged into a
+// device behind the library's back. Each must be named in an error, and must do no
+// harm to what stands beside it.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// forgery is a device whose bytes a test changes without the library.
+type forgery struct {
+	t    testing.TB
+	path string
+	file *os.File
+}
+
+// newForgery returns a device with an empty file system, whose master is testHost.
+func newForgery(t testing.TB) *forgery {
+	t.Helper()
+	f := &forgery{t: t, path: fileBacking(t, testSize)}
+	require.NoError(t, Format(f.path, WithSystemUUID(testHost)))
+	var err error
+	f.file, err = os.OpenFile(f.path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.file.Close() })
+	return f
+}
+
+func (f *forgery) read(off int64, n int) []byte {
+	f.t.Helper()
+	b := make([]byte, n)
+	readAt(f.t, f.file, b, off)
+	return b
+}
+
+func (f *forgery) write(off int64, b []byte) {
+	f.t.Helper()
+	_, err := f.file.WriteAt(b, off)
+	require.NoError(f.t, err)
+}
+
+// fixCRC writes the CRC of the bytes of b before at to at.
+func fixCRC(b []byte, at int) { binary.LittleEndian.PutUint64(b[at:], checksum(b[:at])) }
+
+// superblock changes the superblock and makes its CRC right; then wrong, if damage
+// is given.
+func (f *forgery) superblock(edit, damage func(b []byte)) {
+	f.t.Helper()
+	f.edit(0, superblockSize, superblockCRC, edit, damage)
+}
+
+// header is superblock for the header of the log.
+func (f *forgery) header(edit, damage func(b []byte)) {
+	f.t.Helper()
+	f.edit(logOffset, logHeaderSize, logHeaderCRC, edit, damage)
+}
+
+// entry is superblock for an entry that is there.
+func (f *forgery) entry(index uint64, edit, damage func(b []byte)) {
+	f.t.Helper()
+	f.edit(entryAt(index), entrySize, entryCRC, edit, damage)
+}
+
+func (f *forgery) edit(off int64, size, crc int, edit, damage func(b []byte)) {
+	f.t.Helper()
+	b := f.read(off, size)
+	if edit != nil {
+		edit(b)
+	}
+	fixCRC(b, crc)
+	if damage != nil {
+		damage(b)
+	}
+	f.write(off, b)
+}
+
+// next is the number of entries in use.
+func (f *forgery) next() uint64 {
+	f.t.Helper()
+	return binary.LittleEndian.Uint64(f.read(logOffset+nextIndexAt, 8))
+}
+
+// setNext sets both counters.
+func (f *forgery) setNext(n uint64) {
+	f.t.Helper()
+	f.header(func(b []byte) {
+		binary.LittleEndian.PutUint64(b[nextSeqAt:], n)
+		binary.LittleEndian.PutUint64(b[nextIndexAt:], n)
+	}, nil)
+}
+
+// append logs e, after raw, if given, has changed its record: sound it is always.
+func (f *forgery) append(e *entry, raw func(b []byte)) (index uint64) {
+	f.t.Helper()
+	index = f.next()
+	e.seq = index
+	b := e.encode()
+	f.write(entryAt(index), b[:])
+	f.entry(index, raw, nil)
+	f.setNext(index + 1)
+	return index
+}
+
+// goodSize is that of the files that stand beside what is bad.
+const goodSize = 5000
+
+// good logs a file in unit, with content of its own.
+func (f *forgery) good(name string, unit int64) (index uint64) {
+	f.t.Helper()
+	f.write(unit*defaultUnit, pattern(goodSize, uint64(unit)))
+	return f.append(forgedFile(name, goodSize, inUnits(unit, 1)), nil)
+}
+
+// forgedFile is a file of simple extents.
+func forgedFile(path string, size uint64, extents ...rawExtent) *entry {
+	return &entry{
+		kind: typeFile, path: []byte(path), size: size, flags: fileFlagReadWrite, mode: 0o644,
+		mapType: mapSimple, count: uint32(len(extents)), extents: extents,
+	}
+}
+
+// forgedStrips is an interleaved file.
+func forgedStrips(path string, size, chunk uint64, strips ...rawExtent) *entry {
+	e := forgedFile(path, size, strips...)
+	e.mapType, e.count, e.strips, e.chunk = mapInterleaved, 1, uint64(len(strips)), chunk
+	return e
+}
+
+func forgedDir(path string) *entry { return &entry{kind: typeMkdir, path: []byte(path), mode: 0o755} }
+
+func forgedDevice(index uint32, id byte) *entry {
+	return &entry{kind: typeAddDev, deviceIndex: index, deviceSize: 1 << 40, deviceUUID: UUID{id}}
+}
+
+// inUnits is an extent of n allocation units from start on.
+func inUnits(start, n int64) rawExtent {
+	return rawExtent{0, uint64(start) * defaultUnit, uint64(n) * defaultUnit}
+}
+
+func put32(at int, v uint32) func(b []byte) {
+	return func(b []byte) { binary.LittleEndian.PutUint32(b[at:], v) }
+}
+
+func put64(at int, v uint64) func(b []byte) {
+	return func(b []byte) { binary.LittleEndian.PutUint64(b[at:], v) }
+}
+
+func flip(at int) func(b []byte) { return func(b []byte) { b[at] ^= 0x40 } }
+
+// Where everything lies on the device of these tests: 5 of 32 units are metadata.
+const (
+	forgedUnits     = testSize / defaultUnit
+	forgedDataUnits = (logOffset + minLogSize) / defaultUnit
+	firstUnit       = 8  // of the good file logged before
+	lastUnit        = 12 // of the good file logged after
+	badUnit         = 20 // where a bad file lies, if nothing else is said
+)
+
+// badEntry is an entry that is sound but unacceptable.
+type badEntry struct {
+	name   string
+	before []*entry // entries that it needs, all acceptable
+	entry  *entry
+	raw    func(b []byte) // changes the record
+	want   string         // in the message
+	is     []error
+	isNot  []error
+	claims []int64 // units whose space it keeps from being allocated
+	// path is what the problem says, "bad" if empty. unnamed: it says none.
+	path    string
+	unnamed bool
+}
+
+// badEntries is the table. Functions of it are named for the part of the format that
+// they are about.
+func badEntries() []badEntry {
+	var all []badEntry
+	all = append(all, badTypes()...)
+	all = append(all, badPaths()...)
+	all = append(all, badMaps()...)
+	all = append(all, badExtents()...)
+	all = append(all, badStrips()...)
+	all = append(all, badDevices()...)
+	return append(all, badPlaces()...)
+}
+
+var (
+	isCorrupt = []error{ErrCorrupt}
+	badSpace  = inUnits(badUnit, 2)
+	badClaim  = []int64{badUnit, badUnit + 1}
+)
+
+// badFile is a file that would be good, but for its extents.
+func badFile(extents ...rawExtent) *entry { return forgedFile("bad", 3*mib, extents...) }
+
+func badTypes() []badEntry {
+	return []badEntry{
+		{name: "type 2, reserved for delete", entry: badFile(badSpace), raw: put32(8, 2), want: "found type 2, want 0 (file), 1 (mkdir) or 3 (add-daxdev)", is: isCorrupt, unnamed: true},
+		{name: "type 4", entry: badFile(badSpace), raw: put32(8, 4), want: "found type 4", is: isCorrupt, unnamed: true},
+		{name: "type huge", entry: badFile(badSpace), raw: put32(8, math.MaxUint32), want: "found type 4294967295", is: isCorrupt, unnamed: true},
+	}
+}
+
+func badPaths() []badEntry {
+	const element = `has an element that is empty, "." or ".."`
+	var all []badEntry
+	for _, c := range []struct{ name, path, want string }{
+		{"empty", "", "path is empty"},
+		{"absolute", "/bad", `path "/bad" is absolute`},
+		{"of a slash alone", "/", `path "/" is absolute`},
+		{"of two slashes", "//", "is absolute"},
+		{"dot", ".", element},
+		{"dot-dot", "..", element},
+		{"dot first", "./bad", element},
+		{"dot within", "first/./bad", element},
+		{"dot last", "bad/.", element},
+		{"dot-dot first", "../bad", element},
+		{"dot-dot within", "first/../bad", element},
+		{"dot-dot last", "bad/..", element},
+		{"trailing slash", "bad/", element},
+		{"double slash", "first//bad", element},
+		{"not UTF-8", "bad\xff", "is not UTF-8"},
+		{"UTF-8 cut off", "bad\xe6\x97", "is not UTF-8"},
+		{"UTF-8 of a surrogate", "\xed\xa0\x80", "is not UTF-8"},
+		{"UTF-8 overlong", "bad\xc0\xafbad", "is not UTF-8"},
+		{"reserved", ".meta", `path ".meta" lies under .meta, which is reserved`},
+		{"under reserved", ".meta/.log", `path ".meta/.log" lies under .meta, which is reserved`},
+		{"deep under reserved", ".meta/a/b", "lies under .meta"},
+	} {
+		all = append(all,
+			badEntry{name: "path " + c.name, entry: forgedFile(c.path, 3*mib, badSpace), want: c.want, is: isCorrupt, claims: badClaim, path: c.path, unnamed: c.path == ""},
+			badEntry{name: "path of directory " + c.name, entry: forgedDir(c.path), want: c.want, is: isCorrupt, path: c.path, unnamed: c.path == ""},
+		)
+	}
+	unterminated := strings.Repeat("x", pathSize)
+	fill := func(at int) func(b []byte) { return func(b []byte) { copy(b[at:], unterminated) } }
+	return append(all,
+		badEntry{name: "path not NUL-terminated", entry: badFile(badSpace), raw: fill(filePathAt), want: "has no NUL within its 80 bytes", is: isCorrupt, claims: badClaim, path: unterminated},
+		badEntry{name: "path of directory not NUL-terminated", entry: forgedDir("bad"), raw: fill(mkdirPathAt), want: "has no NUL within its 80 bytes", is: isCorrupt, path: unterminated},
+	)
+}
+
+func badMaps() []badEntry {
+	sized := func(size uint64) *entry { return forgedFile("bad", size, badSpace) }
+	sixteen := func() (all []rawExtent) {
+		for i := range int64(maxExtents) {
+			all = append(all, inUnits(31-i, 1)) // units 16 to 31
+		}
+		return all
+	}
+	units16to31 := []int64{16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31}
+	strips := func(size, chunk uint64) *entry {
+		return forgedStrips("bad", size, chunk, inUnits(badUnit, 1), inUnits(badUnit+1, 1))
+	}
+	return []badEntry{
+		{name: "size 0", entry: sized(0), want: "size 0, want 1 to 9223372036854775807", is: isCorrupt, claims: badClaim},
+		{name: "size beyond int64", entry: sized(1 << 63), want: "size 9223372036854775808, want 1 to", is: isCorrupt, claims: badClaim},
+		{name: "size of all bits", entry: sized(math.MaxUint64), want: "size 18446744073709551615", is: isCorrupt, claims: badClaim},
+		{name: "size 0, interleaved", entry: strips(0, 2*mib), want: "size 0", is: isCorrupt, claims: badClaim},
+		{name: "map type 2", entry: sized(1), raw: put32(fileMapAt, 2), want: "map type 2, want 0 (simple) or 1 (interleaved)", is: isCorrupt},
+		{name: "map type huge", entry: sized(1), raw: put32(fileMapAt, math.MaxUint32), want: "map type 4294967295", is: isCorrupt},
+		{name: "0 extents", entry: sized(1), raw: put32(128, 0), want: "0 extents, want 1 to 16", is: isCorrupt},
+		{name: "17 extents", entry: forgedFile("bad", 1, sixteen()...), raw: put32(128, 17), want: "17 extents, want 1 to 16", is: isCorrupt, claims: units16to31},
+		{name: "17 extents, of which 16 are empty", entry: sized(1), raw: put32(128, 17), want: "17 extents", is: isCorrupt, claims: badClaim},
+		{name: "huge number of extents", entry: sized(1), raw: put32(128, math.MaxUint32), want: "4294967295 extents", is: isCorrupt, claims: badClaim},
+		{name: "0 interleaved extents", entry: strips(1, 2*mib), raw: put32(128, 0), want: "0 interleaved extents, want 1", is: isCorrupt, claims: badClaim},
+		{name: "2 interleaved extents", entry: strips(1, 2*mib), raw: put32(128, 2), want: "2 interleaved extents, want 1", is: isCorrupt, claims: badClaim},
+		{name: "0 strips", entry: strips(1, 2*mib), raw: put64(extentsAt, 0), want: "0 strips, want 1 to 16", is: isCorrupt},
+		{name: "17 strips", entry: strips(1, 2*mib), raw: put64(extentsAt, 17), want: "17 strips, want 1 to 16", is: isCorrupt, claims: badClaim},
+		{name: "strips that are 1 in 32 bits", entry: strips(1, 2*mib), raw: put64(extentsAt, 1<<32|1), want: "4294967297 strips", is: isCorrupt, claims: badClaim},
+		{name: "huge number of strips", entry: strips(1, 2*mib), raw: put64(extentsAt, math.MaxUint64), want: "18446744073709551615 strips", is: isCorrupt, claims: badClaim},
+		{name: "chunk 0", entry: strips(1, 0), want: "chunk of 0 bytes, want a power of two", is: isCorrupt, claims: badClaim},
+		{name: "chunk no power of two", entry: strips(1, 6*mib), want: "chunk of 6291456 bytes, want a power of two", is: isCorrupt, claims: badClaim},
+		{name: "chunk no multiple of the unit", entry: strips(1, mib), want: "chunk of 1048576 bytes, want a power of two that is a multiple of the allocation unit 2097152", is: isCorrupt, claims: badClaim},
+		{name: "chunk of a byte", entry: strips(1, 1), want: "chunk of 1 bytes", is: isCorrupt, claims: badClaim},
+		{name: "chunk longer than a strip", entry: strips(1, 4*mib), want: "strips of 2097152 bytes are shorter than a chunk of 4194304", is: isCorrupt, claims: badClaim},
+		{name: "chunk huge", entry: strips(1, 1<<63), want: "shorter than a chunk of 9223372036854775808", is: isCorrupt, claims: badClaim},
+	}
+}
+
+func badExtents() []badEntry {
+	extent := func(offset, length uint64) *entry { return badFile(rawExtent{0, offset, length}) }
+	at := uint64(badUnit * defaultUnit)
+	toEnd := func(from int64) (units []int64) {
+		for ; from < forgedUnits; from++ {
+			units = append(units, from)
+		}
+		return units
+	}
+	return []badEntry{
+		{name: "offset not aligned", entry: extent(at+4096, 4*mib), want: "extent 0 (device 0, offset 41947136, length 4194304) is not aligned to the allocation unit 2097152", is: isCorrupt, claims: []int64{20, 21, 22}},
+		{name: "length not aligned", entry: extent(at, 3*mib), want: "is not aligned", is: isCorrupt, claims: badClaim},
+		{name: "second offset not aligned", entry: badFile(badSpace, rawExtent{0, 30*defaultUnit + 1, defaultUnit}), want: "extent 1 (device 0, offset 62914561, length 2097152) is not aligned", is: isCorrupt, claims: []int64{20, 21, 30, 31}},
+		{name: "length 0", entry: extent(at, 0), want: "extent 0 (device 0, offset 41943040, length 0) is empty", is: isCorrupt},
+		{name: "second length 0", entry: badFile(badSpace, rawExtent{0, 30 * defaultUnit, 0}), want: "extent 1 (device 0, offset 62914560, length 0) is empty", is: isCorrupt, claims: badClaim},
+		{name: "extents shorter than the size", entry: forgedFile("bad", 4*mib+1, badSpace), want: "extents of 4194304 bytes are shorter than the size 4194305", is: isCorrupt, claims: badClaim},
+		{name: "two extents shorter than the size", entry: forgedFile("bad", 4*mib+1, inUnits(20, 1), inUnits(22, 1)), want: "shorter than the size", is: isCorrupt, claims: []int64{20, 22}},
+		{name: "one unit, the largest size", entry: forgedFile("bad", math.MaxInt64, badSpace), want: "shorter than the size 9223372036854775807", is: isCorrupt, claims: badClaim},
+		{name: "offset and length overflow int64", entry: extent(at, 1<<63-defaultUnit), want: "overflows 64 bits", is: isCorrupt, claims: toEnd(badUnit)},
+		{name: "length beyond int64", entry: extent(at, 1<<63), want: "overflows 64 bits", is: isCorrupt, claims: toEnd(badUnit)},
+		{name: "offset and length overflow uint64", entry: extent(at, math.MaxUint64-defaultUnit+1), want: "overflows 64 bits", is: isCorrupt, claims: toEnd(badUnit)},
+		{name: "end at 0 after an overflow", entry: extent(at, -at), want: "overflows 64 bits", is: isCorrupt, claims: toEnd(badUnit)},
+		{name: "offset beyond int64", entry: extent(math.MaxUint64-defaultUnit+1, 2*defaultUnit), want: "overflows 64 bits", is: isCorrupt},
+		{name: "lengths whose sum overflows", entry: badFile(rawExtent{1, 0, 1 << 62}, rawExtent{1, 0, 1 << 62}), want: "lengths of the extents overflow at extent 1", is: isCorrupt},
+		{name: "lengths whose sum is small after an overflow", entry: badFile(rawExtent{1, 0, 1 << 62}, rawExtent{1, 0, 1 << 62}, rawExtent{1, 0, 1 << 62}, rawExtent{1, 0, 1 << 62}, badSpace), want: "overflow at extent 1", is: isCorrupt, claims: badClaim},
+		{name: "past the end of the device", entry: badFile(inUnits(31, 2)), want: "passes the end of the device at 67108864", is: isCorrupt, claims: []int64{31}},
+		{name: "behind the end of the device", entry: badFile(inUnits(32, 2)), want: "passes the end of the device", is: isCorrupt},
+		{name: "far behind the end of the device", entry: badFile(inUnits(1<<40, 2)), want: "passes the end of the device", is: isCorrupt},
+		{name: "the whole device", entry: badFile(inUnits(5, 1<<40)), want: "passes the end of the device", is: isCorrupt, claims: toEnd(5)},
+		{name: "in the superblock", entry: badFile(inUnits(0, 2)), want: "reaches into superblock or log, which end at 10485760", is: isCorrupt},
+		{name: "in the log", entry: badFile(inUnits(1, 2)), want: "reaches into superblock or log", is: isCorrupt},
+		{name: "from the end of the log on", entry: badFile(inUnits(4, 2)), want: "reaches into superblock or log", is: isCorrupt, claims: []int64{5}},
+		{name: "second extent in the log", entry: badFile(badSpace, inUnits(3, 1)), want: "extent 1 (device 0, offset 6291456, length 2097152) reaches into superblock or log", is: isCorrupt, claims: badClaim},
+		{name: "shared with a file", entry: badFile(inUnits(firstUnit, 2)), want: `file "bad": extent 0 (offset 16777216, length 4194304) shares space with an earlier extent or file`, is: isCorrupt, claims: []int64{9}},
+		{name: "shared with a file at its end", entry: badFile(inUnits(firstUnit-1, 2)), want: "extent 0 (offset 14680064, length 4194304) shares space", is: isCorrupt, claims: []int64{7}},
+		{name: "second extent shared with a file", entry: badFile(inUnits(22, 1), inUnits(firstUnit, 1)), want: "extent 1 (offset 16777216, length 2097152) shares space", is: isCorrupt, claims: []int64{22}},
+		{name: "shared within the file", entry: badFile(inUnits(20, 2), inUnits(21, 2)), want: "extent 1 (offset 44040192, length 4194304) shares space", is: isCorrupt, claims: []int64{20, 21, 22}},
+		{name: "the same extent twice", entry: badFile(badSpace, badSpace), want: "extent 1 (offset 41943040, length 4194304) shares space", is: isCorrupt, claims: badClaim},
+		{name: "first and last extent the same", entry: badFile(inUnits(20, 1), inUnits(22, 1), inUnits(24, 1), inUnits(20, 1)), want: "extent 3 (offset 41943040, length 2097152) shares space", is: isCorrupt, claims: []int64{20, 22, 24}},
+		{name: "strip shared with a file", entry: forgedStrips("bad", 3*mib, 2*mib, inUnits(20, 1), inUnits(firstUnit, 1)), want: "extent 1 (offset 16777216, length 2097152) shares space", is: isCorrupt, claims: []int64{20}},
+		{name: "the same strip twice", entry: forgedStrips("bad", 3*mib, 2*mib, inUnits(20, 1), inUnits(20, 1)), want: "extent 1 (offset 41943040, length 2097152) shares space", is: isCorrupt, claims: []int64{20}},
+		// A later file keeps its own space: first come among acceptable entries only.
+		{name: "bad, and where a later file lies", entry: badFile(inUnits(lastUnit, 2), rawExtent{}), want: "extent 1 (device 0, offset 0, length 0) is empty", is: isCorrupt, claims: []int64{13}},
+	}
+}
+
+func badStrips() []badEntry {
+	return []badEntry{
+		{name: "strips of unequal length", entry: forgedStrips("bad", 3*mib, 2*mib, inUnits(20, 1), inUnits(22, 2)), want: "strips of unequal length: strip 1 has 4194304, strip 0 has 2097152", is: isCorrupt, claims: []int64{20, 22, 23}},
+		{name: "last strip shorter", entry: forgedStrips("bad", 3*mib, 2*mib, inUnits(20, 2), inUnits(22, 2), inUnits(24, 1)), want: "strips of unequal length: strip 2 has 2097152, strip 0 has 4194304", is: isCorrupt, claims: []int64{20, 21, 22, 23, 24}},
+		{name: "strips too short for the stripes", entry: forgedStrips("bad", 9*mib, 4*mib, inUnits(20, 3), inUnits(24, 3)), want: "strips of 6291456 bytes are shorter than the 2 stripes of a file of size 9437184", is: isCorrupt, claims: []int64{20, 21, 22, 24, 25, 26}},
+		{name: "strips shorter than the size", entry: forgedStrips("bad", 4*mib+1, 2*mib, inUnits(20, 1), inUnits(22, 1)), want: "extents of 4194304 bytes are shorter than the size 4194305", is: isCorrupt, claims: []int64{20, 22}},
+		{name: "strip length 0", entry: forgedStrips("bad", 1, 2*mib, rawExtent{0, 20 * defaultUnit, 0}), want: "is empty", is: isCorrupt},
+		{name: "strip offset not aligned", entry: forgedStrips("bad", 1, 2*mib, rawExtent{0, 20*defaultUnit + 512, defaultUnit}), want: "is not aligned", is: isCorrupt, claims: badClaim},
+		{name: "strip past the end of the device", entry: forgedStrips("bad", 1, 2*mib, inUnits(20, 2), inUnits(31, 2)), want: "extent 1 (device 0, offset 65011712, length 4194304) passes the end of the device", is: isCorrupt, claims: []int64{20, 21, 31}},
+		{name: "strip in the superblock", entry: forgedStrips("bad", 1, 2*mib, inUnits(20, 1), inUnits(0, 1)), want: "extent 1 (device 0, offset 0, length 2097152) reaches into superblock or log", is: isCorrupt, claims: []int64{20}},
+		{name: "strips whose sum overflows", entry: forgedStrips("bad", 1, 2*mib, rawExtent{1, 0, 1 << 62}, rawExtent{1, 0, 1 << 62}), want: "lengths of the extents overflow at extent 1", is: isCorrupt},
+		{name: "strip that overflows", entry: forgedStrips("bad", 1, 2*mib, rawExtent{0, 20 * defaultUnit, 1 << 63}), want: "overflows 64 bits", is: isCorrupt, claims: []int64{20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31}},
+	}
+}
+
+func badDevices() []badEntry {
+	on := func(device uint64) rawExtent { return rawExtent{device, 20 * defaultUnit, 2 * defaultUnit} }
+	noDevice := []error{ErrCorrupt, ErrDevice}
+	return []badEntry{
+		{name: "device that no entry has added", entry: badFile(on(1)), want: "extent 0 is on device 1, which no entry has added", is: noDevice},
+		{name: "second extent on a device that no entry has added", entry: badFile(inUnits(24, 1), on(2)), before: []*entry{forgedDevice(1, 1)}, want: "extent 1 is on device 2, which no entry has added", is: noDevice, claims: []int64{24}},
+		{name: "strip on a device that no entry has added", entry: forgedStrips("bad", 1, 2*mib, inUnits(24, 2), on(7)), want: "extent 1 is on device 7, which no entry has added", is: noDevice, claims: []int64{24, 25}},
+		{name: "device index beyond 32 bits", entry: badFile(on(1 << 32)), want: "is on a device whose index no entry can have added", is: isCorrupt},
+		{name: "device index of all bits", entry: badFile(on(math.MaxUint64)), want: "is on a device whose index no entry can have added", is: isCorrupt},
+		{name: "on an added device", entry: badFile(on(1)), before: []*entry{forgedDevice(1, 1)}, want: "extent 0 is on device 1 (01000000-0000-0000-0000-000000000000), and only files on the device with the superblock can be used", is: []error{ErrDevice}, isNot: isCorrupt},
+		{name: "in part on an added device", entry: badFile(inUnits(24, 1), on(2)), before: []*entry{forgedDevice(1, 1), forgedDevice(2, 2)}, want: "extent 1 is on device 2 (02000000-", is: []error{ErrDevice}, claims: []int64{24}},
+		{name: "add-daxdev index 0", entry: forgedDevice(0, 1), want: "device 01000000-0000-0000-0000-000000000000 is added with index 0, want 1", is: isCorrupt, unnamed: true},
+		{name: "add-daxdev begins with 2", entry: forgedDevice(2, 1), want: "is added with index 2, want 1", is: isCorrupt, unnamed: true},
+		{name: "add-daxdev leaves one out", entry: forgedDevice(3, 3), before: []*entry{forgedDevice(1, 1)}, want: "is added with index 3, want 2", is: isCorrupt, unnamed: true},
+		{name: "add-daxdev with an index again", entry: forgedDevice(1, 3), before: []*entry{forgedDevice(1, 1)}, want: "is added with index 1, want 2", is: isCorrupt, unnamed: true},
+		{name: "add-daxdev with a huge index", entry: forgedDevice(math.MaxUint32, 1), want: "is added with index 4294967295, want 1", is: isCorrupt, unnamed: true},
+		{name: "add-daxdev with a UUID again", entry: forgedDevice(3, 1), before: []*entry{forgedDevice(1, 1), forgedDevice(2, 2)}, want: "device 01000000-0000-0000-0000-000000000000 is added a second time, it is device 1 already", is: isCorrupt, unnamed: true},
+	}
+}
+
+func badPlaces() []badEntry {
+	below := func(path string) *entry { return forgedFile(path, 3*mib, badSpace) }
+	taken := []error{fs.ErrExist, ErrCorrupt}
+	missing := []error{fs.ErrNotExist, ErrCorrupt}
+	return []badEntry{
+		{name: "path logged twice", entry: below("first"), path: "first", want: `file "first" was logged before as entry 0, and the first wins`, is: []error{fs.ErrExist}, isNot: isCorrupt, claims: badClaim},
+		{name: "path logged twice in the same space", entry: forgedFile("first", goodSize, inUnits(firstUnit, 1)), path: "first", want: "was logged before as entry 0", is: []error{fs.ErrExist}},
+		{name: "file below a missing directory", entry: below("none/bad"), path: "none/bad", want: `"none/bad" lies in directory "none", which does not exist`, is: missing, claims: badClaim},
+		{name: "file far below a missing directory", entry: below("dir/none/bad"), before: []*entry{forgedDir("dir")}, path: "dir/none/bad", want: `lies in directory "dir/none", which does not exist`, is: missing, claims: badClaim},
+		{name: "directory below a missing directory", entry: forgedDir("none/bad"), path: "none/bad", want: `"none/bad" lies in directory "none", which does not exist`, is: missing},
+		{name: "file where a directory stands", entry: below("dir"), before: []*entry{forgedDir("dir")}, path: "dir", want: `file "dir": a directory stands there since entry 1`, is: taken, claims: badClaim},
+		{name: "directory where a file stands", entry: forgedDir("first"), path: "first", want: `directory "first": a file stands there since entry 0`, is: taken},
+		{name: "file below a file", entry: below("first/bad"), path: "first/bad", want: `"first/bad" lies in "first", which is a file`, is: isCorrupt, claims: badClaim},
+		{name: "directory below a file", entry: forgedDir("first/bad"), path: "first/bad", want: `"first/bad" lies in "first", which is a file`, is: isCorrupt},
+	}
+}
+
+// assertGood finds a file that good logged, whole.
+func assertGood(t testing.TB, fsys *FS, name string, unit int64) {
+	t.Helper()
+	want := pattern(goodSize, uint64(unit))
+	data, err := fsys.ReadFile(name)
+	if assert.NoError(t, err, "read %s", name) {
+		assert.True(t, bytes.Equal(want, data), "content of %s", name)
+	}
+	m, err := fsys.Map(name)
+	if assert.NoError(t, err, "map %s", name) {
+		assert.True(t, bytes.Equal(want, m.Bytes()), "content of %s, mapped", name)
+		assert.NoError(t, m.Close())
+	}
+}
+
+// assertAbsent fails if there is any way to path.
+func assertAbsent(t testing.TB, fsys *FS, path string) {
+	t.Helper()
+	want := fs.ErrNotExist
+	if !fs.ValidPath(path) {
+		want = fs.ErrInvalid
+	}
+	_, err := fsys.Open(path)
+	assert.ErrorIs(t, err, want, "open %q", path)
+	_, err = fsys.Stat(path)
+	assert.ErrorIs(t, err, want, "stat %q", path)
+	_, err = fsys.ReadFile(path)
+	assert.ErrorIs(t, err, want, "read %q", path)
+	_, err = fsys.Map(path)
+	assert.ErrorIs(t, err, want, "map %q", path)
+}
+
+// forgedTree returns all that is in a file system, files with their units.
+func forgedTree(t testing.TB, fsys *FS) map[string][]int64 {
+	t.Helper()
+	tree := map[string][]int64{}
+	require.NoError(t, fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == "." {
+			return err
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		units := []int64{}
+		for _, x := range st.Sys().(*Attr).Layout.Extents {
+			for at := x.Offset; at < x.Offset+x.Length; at += defaultUnit {
+				units = append(units, at/defaultUnit)
+			}
+		}
+		tree[path] = units
+		return nil
+	}))
+	return tree
+}
+
+// assertProblem compares one problem with what the table says.
+func (c *badEntry) assertProblem(t testing.TB, index uint64, problems []Problem) {
+	t.Helper()
+	require.Len(t, problems, 1)
+	p := problems[0]
+	assert.EqualValues(t, index, p.Index)
+	path := c.path
+	if path == "" && !c.unnamed {
+		path = "bad"
+	}
+	assert.Equal(t, path, p.Path)
+	assert.ErrorContains(t, p, fmt.Sprintf("log entry %d: ", index))
+	assert.ErrorContains(t, p, c.want)
+	for _, err := range c.is {
+		assert.ErrorIs(t, p, err)
+	}
+	for _, err := range c.isNot {
+		assert.NotErrorIs(t, p, err)
+	}
+}
+
+func TestUnacceptableEntries(t *testing.T) {
+	t.Parallel()
+	for _, c := range badEntries() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			for _, e := range c.before {
+				f.append(e, nil)
+			}
+			early := openTest(t, f.path)
+			require.Empty(t, early.Problems())
+			before := forgedTree(t, early)
+			index := f.append(c.entry, c.raw)
+			f.good("last", lastUnit)
+
+			// Met at Open, by Refresh, and by Check, it is the same problem.
+			fsys := openTest(t, f.path)
+			c.assertProblem(t, index, fsys.Problems())
+			n, err := early.Refresh()
+			require.NoError(t, err)
+			assert.Equal(t, 2, n)
+			c.assertProblem(t, index, early.Problems())
+			report, err := Check(f.path)
+			require.NoError(t, err)
+			c.assertProblem(t, index, report.Problems)
+			assert.Equal(t, fsys.Usage(), report.Usage)
+			tolerant := openTest(t, f.path, Tolerant())
+			c.assertProblem(t, index, tolerant.Problems())
+
+			// Its neighbours are there, and it is not.
+			for _, fsys := range []*FS{fsys, early, tolerant} {
+				assertGood(t, fsys, "first", firstUnit)
+				assertGood(t, fsys, "last", lastUnit)
+			}
+			want := map[string][]int64{"last": {lastUnit}}
+			for path, units := range before {
+				want[path] = units
+			}
+			assert.Equal(t, want, forgedTree(t, fsys))
+			assert.Equal(t, want, forgedTree(t, early))
+			assert.Equal(t, want, forgedTree(t, tolerant))
+			if path := fsys.Problems()[0].Path; before[path] == nil && path != "." {
+				assertAbsent(t, fsys, path)
+			}
+
+			c.assertSpace(t, f, want)
+			writer := openTest(t, f.path)
+			c.assertProblem(t, index, writer.Problems())
+			assertGood(t, writer, "first", firstUnit)
+			assertGood(t, writer, "last", lastUnit)
+		})
+	}
+}
+
+// assertSpace allocates all there is: everything but what files have and what the bad
+// entry claims.
+func (c *badEntry) assertSpace(t testing.TB, f *forgery, files map[string][]int64) {
+	t.Helper()
+	owner := map[int64]string{}
+	for _, unit := range c.claims {
+		owner[unit] = "the bad entry"
+	}
+	for path, units := range files {
+		for _, unit := range units {
+			owner[unit] = path
+		}
+	}
+	fsys := openTest(t, f.path, ReadWrite())
+	free := forgedUnits - forgedDataUnits - int64(len(owner))
+	assert.Equal(t, free*defaultUnit, fsys.Usage().Free)
+	for i := 0; ; i++ {
+		p, err := fsys.Create(fmt.Sprintf("new-%d", i), 1)
+		if errors.Is(err, ErrNoSpace) {
+			break
+		}
+		require.NoError(t, err)
+		require.NoError(t, p.Commit())
+		require.NoError(t, p.Close())
+	}
+	for path, units := range forgedTree(t, fsys) {
+		if !strings.HasPrefix(path, "new-") {
+			continue
+		}
+		require.Len(t, units, 1)
+		assert.GreaterOrEqual(t, units[0], int64(forgedDataUnits))
+		assert.Empty(t, owner[units[0]], "%s lies in unit %d", path, units[0])
+		owner[units[0]] = path
+	}
+	assert.Len(t, owner, forgedUnits-forgedDataUnits, "units that are in use")
+	assert.Zero(t, fsys.Usage().Free)
+	require.NoError(t, fsys.Close())
+}
+
+// What is odd but acceptable: the other side of every limit.
+func TestAcceptableEntries(t *testing.T) {
+	t.Parallel()
+	scattered := func(n int64) (all []rawExtent) {
+		for i := range n {
+			all = append(all, inUnits(31-i, 1))
+		}
+		return all
+	}
+	nothing := func([]byte) {}
+	for _, c := range []struct {
+		name  string
+		entry *entry
+		raw   func(b []byte)
+	}{
+		{"path of 79 bytes", forgedFile(strings.Repeat("n", maxPath), 1, badSpace), nothing},
+		{"path of directory of 79 bytes", forgedDir(strings.Repeat("n", maxPath)), nothing},
+		{"path of dots", forgedFile("...", 1, badSpace), nothing},
+		{"path that begins as the reserved one", forgedFile(".metadata", 1, badSpace), nothing},
+		{"path of control characters", forgedFile("a\nb\\\t\x7f", 1, badSpace), nothing},
+		{"bytes after the path's NUL", forgedFile("name", 1, badSpace), func(b []byte) { b[filePathAt+pathSize-1] = 'x' }},
+		{"padding", forgedFile("name", 1, badSpace), func(b []byte) { b[12], b[124], b[132], b[535] = 1, 2, 3, 4 }},
+		{"unknown flags", forgedFile("name", 1, badSpace), put32(24, math.MaxUint32)},
+		{"unknown mode bits", forgedFile("name", 1, badSpace), put32(36, math.MaxUint32)},
+		{"16 extents", forgedFile("name", 32*mib, scattered(16)...), nothing},
+		{"extents longer than the size", forgedFile("name", 1, inUnits(20, 10), inUnits(15, 2)), nothing},
+		{"up to the end of the device", forgedFile("name", 4*mib, inUnits(30, 2)), nothing},
+		{"right behind the log", forgedFile("name", 2*mib, inUnits(5, 1)), nothing},
+		{"one strip", forgedStrips("name", 7*mib, 2*mib, inUnits(20, 4)), nothing},
+		{"16 strips", forgedStrips("name", 31*mib, 2*mib, scattered(16)...), nothing},
+		{"strips longer than the stripes", forgedStrips("name", 1, 4*mib, inUnits(20, 3), inUnits(24, 3)), nothing},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			path := string(c.entry.path)
+			f.append(c.entry, c.raw)
+			fsys := openTest(t, f.path)
+			assert.Empty(t, fsys.Problems())
+			st, err := fsys.Stat(path)
+			require.NoError(t, err)
+			if st.IsDir() {
+				return
+			}
+			data, err := fsys.ReadFile(path)
+			require.NoError(t, err)
+			assert.Len(t, data, int(c.entry.size))
+			m, err := fsys.Map(path)
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(data, m.Bytes()))
+			assert.Equal(t, len(data), cap(m.Bytes()))
+			require.NoError(t, m.Close())
+		})
+	}
+}
+
+// A directory that is made again is the one that was made first.
+func TestMkdirAgain(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.append(forgedDir("dir"), nil)
+	f.good("dir/first", firstUnit)
+	again := forgedDir("dir")
+	again.mode, again.uid = 0o700, 7
+	f.append(again, nil)
+	f.good("dir/last", lastUnit)
+	fsys := openTest(t, f.path)
+	assert.Empty(t, fsys.Problems())
+	report, err := Check(f.path)
+	require.NoError(t, err)
+	assert.True(t, report.Clean())
+	st, err := fsys.Stat("dir")
+	require.NoError(t, err)
+	assert.Equal(t, 0o755|fs.ModeDir, st.Mode())
+	assert.Equal(t, 0, st.Sys().(*Attr).Index)
+	assertGood(t, fsys, "dir/first", firstUnit)
+	assertGood(t, fsys, "dir/last", lastUnit)
+	assert.Equal(t, 1, fsys.Usage().Dirs)
+	entries, err := fsys.ReadDir(".")
+	require.NoError(t, err)
+	assert.Len(t, entries, 1)
+}
+
+// One bad entry does not make others bad that follow from it in no way; those that
+// do each say so themselves.
+func TestProblemsOfOneAnother(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.append(forgedDir("/dir"), nil)                                // 0: absolute
+	f.append(forgedFile("dir/a", 1, inUnits(20, 1)), nil)           // 1: so its directory is missing
+	f.append(forgedDir("dir"), nil)                                 // 2
+	f.append(forgedFile("dir/a", 1, inUnits(21, 1)), nil)           // 3: the first of that path that counts
+	f.append(forgedFile("dir/b", 1, inUnits(20, 1)), nil)           // 4: in space that only a bad entry claims
+	f.append(forgedFile("dir/c", 1, inUnits(21, 1)), nil)           // 5: in another's space
+	f.append(forgedFile("dir/c", 1, inUnits(22, 1)), nil)           // 6
+	f.append(forgedFile("dir/a", 1, inUnits(22, 1)), nil)           // 7: twice
+	f.append(forgedFile("dir/a/x", 1, inUnits(23, 1)), nil)         // 8: below a file
+	f.append(forgedFile("dir/d", 1, rawExtent{1, 0, 2 * mib}), nil) // 9: device not added yet
+	f.append(forgedDevice(1, 1), nil)                               // 10
+	f.append(forgedFile("dir/d", 1, rawExtent{1, 0, 2 * mib}), nil) // 11: device not here
+	fsys := openTest(t, f.path)
+	found := map[int]bool{}
+	for _, p := range fsys.Problems() {
+		assert.ErrorContains(t, p, fmt.Sprintf("log entry %d: ", p.Index))
+		found[p.Index] = true
+	}
+	assert.Equal(t, map[int]bool{0: true, 1: true, 5: true, 7: true, 8: true, 9: true, 11: true}, found)
+	assert.Equal(t, map[string][]int64{"dir": {}, "dir/a": {21}, "dir/b": {20}, "dir/c": {22}}, forgedTree(t, fsys))
+}
+
+// damage makes a sound entry unsound; its CRC is right until then.
+type damage struct {
+	name         string
+	edit, damage func(b []byte)
+	want         string
+	checksum     bool
+}
+
+func damages() []damage {
+	return []damage{
+		{name: "CRC", damage: flip(entryCRC), want: "found CRC", checksum: true},
+		{name: "upper half of the CRC", damage: flip(entryCRC + 7), want: "found CRC", checksum: true},
+		{name: "payload", damage: flip(filePathAt), want: "found CRC", checksum: true},
+		{name: "unused byte", damage: flip(entryCRC - 1), want: "found CRC", checksum: true},
+		{name: "never arrived", damage: func(b []byte) { clear(b) }, want: "found CRC 0x0", checksum: true},
+		{name: "all ones", damage: func(b []byte) { copy(b, bytes.Repeat([]byte{0xff}, len(b))) }, want: "found CRC 0xffffffffffffffff", checksum: true},
+		{name: "sequence number of the entry before", edit: put64(0, 0), want: "found sequence number 0, want 1"},
+		{name: "sequence number of the entry after", edit: put64(0, 2), want: "found sequence number 2, want 1"},
+		{name: "sequence number huge", edit: put64(0, math.MaxUint64), want: "found sequence number 18446744073709551615, want 1"},
+		{name: "sequence number right in 32 bits", edit: put64(0, 1<<32|1), want: "found sequence number 4294967297, want 1"},
+	}
+}
+
+func (d *damage) assertError(t testing.TB, err error) {
+	t.Helper()
+	assert.ErrorIs(t, err, ErrCorrupt)
+	assert.Equal(t, d.checksum, errors.Is(err, ErrChecksum))
+	assert.ErrorContains(t, err, "log entry 1: "+d.want)
+}
+
+func TestUnsoundEntries(t *testing.T) {
+	t.Parallel()
+	for _, d := range damages() {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			early := openTest(t, f.path)
+			earlyTolerant := openTest(t, f.path, Tolerant())
+			earlyWriter := openTest(t, f.path, ReadWrite())
+			require.EqualValues(t, 1, f.good("middle", badUnit))
+			f.good("last", lastUnit)
+			sound := f.read(entryAt(1), entrySize)
+			f.entry(1, d.edit, d.damage)
+
+			_, err := Open(f.path)
+			d.assertError(t, err)
+			_, err = Open(f.path, WithSystemUUID(testHost), ReadWrite())
+			d.assertError(t, err)
+			_, err = Open(f.path, WithSystemUUID(testHost), ReadWrite(), Tolerant())
+			assert.ErrorIs(t, err, fs.ErrInvalid)
+
+			// Tolerant: what comes before, and nothing else.
+			assertFirstOnly := func(fsys *FS) {
+				t.Helper()
+				assertGood(t, fsys, "first", firstUnit)
+				assertAbsent(t, fsys, "middle")
+				assertAbsent(t, fsys, "last")
+				assert.Equal(t, 1, fsys.Usage().Files)
+				assert.Equal(t, 1, fsys.Usage().LogUsed)
+			}
+			assertUnread := func(problems []Problem) {
+				t.Helper()
+				require.Len(t, problems, 2)
+				assert.Equal(t, 1, problems[0].Index)
+				d.assertError(t, problems[0])
+				assert.Equal(t, 2, problems[1].Index)
+				assert.Equal(t, "last", problems[1].Path)
+				assert.ErrorContains(t, problems[1], "log entry 2: not served, because an entry before it is corrupt: entry 1")
+				assert.ErrorIs(t, problems[1], ErrCorrupt)
+			}
+			tolerant := openTest(t, f.path, Tolerant())
+			assertFirstOnly(tolerant)
+			assertUnread(tolerant.Problems())
+
+			// Check reads on.
+			report, err := Check(f.path)
+			require.NoError(t, err)
+			require.Len(t, report.Problems, 1)
+			assert.Equal(t, 1, report.Problems[0].Index)
+			d.assertError(t, report.Problems[0])
+			d.assertError(t, report.Err())
+			assert.Equal(t, 2, report.Usage.Files)
+			assert.Equal(t, 3, report.Usage.LogUsed)
+
+			// Refresh changes nothing, however often.
+			for range 2 {
+				n, err := early.Refresh()
+				d.assertError(t, err)
+				assert.Zero(t, n)
+				assertFirstOnly(early)
+				assert.Empty(t, early.Problems())
+			}
+			n, err := earlyTolerant.Refresh()
+			require.NoError(t, err)
+			assert.Zero(t, n)
+			assertFirstOnly(earlyTolerant)
+			assertUnread(earlyTolerant.Problems())
+			_, err = earlyWriter.Create("new", 1)
+			d.assertError(t, err)
+			d.assertError(t, earlyWriter.Mkdir("new", 0o755))
+			assertFirstOnly(earlyWriter)
+
+			// Once it is repaired all is there.
+			f.write(entryAt(1), sound)
+			for _, fsys := range []*FS{early, earlyTolerant, tolerant, earlyWriter} {
+				n, err := fsys.Refresh()
+				require.NoError(t, err)
+				assert.Equal(t, 2, n)
+				assert.Empty(t, fsys.Problems())
+				assertGood(t, fsys, "first", firstUnit)
+				assertGood(t, fsys, "middle", badUnit)
+				assertGood(t, fsys, "last", lastUnit)
+				assert.Equal(t, 3, fsys.Usage().Files)
+			}
+			require.NoError(t, earlyWriter.WriteFile("new", []byte("x"), 0o644))
+		})
+	}
+}
+
+// What a corrupt entry leaves half read must not be seen after its repair, even if
+// the repaired entries are other ones than those that were read before.
+func TestRepairedDifferently(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.good("first", firstUnit)
+	fsys := openTest(t, f.path)
+	f.good("other", badUnit)
+	f.good("damaged", badUnit+1)
+	f.entry(2, nil, flip(100))
+	_, err := fsys.Refresh()
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorContains(t, err, "log entry 2: ")
+
+	f.setNext(1)
+	f.append(forgedDir("dir"), nil)
+	f.good("dir/last", lastUnit)
+	n, err := fsys.Refresh()
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+	assert.Equal(t, map[string][]int64{"first": {firstUnit}, "dir": {}, "dir/last": {lastUnit}}, forgedTree(t, fsys))
+	assertAbsent(t, fsys, "other")
+	assertAbsent(t, fsys, "damaged")
+	assertGood(t, fsys, "dir/last", lastUnit)
+}
+
+// Several corrupt entries: the first is what Open names, Check lists all.
+func TestUnsoundEntriesTogether(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	const n = 1200 // more than two blocks
+	for i := range uint64(n) {
+		e := forgedDir(fmt.Sprintf("dir-%d", i))
+		e.seq = i
+		b := e.encode()
+		f.write(entryAt(i), b[:])
+	}
+	f.setNext(n)
+	unsound := []uint64{0, 1, 511, 512, 700, n - 1}
+	for _, index := range unsound {
+		f.entry(index, nil, flip(30))
+	}
+	report, err := Check(f.path)
+	require.NoError(t, err)
+	var found []uint64
+	for _, p := range report.Problems {
+		found = append(found, uint64(p.Index))
+	}
+	assert.Equal(t, unsound, found)
+	assert.Equal(t, n-len(unsound), report.Usage.Dirs)
+	for _, index := range unsound {
+		_, err := Open(f.path)
+		require.ErrorIs(t, err, ErrCorrupt)
+		assert.ErrorContains(t, err, fmt.Sprintf("log entry %d: ", index))
+		tolerant := openTest(t, f.path, Tolerant())
+		assert.EqualValues(t, index, tolerant.Usage().Dirs)
+		assert.Len(t, tolerant.Problems(), int(n-index))
+		assert.EqualValues(t, index, tolerant.Problems()[0].Index)
+		f.entry(index, flip(30), nil) // as it was
+	}
+	fsys := openTest(t, f.path)
+	assert.Equal(t, n, fsys.Usage().Dirs)
+}
+
+// badRecord is a superblock or log header that is invalid.
+type badRecord struct {
+	name         string
+	edit, damage func(b []byte)
+	want         string
+	is           []error
+	// files is how many of two files Check still finds; unchecked: it gives up.
+	files     int
+	unchecked bool
+}
+
+func TestInvalidSuperblock(t *testing.T) {
+	t.Parallel()
+	notFormatted, version := []error{ErrNotFormatted}, []error{ErrVersion}
+	badSum := []error{ErrChecksum, ErrCorrupt}
+	for _, c := range []badRecord{
+		{name: "magic", edit: put64(0, superblockMagic+1), want: "superblock: found magic 0x87b28300, want 0x87b282ff", is: notFormatted, unchecked: true},
+		{name: "magic in its upper half", edit: put64(0, 1<<32|superblockMagic), want: "found magic 0x187b282ff", is: notFormatted, unchecked: true},
+		{name: "zeros", damage: func(b []byte) { clear(b) }, want: "found magic 0x0", is: notFormatted, unchecked: true},
+		{name: "version before", edit: put64(8, 47), want: "superblock: found version 47, want 48", is: version, files: 2},
+		{name: "version after", edit: put64(8, 49), want: "found version 49, want 48", is: version, files: 2},
+		{name: "version after, and a CRC of its own", edit: put64(8, 49), damage: flip(superblockCRC), want: "found version 49", is: version, files: 2},
+		{name: "format major before", edit: put32(40, 1), want: "superblock: found on-media format 1.2, want 2.2", is: version, files: 2},
+		{name: "format major after", edit: put32(40, 3), want: "found on-media format 3.2, want 2.2", is: version, files: 2},
+		{name: "format minor before", edit: put32(44, 1), want: "found on-media format 2.1, want 2.2", is: version, files: 2},
+		{name: "format minor after", edit: put32(44, 3), want: "found on-media format 2.3, want 2.2", is: version, files: 2},
+		{name: "CRC", damage: flip(superblockCRC), want: "superblock: found CRC", is: badSum, files: 2},
+		{name: "upper half of the CRC", damage: flip(superblockCRC + 4), want: "found CRC", is: badSum, files: 2},
+		{name: "byte under the CRC", damage: flip(50), want: "found CRC", is: badSum, files: 2},
+		{name: "log offset 0", edit: put64(16, 0), want: "superblock: found log offset 0x0, want 0x200000", is: isCorrupt, files: 2},
+		{name: "log offset elsewhere", edit: put64(16, 0x400000), want: "found log offset 0x400000", is: isCorrupt, files: 2},
+		{name: "log length 0", edit: put64(24, 0), want: "superblock: log length 0, want a power of two of at least 8388608", is: isCorrupt, files: 2},
+		{name: "log length too small", edit: put64(24, 4*mib), want: "log length 4194304, want", is: isCorrupt, files: 2},
+		{name: "log length no power of two", edit: put64(24, 12*mib), want: "log length 12582912, want a power of two", is: isCorrupt, files: 2},
+		{name: "log passes the end of the device", edit: put64(24, 64*mib), want: "log of 67108864 bytes from 2097152 passes the end of the device at 67108864", is: isCorrupt, files: 2},
+		{name: "log far beyond the device", edit: put64(24, 1<<62), want: "passes the end of the device", is: isCorrupt, files: 2},
+		{name: "log length beyond int64", edit: put64(24, 1<<63), want: "found log length 0x8000000000000000, more than any device has", is: isCorrupt, files: 2},
+		{name: "allocation unit 0", edit: put64(32, 0), want: "superblock: found allocation unit 0, want 2097152 or 4096", is: isCorrupt, files: 2},
+		{name: "allocation unit 1", edit: put64(32, 1), want: "found allocation unit 1, want", is: isCorrupt, files: 2},
+		{name: "allocation unit another", edit: put64(32, 4*mib), want: "found allocation unit 4194304", is: isCorrupt, files: 2},
+		{name: "allocation unit huge", edit: put64(32, 1<<63), want: "found allocation unit 9223372036854775808", is: isCorrupt, files: 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			f.good("last", lastUnit)
+			f.superblock(c.edit, c.damage)
+			c.assertInvalid(t, f)
+		})
+	}
+}
+
+// assertInvalid fails if the device can be opened in any way.
+func (c *badRecord) assertInvalid(t testing.TB, f *forgery) {
+	t.Helper()
+	assertError := func(err error) {
+		t.Helper()
+		for _, is := range c.is {
+			assert.ErrorIs(t, err, is)
+		}
+		assert.ErrorContains(t, err, c.want)
+	}
+	for _, opts := range [][]Option{nil, {Tolerant()}, {ReadWrite()}, {WithClientWrites()}} {
+		_, err := Open(f.path, append(opts, WithSystemUUID(testHost))...)
+		assertError(err)
+		assert.ErrorContains(t, err, f.path)
+	}
+	report, err := Check(f.path)
+	if c.unchecked {
+		assertError(err)
+		return
+	}
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Problems)
+	assert.False(t, report.Clean())
+	assert.Equal(t, -1, report.Problems[0].Index)
+	assertError(report.Problems[0])
+	assert.Len(t, report.Problems, 1)
+	assert.Equal(t, c.files, report.Usage.Files)
+}
+
+// What stands behind the CRC is believed by nobody: above all not the size.
+func TestSuperblockOverstatesDevice(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.good("first", firstUnit)
+	f.superblock(nil, put64(deviceSizeAt, math.MaxUint64))
+	f.append(badFile(inUnits(31, 2)), nil)
+	fsys := openTest(t, f.path)
+	assert.EqualValues(t, testSize, fsys.Device().Size)
+	assert.EqualValues(t, testSize, fsys.Usage().Size)
+	require.Len(t, fsys.Problems(), 1)
+	assert.ErrorContains(t, fsys.Problems()[0], "passes the end of the device at 67108864")
+	assertAbsent(t, fsys, "bad")
+	assertGood(t, fsys, "first", firstUnit)
+
+	report, err := Check(f.path)
+	require.NoError(t, err)
+	require.Len(t, report.Problems, 2)
+	assert.Equal(t, -1, report.Problems[0].Index)
+	assert.ErrorIs(t, report.Problems[0], ErrDevice)
+	assert.ErrorContains(t, report.Problems[0], "now it has 67108864")
+	assert.Equal(t, 1, report.Problems[1].Index)
+}
+
+// A device that was cut: files that are no longer on it whole are problems.
+func TestDeviceCut(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.good("first", firstUnit)
+	f.append(badFile(inUnits(badUnit, 2)), nil)
+	require.NoError(t, os.Truncate(f.path, (badUnit+1)*defaultUnit))
+	fsys := openTest(t, f.path)
+	require.Len(t, fsys.Problems(), 1)
+	assert.Equal(t, 1, fsys.Problems()[0].Index)
+	assert.ErrorContains(t, fsys.Problems()[0], "passes the end of the device at 44040192")
+	assertGood(t, fsys, "first", firstUnit)
+
+	// So that not even the log is there whole.
+	require.NoError(t, fsys.Close())
+	require.NoError(t, os.Truncate(f.path, 9*mib))
+	_, err := Open(f.path)
+	assert.ErrorIs(t, err, ErrNotFormatted)
+	assert.ErrorContains(t, err, "device of 9437184 bytes: too small")
+}
+
+// badHeaders are log headers that are invalid, for a log of two entries.
+func badHeaders() []badRecord {
+	badSum := []error{ErrChecksum, ErrCorrupt}
+	longer := func(b []byte) {
+		put64(8, 16*mib)(b)
+		put64(16, lastIndex(16*mib))(b)
+	}
+	beyond := func(b []byte) {
+		put64(8, 1<<40)(b)
+		put64(16, lastIndex(1<<40))(b)
+	}
+	return []badRecord{
+		{name: "magic", edit: put64(0, logMagic+1), want: "log header: found magic 0xbadcafef00e, want 0xbadcafef00d", is: isCorrupt, files: 2},
+		{name: "zeros", damage: func(b []byte) { clear(b) }, want: "log header: found magic 0x0", is: isCorrupt, files: 2},
+		{name: "CRC", damage: flip(logHeaderCRC), want: "log header: found CRC", is: badSum, files: 2},
+		{name: "upper half of the CRC", damage: flip(logHeaderCRC + 4), want: "log header: found CRC", is: badSum, files: 2},
+		{name: "byte under the CRC", damage: flip(17), want: "log header: found CRC", is: badSum, files: 2},
+		{name: "length other than the superblock's", edit: longer, want: "log header: found length 16777216, want 8388608 as in the superblock", is: isCorrupt, files: 2},
+		{name: "length past the end of the device", edit: beyond, want: "log header: found length 1099511627776, want 8388608", is: isCorrupt, files: 2},
+		{name: "length 0", edit: put64(8, 0), want: "log header: found length 0, want 8388608", is: isCorrupt, files: 2},
+		{name: "last index less than the length's", edit: put64(16, 15418), want: "log header: found last index 15418, want 15419 for a log of 8388608 bytes", is: isCorrupt, files: 2},
+		{name: "last index more than the length's", edit: put64(16, 15420), want: "log header: found last index 15420, want 15419", is: isCorrupt, files: 2},
+		{name: "last index huge", edit: put64(16, math.MaxUint64), want: "log header: found last index 18446744073709551615", is: isCorrupt, files: 2},
+		{name: "next index beyond last index", edit: put64(nextIndexAt, 15421), want: "log header: found next index 15421, beyond last index 15419", is: isCorrupt, files: 2},
+		{name: "next index huge", edit: put64(nextIndexAt, math.MaxUint64), want: "log header: found next index 18446744073709551615, beyond last index 15419", is: isCorrupt, files: 2},
+	}
+}
+
+func TestInvalidLogHeader(t *testing.T) {
+	t.Parallel()
+	for _, c := range badHeaders() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			early := openTest(t, f.path)
+			f.good("last", lastUnit)
+			sound := f.read(logOffset, logHeaderSize)
+			f.header(c.edit, c.damage)
+			c.assertInvalid(t, f)
+
+			// One that was open stays as it was, until the header is repaired.
+			_, err := early.Refresh()
+			assert.ErrorContains(t, err, c.want)
+			for _, is := range c.is {
+				assert.ErrorIs(t, err, is)
+			}
+			assertGood(t, early, "first", firstUnit)
+			assertAbsent(t, early, "last")
+			f.write(logOffset, sound)
+			n, err := early.Refresh()
+			require.NoError(t, err)
+			assert.Equal(t, 1, n)
+			assertGood(t, early, "last", lastUnit)
+		})
+	}
+}
+
+// Neither superblock nor log header says how long the log is.
+func TestInvalidSuperblockAndLogHeader(t *testing.T) {
+	t.Parallel()
+	for _, c := range badHeaders() {
+		if strings.HasPrefix(c.name, "next index") || strings.HasPrefix(c.name, "length other") {
+			continue // these do say it, rightly or wrongly
+		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			f.superblock(nil, flip(superblockCRC))
+			f.header(c.edit, c.damage)
+			_, err := Open(f.path, Tolerant())
+			assert.ErrorIs(t, err, ErrChecksum)
+			report, err := Check(f.path)
+			require.NoError(t, err)
+			require.NotEmpty(t, report.Problems)
+			for _, p := range report.Problems {
+				assert.Equal(t, -1, p.Index)
+				assert.ErrorIs(t, p, ErrCorrupt)
+			}
+		})
+	}
+}
+
+// The counters are not covered by a CRC, and next index alone is believed.
+func TestSequenceCounterAdrift(t *testing.T) {
+	t.Parallel()
+	for _, seq := range []uint64{0, 1, 3, math.MaxUint64} {
+		f := newForgery(t)
+		f.good("first", firstUnit)
+		f.good("last", lastUnit)
+		f.header(put64(nextSeqAt, seq), nil)
+		fsys := openTest(t, f.path, ReadWrite())
+		assert.Empty(t, fsys.Problems())
+		assertGood(t, fsys, "last", lastUnit)
+		require.NoError(t, fsys.Mkdir("new", 0o755))
+		assert.EqualValues(t, 3, f.next())
+		assert.EqualValues(t, 3, binary.LittleEndian.Uint64(f.read(logOffset+nextSeqAt, 8)))
+		openTest(t, f.path)
+	}
+}
+
+// A next index that counts entries nobody has written: they are corrupt, all of them.
+func TestNextIndexBeyondEntries(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.good("first", firstUnit)
+	f.setNext(15420)
+	_, err := Open(f.path)
+	assert.ErrorIs(t, err, ErrCorrupt)
+	assert.ErrorContains(t, err, "log entry 1: found CRC 0x0")
+	tolerant := openTest(t, f.path, Tolerant())
+	assertGood(t, tolerant, "first", firstUnit)
+	assert.Len(t, tolerant.Problems(), 15419)
+	report, err := Check(f.path)
+	require.NoError(t, err)
+	assert.Len(t, report.Problems, 15419)
+	assert.Equal(t, 1, report.Usage.Files)
+}
+
+// A log that shrinks under an open file system was formatted anew.
+func TestNextIndexGoesBack(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.good("first", firstUnit)
+	f.good("last", lastUnit)
+	fsys := openTest(t, f.path)
+	f.setNext(1)
+	_, err := fsys.Refresh()
+	assert.ErrorIs(t, err, ErrCorrupt)
+	assert.ErrorContains(t, err, "found next index 1 after 2 entries were replayed")
+	assertGood(t, fsys, "last", lastUnit)
+	f.setNext(2)
+	n, err := fsys.Refresh()
+	require.NoError(t, err)
+	assert.Zero(t, n)
+}
+
+// With allocation units of 4 KiB, which no formatter writes but readers accept, the
+// same rules hold for that unit.
+func TestSmallUnit(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.superblock(put64(32, smallUnit), nil)
+	const start = forgedDataUnits * defaultUnit
+	at := func(page, n uint64) rawExtent { return rawExtent{0, start + page*smallUnit, n * smallUnit} }
+	content := pattern(5*smallUnit, 1)
+	for i, page := range []int64{9, 3, 7, 4, 8} { // chunk i of the files is in this page
+		f.write(start+page*smallUnit, content[i*smallUnit:(i+1)*smallUnit])
+	}
+	f.append(forgedFile("simple", 5*smallUnit-1, at(9, 1), at(3, 1), at(7, 1), at(4, 1), at(8, 1)), nil)
+	f.append(forgedStrips("odd", 1, smallUnit, rawExtent{0, start + 512, smallUnit}), nil)
+	f.append(forgedFile("half", 1, at(20, 1), rawExtent{0, start + 21*smallUnit, smallUnit / 2}), nil)
+	f.append(forgedStrips("chunk", 1, smallUnit/2, at(22, 1)), nil)
+	f.append(forgedFile("shared", 1, at(8, 2)), nil)
+	f.write(start+30*smallUnit, content[:smallUnit])
+	f.write(start+40*smallUnit, content[smallUnit:2*smallUnit])
+	f.write(start+31*smallUnit, content[2*smallUnit:3*smallUnit])
+	f.append(forgedStrips("strips", 2*smallUnit+1, smallUnit, at(30, 2), at(40, 2)), nil)
+	fsys := openTest(t, f.path, ReadWrite())
+	for name, want := range map[string][]byte{"simple": content[:5*smallUnit-1], "strips": content[:2*smallUnit+1]} {
+		data, err := fsys.ReadFile(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(want, data), name)
+		m, err := fsys.Map(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(want, m.Bytes()), name)
+		require.NoError(t, m.Close())
+	}
+	problems := fsys.Problems()
+	require.Len(t, problems, 4)
+	assert.ErrorContains(t, problems[0], "log entry 1: extent 0 (device 0, offset 10486272, length 4096) is not aligned to the allocation unit 4096")
+	assert.ErrorContains(t, problems[1], "log entry 2: extent 1 (device 0, offset 10571776, length 2048) is not aligned")
+	assert.ErrorContains(t, problems[2], "log entry 3: chunk of 2048 bytes, want a power of two that is a multiple of the allocation unit 4096")
+	assert.ErrorContains(t, problems[3], `log entry 4: file "shared": extent 0 (offset 10518528, length 8192) shares space`)
+
+	// All that is free, in the free runs that there are.
+	taken := map[int64]bool{}
+	for _, page := range []int64{0, 1, 3, 4, 7, 8, 9, 20, 21, 22, 30, 31, 40, 41} {
+		taken[page] = true
+	}
+	assert.EqualValues(t, testSize-start-int64(len(taken))*smallUnit, fsys.Usage().Free)
+	for range 40 {
+		name := fmt.Sprintf("new-%d", fsys.Usage().Files)
+		require.NoError(t, fsys.WriteFile(name, []byte("x"), 0o644))
+		st, err := fsys.Stat(name)
+		require.NoError(t, err)
+		layout := st.Sys().(*Attr).Layout
+		require.Len(t, layout.Extents, 1)
+		require.EqualValues(t, smallUnit, layout.Extents[0].Length)
+		page := (layout.Extents[0].Offset - start) / smallUnit
+		require.False(t, taken[page], "page %d", page)
+		taken[page] = true
+	}
+}
+
+// heapReplica returns the replica of a log of these entries, on a device that need not
+// be there: only metadata is ever read.
+func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uint64) *entry) *replica {
+	mem := make([]byte, logOffset+logSize)
+	header := encodeLogHeader(logSize)
+	put64(nextIndexAt, count)(header[:])
+	copy(mem[logOffset:], header[:])
+	for i := range count {
+		e := entry(i)
+		e.seq = i
+		b := e.encode()
+		copy(mem[entryAt(i):], b[:])
+	}
+	sb := Superblock{LogOffset: logOffset, LogSize: logSize, AllocUnit: unit}
+	return newReplica(&mappedMetadata{&device{}, mem}, sb, deviceSize, slog.New(slog.DiscardHandler))
+}
+
+// Logs that a hostile hand made so that each entry costs as much as it can. They take
+// some milliseconds where the cost of an entry is bounded; where it grew with the
+// device or with the log, the tests' time limit would run out.
+func TestReplayBounded(t *testing.T) {
+	t.Parallel()
+	const (
+		deviceSize = 1 << 40
+		start      = logOffset + minLogSize
+		all        = deviceSize - start
+	)
+	replay := func(t *testing.T, r *replica, count uint64, problems int) {
+		n, err := r.catchUp(failAtCorrupt, true)
+		require.NoError(t, err)
+		require.EqualValues(t, count, n)
+		assert.Len(t, r.listProblems(), problems)
+	}
+	t.Run("claims of all the device", func(t *testing.T) {
+		const count = 15_000
+		extents := make([]rawExtent, maxExtents)
+		for i := range extents {
+			extents[i] = rawExtent{0, start, all}
+		}
+		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
+			return forgedFile(fmt.Sprint(i), 0, extents...)
+		}), count, count)
+	})
+	t.Run("files that overlap in their last extent", func(t *testing.T) {
+		const count = 15_000
+		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
+			return forgedFile(fmt.Sprint(i), 1, rawExtent{0, start, all}, rawExtent{0, start, smallUnit})
+		}), count, count)
+	})
+	t.Run("the same whole device again", func(t *testing.T) {
+		const count = 15_000
+		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
+			return forgedFile(fmt.Sprint(i), 1, rawExtent{0, start, all})
+		}), count, count-1)
+	})
+	t.Run("devices", func(t *testing.T) {
+		const logSize = 64 * mib
+		const count = 80_000
+		replay(t, heapReplica(deviceSize, logSize, defaultUnit, count, func(i uint64) *entry {
+			e := forgedDevice(uint32(i+1), 1)
+			put64(8, i)(e.deviceUUID[:])
+			return e
+		}), count, 0)
+	})
+	t.Run("one strip of small chunks", func(t *testing.T) {
+		l := Layout{Chunk: smallUnit, Extents: []Extent{{0, start, 1 << 44}}}
+		segs, err := l.segments(1 << 44)
+		require.NoError(t, err)
+		assert.Equal(t, []segment{{start, 1 << 44}}, segs)
+	})
+}
