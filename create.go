@@ -15,9 +15,9 @@ import (
 // maxPath is the length of the longest path (format: file payload).
 const maxPath = pathSize - 1
 
-// PendingFile is a file that is being created. It has its space and its memory, but
-// exists nowhere: if it is closed, or its process dies, no trace of it is left. Close
-// must be called, also after Commit.
+// PendingFile is a file that is being created. It has its space, but exists nowhere:
+// if it is closed, or its process dies, no trace of it is left. It must be ended by
+// Commit or Close; to defer Close is safe.
 //
 // While an FS has pending files, other processes wait with creating theirs. Methods
 // may be called concurrently, though writing to the same bytes at the same time is as
@@ -29,10 +29,11 @@ type PendingFile struct {
 	config createConfig
 	layout Layout
 	runs   []unitRun
-	region *region
 
-	mu   sync.Mutex
-	data []byte // nil once committed or closed
+	mu     sync.Mutex
+	region *region // mapped when it is first needed
+	data   []byte  // the part of region that is the file
+	mapErr error   // why it could not be mapped
 	// The bytes from dirtyFrom to dirtyTo may have been written since they were
 	// last flushed.
 	dirtyFrom, dirtyTo int64
@@ -40,9 +41,9 @@ type PendingFile struct {
 	done               bool
 }
 
-// Create allocates space for a file of size bytes, at least 1, and maps it for
-// writing. The file comes into being with Commit. Its content is whatever stood in
-// the memory before: write all of it.
+// Create allocates space for a file of size bytes, at least 1. The file comes into
+// being with Commit. Its content is whatever stood in the memory before: write all of
+// it.
 //
 // Space is one contiguous run, the first that is long enough; where there is none, up
 // to 16 runs; see Interleave for the alternative. Allocation is in units of
@@ -84,14 +85,9 @@ func (f *FS) create(name string, size int64, c createConfig) (_ *PendingFile, er
 			err = errors.Join(err, p.giveBack())
 		}
 	}()
-	if err := p.reserve(); err != nil {
+	if err = p.reserve(); err != nil {
 		return nil, err
 	}
-	if p.region, err = f.mapNode(p.layout, size, mapConfig{writable: true}); err != nil {
-		return nil, err
-	}
-	p.data = p.region.mem[:size:size]
-	mapped.add(p.data, name)
 	f.holders.Add(1)
 	return p, nil
 }
@@ -213,7 +209,6 @@ func (p *PendingFile) giveBack() error {
 		mapped.remove(p.data)
 		errs = append(errs, p.region.unmap())
 		p.region, p.data = nil, nil
-		f.holders.Add(-1)
 	}
 	f.mu.Lock()
 	if p.runs != nil {
@@ -225,16 +220,43 @@ func (p *PendingFile) giveBack() error {
 	return errors.Join(append(errs, f.lock.release())...)
 }
 
-// Bytes returns the file's memory for writing; its length and capacity are the file's
-// size. It is valid until Commit or Close, after which touching it crashes the
-// program and Bytes returns nil.
+// finish ends p after a commit, or gives it up.
+func (p *PendingFile) finish() error {
+	p.done = true
+	defer p.fs.holders.Add(-1)
+	return p.giveBack()
+}
+
+// memory maps the file's space if that was not done yet.
+func (p *PendingFile) memory() ([]byte, error) {
+	switch {
+	case p.done:
+		return nil, fs.ErrClosed
+	case p.region != nil:
+		return p.data, nil
+	}
+	var r *region
+	if r, p.mapErr = p.fs.mapNode(p.layout, p.size, mapConfig{writable: true}); p.mapErr != nil {
+		return nil, p.mapErr
+	}
+	p.region, p.data = r, r.mem[:p.size:p.size]
+	mapped.add(p.data, p.name)
+	return p.data, nil
+}
+
+// Bytes returns the file's memory for writing, mapped when it is first asked for; its
+// length and capacity are the file's size. It is valid until Commit or Close, after
+// which touching it crashes the program and Bytes returns nil. It is nil too where the
+// memory cannot be mapped: Commit then fails and says why.
 func (p *PendingFile) Bytes() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.data != nil {
-		p.touch(0, p.size) // what is written to the slice from now on cannot be known
+	data, err := p.memory()
+	if err != nil {
+		return nil
 	}
-	return p.data
+	p.touch(0, p.size) // what is written to the slice from now on cannot be known
+	return data
 }
 
 func (p *PendingFile) touch(from, to int64) {
@@ -258,13 +280,14 @@ func (p *PendingFile) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (p *PendingFile) writeAt(b []byte, off int64) (n int, err error) {
-	switch {
-	case p.data == nil:
-		return 0, p.fail("write", fs.ErrClosed)
-	case off < 0:
+	if off < 0 {
 		return 0, p.fail("write", fmt.Errorf("offset %d: %w", off, fs.ErrInvalid))
 	}
-	room := p.data[min(off, p.size):]
+	data, err := p.memory()
+	if err != nil {
+		return 0, p.fail("write", err)
+	}
+	room := data[min(off, p.size):]
 	p.touch(min(off, p.size), min(off, p.size)+int64(min(len(b), len(room))))
 	err = Guard(func() error {
 		n = copy(room, b)
@@ -294,14 +317,15 @@ func (p *PendingFile) Write(b []byte) (int, error) {
 func (p *PendingFile) ReadFrom(r io.Reader) (int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.data == nil {
-		return 0, p.fail("write", fs.ErrClosed)
+	data, err := p.memory()
+	if err != nil {
+		return 0, p.fail("write", err)
 	}
 	start := p.at
 	p.touch(start, p.size)
-	err := Guard(func() error {
+	err = Guard(func() error {
 		for p.at < p.size {
-			n, err := r.Read(p.data[p.at:])
+			n, err := r.Read(data[p.at:])
 			if n < 0 || int64(n) > p.size-p.at {
 				return errors.New("the reader says that it read more than it was asked for")
 			}
@@ -334,8 +358,7 @@ func (p *PendingFile) Commit() error {
 	if err := p.commit(); err != nil {
 		return p.fail("commit", err)
 	}
-	p.done = true
-	if err := p.giveBack(); err != nil {
+	if err := p.finish(); err != nil {
 		return p.fail("commit", fmt.Errorf("the file exists now, but giving its resources back failed: %w", err))
 	}
 	return nil
@@ -343,17 +366,15 @@ func (p *PendingFile) Commit() error {
 
 func (p *PendingFile) commit() error {
 	f := p.fs
-	dirty := p.data[p.dirtyFrom:p.dirtyTo]
-	err := Guard(func() error {
-		if len(dirty) > 0 {
-			return f.dev.flush(dirty)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+	if p.mapErr != nil {
+		return fmt.Errorf("nothing was written to the file: %w", p.mapErr)
 	}
-	p.dirtyFrom, p.dirtyTo = 0, 0
+	if p.dirtyFrom < p.dirtyTo {
+		if err := Guard(func() error { return f.dev.flush(p.data[p.dirtyFrom:p.dirtyTo]) }); err != nil {
+			return err
+		}
+		p.dirtyFrom, p.dirtyTo = 0, 0
+	}
 	e := &entry{
 		kind:  typeFile,
 		path:  []byte(p.name),
@@ -403,8 +424,7 @@ func (p *PendingFile) Close() error {
 	if p.done {
 		return nil
 	}
-	p.done = true
-	if err := p.giveBack(); err != nil {
+	if err := p.finish(); err != nil {
 		return p.fail("close", err)
 	}
 	return nil

@@ -75,8 +75,11 @@ func (m *mappedMetadata) flush(off, n int64) error {
 	return nil
 }
 
+// invalidate has nothing to do on a plain file: all who share it share one page cache.
 func (m *mappedMetadata) invalidate(off, n int64) {
-	forLines(m.mem[off:off+n], invalidateLines)
+	if m.dev.info.Kind != File {
+		forLines(m.mem[off:off+n], invalidateLines)
+	}
 }
 
 func (m *mappedMetadata) fence() { fullFence() }

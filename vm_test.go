@@ -135,10 +135,6 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 		}
 		m.pending[name] = struct{}{}
 	}()
-	var err error
-	p.region, err = m.mapNode(p.layout, p.size, mapConfig{writable: true})
-	require.NoError(t, err)
-	p.data = p.region.mem[:p.size:p.size]
 	m.holders.Add(1)
 	copy(p.Bytes(), content)
 	require.NoError(t, p.Commit())
