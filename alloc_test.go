@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unitCounts lie around the ends of words and blocks.
-var unitCounts = []int64{1, 63, 64, 65, 4095, 4096, 4097, 3*4096 + 17, 100_000}
+// unitCounts lie around the ends of words and blocks, and of what counters cover.
+var unitCounts = []int64{1, 63, 64, 65, 4095, 4096, 4097, 3*4096 + 17, 100_000, 2*fanOut*blockUnits + 4097}
 
 // modelAllocator says for every unit whether it is taken, and whether it is owned.
 type modelAllocator struct{ taken, owned []bool }
@@ -134,6 +134,19 @@ func sameUnits(t testing.TB, m *modelAllocator, a *allocator) {
 			require.Equal(t, [2]bool{m.taken[i], m.owned[i]}, [2]bool{taken, owned}, "unit %d: taken, owned", i)
 		}
 	}
+	// The counters say the same of ever larger parts.
+	for part, level := int64(blockUnits), 0; level < len(a.owned); part, level = part*fanOut, level+1 {
+		for i, found := range a.owned[level] {
+			want := int64(0)
+			for _, owned := range m.owned[int64(i)*part : min(int64(i+1)*part, int64(len(m.owned)))] {
+				if owned {
+					want++
+				}
+			}
+			require.Equal(t, want, found, "owned units in part %d of %d units", i, part)
+		}
+	}
+	require.Len(t, a.owned[len(a.owned)-1], 1, "asking about all of the device takes one counter")
 }
 
 // testSeed returns a seed that is another each time, so that tests do not go over the
@@ -299,13 +312,17 @@ func (p *allocatorPair) step() {
 }
 
 func TestAllocatorAgainstModel(t *testing.T) {
+	needsNoDevice(t)
 	t.Parallel()
 	for _, units := range unitCounts {
 		t.Run(fmt.Sprint(units), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(testSeed(t), uint64(units)))
 			rounds, steps := 20, 150
-			if units > 20_000 {
+			switch {
+			case units > 200_000:
+				rounds, steps = 1, 40
+			case units > 20_000:
 				rounds, steps = 2, 100
 			}
 			for range rounds {
@@ -363,6 +380,92 @@ func TestAllocatorOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whether a range has an owner is asked of counters where it is long: the answer is
+// that of the one unit that is owned, wherever the range begins and ends.
+func TestAllocatorIsOwned(t *testing.T) {
+	t.Parallel()
+	for _, units := range []int64{1, 4097, fanOut*blockUnits - 1, fanOut * blockUnits, 1 << 23, 1<<24 + 12345} {
+		t.Run(fmt.Sprint(units), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(testSeed(t), uint64(units)))
+			// Places that lie at, or beside, the ends of what is counted together.
+			place := func() int64 {
+				part := []int64{1, 64, blockUnits, fanOut * blockUnits, fanOut * fanOut * blockUnits}[rng.IntN(5)]
+				return min(max(rng.Int64N(units+1)/part*part+rng.Int64N(3)-1, 0), units)
+			}
+			for range 100 {
+				a := newAllocator(units)
+				unit := min(place(), units-1)
+				_, ok := a.own([]unitRun{{unit, 1}})
+				require.True(t, ok)
+				require.True(t, a.isOwned(unitRun{0, units}))
+				require.False(t, a.isOwned(unitRun{0, unit}))
+				require.False(t, a.isOwned(unitRun{unit + 1, units - unit - 1}))
+				for range 200 {
+					from, to := place(), place()
+					from, to = min(from, to), max(from, to)
+					want := from <= unit && unit < to
+					if found := a.isOwned(unitRun{from, to - from}); found != want {
+						require.Equal(t, want, found, "unit %d is owned, asked about [%d, %d) of %d", unit, from, to, units)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Claims may be many, overlap, and come in any order; a hostile log makes nothing but
+// such. Together they take what each of them would.
+func TestAllocatorClaims(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		claims        []unitRun
+		free, longest int64
+	}{
+		"none":                 {nil, 10_000, 10_000},
+		"empty":                {[]unitRun{{5, 0}}, 10_000, 10_000},
+		"one":                  {[]unitRun{{100, 50}}, 9_950, 9_850},
+		"the same again":       {[]unitRun{{100, 50}, {100, 50}, {100, 50}}, 9_950, 9_850},
+		"nested, outer first":  {[]unitRun{{100, 500}, {200, 10}}, 9_500, 9_400},
+		"nested, inner first":  {[]unitRun{{200, 10}, {100, 500}}, 9_500, 9_400},
+		"same start":           {[]unitRun{{100, 500}, {100, 10}, {100, 600}}, 9_400, 9_300},
+		"overlapping":          {[]unitRun{{300, 200}, {100, 250}}, 9_600, 9_500},
+		"neighbours":           {[]unitRun{{200, 100}, {100, 100}}, 9_800, 9_700},
+		"with a gap":           {[]unitRun{{5000, 100}, {0, 100}}, 9_800, 4_900},
+		"behind a longer one":  {[]unitRun{{0, 9000}, {10, 5}, {9500, 5}}, 995, 500},
+		"all of it, many ways": {[]unitRun{{0, 10_000}, {0, 10_000}, {9_999, 1}, {0, 1}}, 0, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAllocator(10_000)
+			for range 2 { // claiming what is claimed already changes nothing
+				for _, r := range test.claims {
+					a.claim(r)
+				}
+				free, longest := a.space()
+				assert.Equal(t, [2]int64{test.free, test.longest}, [2]int64{free, longest})
+			}
+			// What is only claimed can be owned by one.
+			_, ok := a.own([]unitRun{{0, 10_000}})
+			assert.True(t, ok)
+		})
+	}
+}
+
+// More claims than are kept waiting are taken in between.
+func TestAllocatorManyClaims(t *testing.T) {
+	t.Parallel()
+	a := newAllocator(1000)
+	for i := range int64(maxClaims + 10) {
+		a.claim(unitRun{i % 500, 2})
+	}
+	assert.Less(t, len(a.claims), maxClaims)
+	free, longest := a.space()
+	assert.EqualValues(t, 499, free)
+	assert.EqualValues(t, 499, longest)
 }
 
 // Owned units survive being released: that is what PendingFile does after a commit.
@@ -488,7 +591,7 @@ func TestAllocatorSpreadOrder(t *testing.T) {
 // another.
 func scattered(units int64) *allocator {
 	a := newAllocator(units)
-	a.take(unitRun{0, units})
+	a.take(unitRun{0, units}) // not a claim, which would still wait when the runs are free
 	runs := make([]unitRun, 0, units/100)
 	for i := int64(50); i < units; i += 100 {
 		runs = append(runs, unitRun{i, 1})

@@ -74,6 +74,15 @@ func needsFile(t testing.TB, why string) {
 	}
 }
 
+// needsNoDevice skips a test in guests of test/vm/run: it shows the same with any
+// device or none, and their emulated processors would take minutes for it.
+func needsNoDevice(t testing.TB) {
+	t.Helper()
+	if os.Getenv("FAMFS_TEST_SCENARIO") != "" {
+		t.Skip("in a guest: the test uses no device")
+	}
+}
+
 // fileBacking is testBacking for tests that change the file behind the library's
 // back, or need several of them.
 func fileBacking(t testing.TB, size int64) string {

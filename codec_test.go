@@ -163,6 +163,7 @@ func randomEntry(r *rand.Rand) *entry {
 }
 
 func TestEntryRoundTrip(t *testing.T) {
+	needsNoDevice(t)
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	var got entry // used again, as when a log is replayed
@@ -348,6 +349,7 @@ func stripedLayout(size, chunk, n, gap int64) Layout {
 }
 
 func TestLayout(t *testing.T) {
+	needsNoDevice(t)
 	t.Parallel()
 	type layoutCase struct {
 		name string
@@ -413,6 +415,7 @@ func TestLayout(t *testing.T) {
 
 // A layout of more runs than any system maps is refused before it costs much memory.
 func TestLayoutOfTooManyRuns(t *testing.T) {
+	needsNoDevice(t)
 	t.Parallel()
 	const chunk = smallUnit
 	size := int64(maxSegments+2) * chunk

@@ -45,6 +45,12 @@ func InvalidateCache(b []byte) {
 
 // forLines hands op the lines of b, first address and number, in pieces that
 // keep the scheduler responsive.
+//
+// A slice smaller than a line may share it with other objects: the address of the line
+// is then outside of b, which the race detector's check of pointers would object to.
+// Nothing is read or written there, so it is switched off.
+//
+//go:nocheckptr
 func forLines(b []byte, op func(p unsafe.Pointer, lines uintptr)) {
 	if len(b) == 0 {
 		return

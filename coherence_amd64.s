@@ -1,8 +1,8 @@
 #include "textflag.h"
 
 // Loops over cache lines, one instruction each, and the fences. The operand is the
-// address in AX; coherence_amd64_test.go shows on protected pages that just the
-// lines asked for are touched.
+// address in AX; coherence_unix_test.go shows on protected pages that just the lines
+// asked for are touched.
 
 // func clwbLines(p unsafe.Pointer, lines uintptr)
 TEXT ·clwbLines(SB), NOSPLIT, $0-16

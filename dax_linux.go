@@ -60,7 +60,10 @@ func readDevDAX(path, dir string) (DeviceInfo, error) {
 	if subsystem, err := os.Readlink(filepath.Join(dir, "subsystem")); err != nil || filepath.Base(subsystem) != "dax" {
 		return fail("is a character device, but not a DAX device")
 	}
-	name := filepath.Base(path)
+	name := filepath.Base(path) // unless sysfs knows better: the path may be a link
+	if device, err := os.Readlink(dir); err == nil {
+		name = filepath.Base(device)
+	}
 	driver := ""
 	if link, err := os.Readlink(filepath.Join(dir, "driver")); err == nil {
 		driver = filepath.Base(link)

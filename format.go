@@ -110,7 +110,7 @@ func writeFileSystem(m metadata, sb Superblock, force bool) error {
 }
 
 // zero stores zeros over n bytes from off, but only where there is something else:
-// sparse backings stay sparse, and devices are not worn.
+// devices are not worn, and a sparse file on disk stays sparse.
 func zero(m metadata, off, n int64) error {
 	const piece = 64 << 10
 	buffer, zeros := make([]byte, piece), make([]byte, piece)

@@ -71,6 +71,9 @@ func hostUUIDs(given UUID, uuidFile, idFile string) ([]UUID, error) {
 		if err == nil {
 			id, err = source.parse(text)
 		}
+		if err == nil && id == (UUID{}) {
+			err = fmt.Errorf("found the zero UUID, which means none: %w", fs.ErrInvalid)
+		}
 		switch {
 		case errors.Is(err, errNoMachineID):
 		case err != nil:

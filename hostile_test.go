@@ -1199,6 +1199,7 @@ func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uin
 // some milliseconds where the cost of an entry is bounded; where it grew with the
 // device or with the log, the tests' time limit would run out.
 func TestReplayBounded(t *testing.T) {
+	needsNoDevice(t)
 	t.Parallel()
 	const (
 		deviceSize = 1 << 40

@@ -244,7 +244,7 @@ func threadFaults(t testing.TB) int64 {
 	t.Helper()
 	var usage unix.Rusage
 	require.NoError(t, unix.Getrusage(unix.RUSAGE_THREAD, &usage))
-	return usage.Minflt + usage.Majflt
+	return int64(usage.Minflt) + int64(usage.Majflt)
 }
 
 // Two opens of the device node exclude each other as writers, read-only descriptors

@@ -1,0 +1,112 @@
+//go:build unix
+
+package famfs
+
+// The amd64 instructions themselves: which of them the processor has, and that the
+// loops consist of the one that their names say, which no effect on memory could
+// tell apart.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"reflect"
+	"runtime"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// emulated says whether this is a guest of test/vm/run, whose processor may be an
+// emulated one.
+func emulated() bool { return os.Getenv("FAMFS_TEST_SCENARIO") != "" }
+
+func lineOps() []lineOp {
+	features := uint32(0)
+	if leaves, _, _, _ := cpuid(0, 0); leaves >= 7 {
+		_, features, _, _ = cpuid(7, 0)
+	}
+	return []lineOp{
+		{"CLWB", clwbLines, features&(1<<24) == 0},
+		{"CLFLUSHOPT", clflushoptLines, features&(1<<23) == 0},
+		{"CLFLUSH", clflushLines, false},
+	}
+}
+
+// codeAddress is what identifies a function value.
+func codeAddress(f any) uintptr { return reflect.ValueOf(f).Pointer() }
+
+// The best instruction that there is gets used: CLWB keeps lines in the cache, and
+// CLFLUSHOPT does not wait for the one before.
+func TestLineOpChoice(t *testing.T) {
+	t.Parallel()
+	ops := lineOps()
+	invalidate := ops[1]
+	if invalidate.missing {
+		invalidate = ops[2]
+	}
+	writeBack := ops[0]
+	if writeBack.missing {
+		writeBack = invalidate
+	}
+	assert.Equal(t, codeAddress(writeBack.do), codeAddress(writeBackLines), "want %s for writing back", writeBack.name)
+	assert.Equal(t, codeAddress(invalidate.do), codeAddress(invalidateLines), "want %s for invalidating", invalidate.name)
+}
+
+// machineCode returns the first bytes of an assembly function. A function value leads
+// to a wrapper that the compiler made, which calls it.
+func machineCode(t *testing.T, f any) []byte {
+	t.Helper()
+	code := func(at uintptr) []byte {
+		p := *(*unsafe.Pointer)(unsafe.Pointer(&at))
+		b := make([]byte, 64)
+		for i := range b { // copy and append make the compiler believe that code is data
+			b[i] = *(*byte)(unsafe.Add(p, i))
+		}
+		return b
+	}
+	start := codeAddress(f)
+	name := runtime.FuncForPC(start).Name()
+	wrapper := code(start)
+	for i := 0; i+5 <= len(wrapper); i++ {
+		if wrapper[i] != 0xe8 && wrapper[i] != 0xe9 { // CALL or JMP, relative
+			continue
+		}
+		target := start + uintptr(i) + 5 + uintptr(int32(binary.LittleEndian.Uint32(wrapper[i+1:])))
+		if to := runtime.FuncForPC(target); to != nil && to.Entry() == target && to.Name() == name {
+			return code(target)
+		}
+	}
+	return wrapper // no wrapper
+}
+
+func TestMachineCode(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		f    any
+		want []byte
+	}{
+		{"CLWB (AX)", clwbLines, []byte{0x66, 0x0f, 0xae, 0x30}},
+		{"CLFLUSHOPT (AX)", clflushoptLines, []byte{0x66, 0x0f, 0xae, 0x38}},
+		{"CLFLUSH (AX)", clflushLines, []byte{0x0f, 0xae, 0x38}},
+		{"SFENCE", storeFence, []byte{0x0f, 0xae, 0xf8}},
+		{"MFENCE", fullFence, []byte{0x0f, 0xae, 0xf0}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			code := machineCode(t, test.f)
+			// Before it stand at most two loads of arguments from the stack.
+			at := bytes.Index(code, []byte{0x0f, 0xae})
+			require.GreaterOrEqual(t, at, 0, "% x", code)
+			if at > 0 && code[at-1] == 0x66 {
+				at--
+			}
+			require.Less(t, at, 16, "% x", code)
+			assert.Equal(t, test.want, code[at:at+len(test.want)], "% x", code)
+		})
+	}
+}

@@ -1,0 +1,98 @@
+//go:build unix
+
+package famfs
+
+// The arm64 instructions: whether they do anything here, and that the loops consist of
+// those that their names say.
+
+import (
+	"encoding/binary"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// emulated says that no processor runs this: user-mode emulators ignore these
+// instructions, and show the processor list of another architecture.
+func emulated() bool {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && !strings.Contains(string(info), "CPU implementer")
+}
+
+func lineOps() []lineOp {
+	return []lineOp{{"CVAC", writeBackLines, false}, {"CIVAC", invalidateLines, false}}
+}
+
+// The line size is read from the processor; all that exist have one of these.
+func TestLineSize(t *testing.T) {
+	t.Parallel()
+	assert.Contains(t, []uintptr{16, 32, 64, 128, 256}, lineSize)
+}
+
+// machineCode returns the first instructions of an assembly function. A function value
+// leads to a wrapper that the compiler made, which calls it.
+func machineCode(f any) []uint32 {
+	code := func(at uintptr) []uint32 {
+		p := *(*unsafe.Pointer)(unsafe.Pointer(&at))
+		b := make([]byte, 128)
+		for i := range b { // copy and append make the compiler believe that code is data
+			b[i] = *(*byte)(unsafe.Add(p, i))
+		}
+		words := make([]uint32, len(b)/4)
+		for i := range words {
+			words[i] = binary.LittleEndian.Uint32(b[4*i:])
+		}
+		return words
+	}
+	start := reflect.ValueOf(f).Pointer()
+	name := runtime.FuncForPC(start).Name()
+	wrapper := code(start)
+	for i, word := range wrapper {
+		if word>>26 != 0b100101 && word>>26 != 0b000101 { // BL, B
+			continue
+		}
+		target := start + uintptr(4*i) + uintptr(int64(int32(word<<6)>>6)*4)
+		if to := runtime.FuncForPC(target); to != nil && to.Entry() == target && to.Name() == name {
+			return code(target)
+		}
+	}
+	return wrapper // no wrapper
+}
+
+func TestMachineCode(t *testing.T) {
+	t.Parallel()
+	const (
+		nextLine = 0x8b020000 // ADD  R2, R0
+		count    = 0xf1000421 // SUBS $1, R1
+		again    = 0x54ffffa1 // BNE  three instructions back
+		ret      = 0xd65f03c0
+	)
+	tests := []struct {
+		name string
+		f    any
+		want []uint32
+	}{
+		{"DC CVAC", cvacLines, []uint32{0xd50b7a20, nextLine, count, again, ret}},
+		{"DC CIVAC", civacLines, []uint32{0xd50b7e20, nextLine, count, again, ret}},
+		{"DSB SY for stores", storeFence, []uint32{0xd5033f9f, ret}},
+		{"DSB SY for all", fullFence, []uint32{0xd5033f9f, ret}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			// Before it stand at most the loads of three arguments from the stack.
+			code := machineCode(test.f)
+			at := 0
+			for at < 3 && code[at] != test.want[0] {
+				at++
+			}
+			require.Equal(t, test.want, code[at:at+len(test.want)], "%08x", code)
+		})
+	}
+}

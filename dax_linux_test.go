@@ -1,0 +1,263 @@
+package famfs
+
+// Linux: telling a usable devdax device from all that looks like one, by what sysfs
+// says. A folder of the test's own stands in for sysfs.
+
+import (
+	"bufio"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// fakeSysfs is a device's folder: files with their text, and links.
+func fakeSysfs(t testing.TB, files, links map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	for name, target := range links {
+		require.NoError(t, os.Symlink(target, filepath.Join(dir, name)))
+	}
+	return dir
+}
+
+// with returns a copy of m in which one entry is another, or missing if it is "".
+func with(m map[string]string, key, value string) map[string]string {
+	changed := map[string]string{}
+	for k, v := range m {
+		changed[k] = v
+	}
+	if changed[key] = value; value == "" {
+		delete(changed, key)
+	}
+	return changed
+}
+
+var (
+	devdaxFiles = map[string]string{"size": "4294967296\n", "align": "2097152\n", "numa_node": "1\n", "target_node": "2\n"}
+	devdaxLinks = map[string]string{"subsystem": "../../../bus/dax", "driver": "../../../bus/dax/drivers/device_dax"}
+)
+
+func TestReadDevDAX(t *testing.T) {
+	t.Parallel()
+	usable := DeviceInfo{Path: "/dev/dax0.0", Kind: DevDAX, Size: 4 << 30, Align: 2 << 20, NUMANode: 1, TargetNode: 2, Driver: "device_dax", Synchronous: true}
+	changed := func(change func(*DeviceInfo)) DeviceInfo {
+		d := usable
+		change(&d)
+		return d
+	}
+	tests := map[string]struct {
+		files map[string]string
+		want  DeviceInfo
+	}{
+		"of one GiB pages":    {with(devdaxFiles, "align", "1073741824\n"), changed(func(d *DeviceInfo) { d.Align = 1 << 30 })},
+		"of 4 KiB pages":      {with(devdaxFiles, "align", "65536"), changed(func(d *DeviceInfo) { d.Align = 65536 })},
+		"usual":               {devdaxFiles, usable},
+		"of no node":          {with(devdaxFiles, "numa_node", "-1\n"), changed(func(d *DeviceInfo) { d.NUMANode = -1 })},
+		"without numa_node":   {with(devdaxFiles, "numa_node", ""), changed(func(d *DeviceInfo) { d.NUMANode = -1 })},
+		"without target_node": {with(devdaxFiles, "target_node", ""), changed(func(d *DeviceInfo) { d.TargetNode = -1 })},
+		"with a strange node": {with(devdaxFiles, "numa_node", "many"), changed(func(d *DeviceInfo) { d.NUMANode = -1 })},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			info, err := readDevDAX("/dev/dax0.0", fakeSysfs(t, test.files, devdaxLinks))
+			require.NoError(t, err)
+			assert.Equal(t, test.want, info)
+		})
+	}
+}
+
+func TestReadDevDAXRefuses(t *testing.T) {
+	t.Parallel()
+	const reconfigure = "daxctl reconfigure-device --mode=devdax "
+	tests := map[string]struct {
+		files, links map[string]string
+		says         []string
+	}{
+		"kmem":              {devdaxFiles, with(devdaxLinks, "driver", "../drivers/kmem"), []string{"system RAM", "kmem", reconfigure + "--force dax0.0"}},
+		"fsdev_dax":         {devdaxFiles, with(devdaxLinks, "driver", "../drivers/fsdev_dax"), []string{"famfs mode", "fsdev_dax", reconfigure + "dax0.0"}},
+		"another driver":    {devdaxFiles, with(devdaxLinks, "driver", "../drivers/other"), []string{"driver other", "want device_dax", reconfigure + "dax0.0"}},
+		"unbound":           {devdaxFiles, with(devdaxLinks, "driver", ""), []string{"no driver", reconfigure + "dax0.0"}},
+		"another subsystem": {devdaxFiles, with(devdaxLinks, "subsystem", "../../class/mem"), []string{"not a DAX device"}},
+		"no subsystem":      {devdaxFiles, with(devdaxLinks, "subsystem", ""), []string{"not a DAX device"}},
+		"nothing":           {nil, nil, []string{"not a DAX device"}},
+		"no size":           {with(devdaxFiles, "size", ""), devdaxLinks, []string{"size", "no such file"}},
+		"size 0":            {with(devdaxFiles, "size", "0\n"), devdaxLinks, []string{"size 0"}},
+		"negative size":     {with(devdaxFiles, "size", "-4096\n"), devdaxLinks, []string{"size -4096"}},
+		"size of no number": {with(devdaxFiles, "size", "much\n"), devdaxLinks, []string{"size", "much"}},
+		"size of 65 bits":   {with(devdaxFiles, "size", "18446744073709551616\n"), devdaxLinks, []string{"size", "out of range"}},
+		"no align":          {with(devdaxFiles, "align", ""), devdaxLinks, []string{"alignment", "no such file"}},
+		"align 0":           {with(devdaxFiles, "align", "0\n"), devdaxLinks, []string{"alignment 0"}},
+		"negative align":    {with(devdaxFiles, "align", "-2097152\n"), devdaxLinks, []string{"alignment -2097152"}},
+		"align 1":           {with(devdaxFiles, "align", "1\n"), devdaxLinks, []string{"alignment 1"}},
+		"no power of two":   {with(devdaxFiles, "align", "3145728\n"), devdaxLinks, []string{"alignment 3145728"}},
+		"align of no sense": {with(devdaxFiles, "align", "2M\n"), devdaxLinks, []string{"alignment", "2M"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			info, err := readDevDAX("/dev/dax0.0", fakeSysfs(t, test.files, test.links))
+			require.ErrorIs(t, err, ErrDevice)
+			assert.Zero(t, info)
+			assert.ErrorContains(t, err, "/dev/dax0.0")
+			for _, text := range test.says {
+				assert.ErrorContains(t, err, text)
+			}
+			assert.NotContains(t, err.Error(), "%!")
+		})
+	}
+}
+
+// A message says no more than it knows: where a number is merely wrong, there is no
+// other error to tell of.
+func TestReadDevDAXMessage(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"size", "align"} {
+		_, err := readDevDAX("/dev/dax0.0", fakeSysfs(t, with(devdaxFiles, key, "0"), devdaxLinks))
+		require.ErrorIs(t, err, ErrDevice)
+		assert.NotContains(t, err.Error(), "nil")
+	}
+}
+
+// Paths may hold what fmt takes for verbs.
+func TestReadDevDAXPathWithPercent(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/dev/100%done", "/dev/%w%s%d", "/dev/%"} {
+		for _, links := range []map[string]string{nil, with(devdaxLinks, "driver", ""), with(devdaxLinks, "driver", "drivers/kmem")} {
+			_, err := readDevDAX(path, fakeSysfs(t, devdaxFiles, links))
+			require.ErrorIs(t, err, ErrDevice)
+			assert.ErrorContains(t, err, path+" ")
+		}
+	}
+}
+
+func TestOpenDeviceRefusesSpecial(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	require.NoError(t, unix.Mkfifo(fifo, 0o600))
+	socket := filepath.Join(dir, "socket")
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	require.NoError(t, err)
+	defer unix.Close(fd)
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrUnix{Name: socket}))
+	tests := map[string]struct{ path, says string }{
+		"null":                          {os.DevNull, "is a character device, but not a DAX device"},
+		"zero":                          {"/dev/zero", "is a character device, but not a DAX device"},
+		"a FIFO, without waiting on it": {fifo, "want a DAX device or a file"},
+		"a socket":                      {socket, "want a DAX device or a file"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, write := range []bool{false, true} {
+				_, err := openDevice(test.path, write, slog.New(slog.DiscardHandler))
+				require.ErrorIs(t, err, ErrDevice)
+				assert.ErrorContains(t, err, test.path)
+				assert.ErrorContains(t, err, test.says)
+			}
+		})
+	}
+}
+
+// A block device would map, through the page cache, and hosts would not see each
+// other's stores: it is not even opened.
+func TestOpenDeviceRefusesBlockDevice(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pmem0")
+	if err := unix.Mknod(path, unix.S_IFBLK|0o600, int(unix.Mkdev(7, 0))); err != nil {
+		t.Skipf("making a device node: %v", err)
+	}
+	for _, write := range []bool{false, true} {
+		_, err := openDevice(path, write, slog.New(slog.DiscardHandler))
+		require.ErrorIs(t, err, ErrDevice)
+		assert.ErrorContains(t, err, path+" is a block device")
+		assert.ErrorContains(t, err, "dax=always")
+		assert.ErrorContains(t, err, "ndctl create-namespace --mode=devdax")
+	}
+}
+
+func TestMountHasHugePages(t *testing.T) {
+	t.Parallel()
+	const (
+		root  = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro\n"
+		plain = "25 22 0:22 / /dev/shm rw,nosuid,nodev shared:4 - tmpfs tmpfs rw,inode64\n"
+		bind  = "97 22 0:22 /sub /mnt/sub rw,relatime - tmpfs tmpfs rw,inode64\n"
+	)
+	huge := func(number, value string) string {
+		return "61 22 " + number + " / /mnt/huge\\040tmp rw,relatime shared:31 - tmpfs none rw,size=1048576k," + value + ",inode64\n"
+	}
+	tests := map[string]struct {
+		mounts string
+		want   bool
+	}{
+		"nothing":              {"", false},
+		"without the option":   {root + plain, false},
+		"always":               {root + huge("0:22", "huge=always"), true},
+		"advise":               {root + huge("0:22", "huge=advise"), true},
+		"within_size":          {huge("0:22", "huge=within_size") + root, true},
+		"never":                {root + huge("0:22", "huge=never"), false},
+		"of another mount":     {root + plain + huge("0:23", "huge=always"), false},
+		"of a number with it":  {huge("0:222", "huge=always") + huge("10:22", "huge=always"), false},
+		"mounted twice":        {bind + huge("0:22", "huge=always"), true},
+		"without the kernel's": {"0:22 huge=always\n\n 61 22 0:22\n", false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, test.want, mountHasHugePages(bufio.NewScanner(strings.NewReader(test.mounts)), "0:22"))
+		})
+	}
+}
+
+func TestMergeSegments(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ segs, want []segment }{
+		"none":                    {nil, nil},
+		"one":                     {[]segment{{5, 3}}, []segment{{5, 3}}},
+		"neighbours":              {[]segment{{0, 4}, {4, 4}, {8, 1}}, []segment{{0, 9}}},
+		"with a gap":              {[]segment{{0, 4}, {5, 4}}, []segment{{0, 4}, {5, 4}}},
+		"in the wrong order":      {[]segment{{4, 4}, {0, 4}}, []segment{{4, 4}, {0, 4}}},
+		"overlapping":             {[]segment{{0, 4}, {3, 4}}, []segment{{0, 4}, {3, 4}}},
+		"some":                    {[]segment{{0, 4}, {4, 4}, {100, 4}, {104, 4}, {8, 4}}, []segment{{0, 8}, {100, 8}, {8, 4}}},
+		"neighbours not in place": {[]segment{{0, 4}, {100, 4}, {4, 4}}, []segment{{0, 4}, {100, 4}, {4, 4}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := append([]segment(nil), test.segs...)
+			assert.Equal(t, test.want, mergeSegments(test.segs))
+			assert.Equal(t, before, test.segs, "the argument is the caller's")
+		})
+	}
+}
+
+// Where a mapping is impossible half way through, nothing of it stays mapped.
+func TestMapSegmentsFailsWhole(t *testing.T) {
+	t.Parallel()
+	d := testDevice(t, fileBacking(t, 4*mib), false)
+	mappings := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		require.NoError(t, err)
+		return strings.Count(string(maps), d.info.Path+"\n")
+	}
+	r, err := d.mapSegments([]segment{{0, mib}, {2 * mib, mib}}, false, false)
+	require.NoError(t, err)
+	assert.Equal(t, 2, mappings())
+	require.NoError(t, r.unmap())
+	assert.Zero(t, mappings())
+	// The kernel refuses what a smaller alignment would have let through here.
+	d.info.Align = 1
+	_, err = d.mapSegments([]segment{{0, mib}, {2*mib + 1, mib}}, false, false)
+	require.ErrorIs(t, err, unix.EINVAL)
+	assert.ErrorContains(t, err, d.info.Path)
+	assert.Zero(t, mappings())
+}

@@ -1,0 +1,556 @@
+package famfs
+
+// Memory faults: Guard by itself, and what becomes of a file system whose backing is
+// cut short under it, the honest stand-in for memory that fails.
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// faultMemory returns memory to which a store is a fault, known by name.
+func faultMemory(t testing.TB, name string) []byte {
+	t.Helper()
+	d := testDevice(t, fileBacking(t, 4*mib), false)
+	r, err := d.mapSegments([]segment{{0, mib}}, false, false)
+	require.NoError(t, err)
+	t.Cleanup(func() { r.unmap() })
+	mapped.add(r.mem, name)
+	t.Cleanup(func() { mapped.remove(r.mem) })
+	return r.mem
+}
+
+func TestGuardPassesErrors(t *testing.T) {
+	t.Parallel()
+	assert.NoError(t, Guard(func() error { return nil }))
+	want := errors.New("a caller's own")
+	assert.Same(t, want, Guard(func() error { return want }))
+	nested := Guard(func() error { return Guard(func() error { return want }) })
+	assert.Same(t, want, nested)
+	sum := 0
+	require.NoError(t, Guard(func() error {
+		for i := range 10 {
+			sum += i
+		}
+		return nil
+	}))
+	assert.Equal(t, 45, sum)
+}
+
+// addressed is a panic value that happens to have the method that the runtime's
+// faults have.
+type addressed struct{}
+
+func (addressed) Addr() uintptr { return 0x1234 }
+
+// What is no memory fault is none of Guard's business, whatever it is.
+func TestGuardPassesPanics(t *testing.T) {
+	t.Parallel()
+	noSuch, three := []byte(nil), 3
+	null := func() *int { return nil }
+	text := "text"
+	tests := map[string]struct {
+		panics func()
+		check  func(t *testing.T, recovered any)
+	}{
+		"value": {func() { panic(text) }, func(t *testing.T, r any) { assert.Equal(t, text, r) }},
+		"error": {func() { panic(io.ErrUnexpectedEOF) }, func(t *testing.T, r any) { assert.Equal(t, io.ErrUnexpectedEOF, r) }},
+		"fault error": {func() { panic(&FaultError{Addr: 1}) }, func(t *testing.T, r any) {
+			assert.Equal(t, &FaultError{Addr: 1}, r)
+		}},
+		"nil":            {func() { panic(nil) }, func(t *testing.T, r any) { assert.IsType(t, &runtime.PanicNilError{}, r) }},
+		"out of range":   {func() { noSuch[three] = 1 }, isRuntimeError},
+		"nil pointer":    {func() { *null() = 1 }, isRuntimeError},
+		"nil map":        {func() { map[string]int(nil)[text] = 1 }, isRuntimeError},
+		"division":       {func() { three = 1 / len(noSuch) }, isRuntimeError},
+		"with an Addr()": {func() { panic(addressed{}) }, func(t *testing.T, r any) { assert.Equal(t, addressed{}, r) }},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			defer func() { assert.False(t, debug.SetPanicOnFault(false), "the setting is as it was") }()
+			recovered := func() (r any) {
+				var err error
+				defer func() {
+					if r = recover(); r == nil {
+						r = fmt.Errorf("no panic, but error %w", err)
+					}
+				}()
+				err = Guard(func() error {
+					test.panics()
+					return nil
+				})
+				return nil
+			}()
+			test.check(t, recovered)
+		})
+	}
+}
+
+func isRuntimeError(t *testing.T, r any) {
+	var err runtime.Error
+	require.ErrorAs(t, r.(error), &err)
+	var fault *FaultError
+	assert.NotErrorAs(t, err, &fault)
+}
+
+// The goroutine that fn ends, as t.FailNow does, ends; that is no fault.
+func TestGuardGoexit(t *testing.T) {
+	t.Parallel()
+	returned, cleaned := false, false
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { cleaned = true }()
+		Guard(func() error {
+			runtime.Goexit()
+			return nil
+		})
+		returned = true
+	}()
+	<-done
+	assert.False(t, returned)
+	assert.True(t, cleaned)
+}
+
+func TestGuardFault(t *testing.T) {
+	t.Parallel()
+	mem := faultMemory(t, "a/file")
+	for _, at := range []int{0, 1, 4095, 4096, 54321, len(mem) - 1} {
+		err := Guard(func() error {
+			mem[at] = 1
+			return errors.New("not reached")
+		})
+		var fault *FaultError
+		require.ErrorAs(t, err, &fault)
+		assert.Equal(t, FaultError{"a/file", int64(at), addressOf(mem) + uintptr(at)}, *fault)
+		assert.ErrorIs(t, err, ErrDevice)
+		assert.ErrorContains(t, err, fmt.Sprintf("memory fault in a/file at offset %d ", at))
+		assert.NotErrorIs(t, err, fs.ErrNotExist)
+		assert.False(t, debug.SetPanicOnFault(false), "the setting is as it was")
+	}
+}
+
+// Nested guards: the inner one catches, the outer one still stands, and what was set
+// before either is so again.
+func TestGuardNested(t *testing.T) {
+	t.Parallel()
+	mem := faultMemory(t, "nested")
+	store := func(at int) func() error {
+		return func() error {
+			mem[at] = 1
+			return nil
+		}
+	}
+	var inner error
+	outer := Guard(func() error {
+		inner = Guard(store(10))
+		require.Error(t, Guard(store(30)))
+		return store(20)()
+	})
+	var fault *FaultError
+	require.ErrorAs(t, inner, &fault)
+	assert.EqualValues(t, 10, fault.Offset)
+	require.ErrorAs(t, outer, &fault)
+	assert.EqualValues(t, 20, fault.Offset)
+	assert.False(t, debug.SetPanicOnFault(false))
+
+	debug.SetPanicOnFault(true)
+	require.Error(t, Guard(store(40)))
+	assert.True(t, debug.SetPanicOnFault(false), "the caller's own setting is kept")
+}
+
+// Deferred functions of fn run, so that it can give up what it holds.
+func TestGuardRunsDeferred(t *testing.T) {
+	t.Parallel()
+	mem := faultMemory(t, "deferred")
+	var order []string
+	err := Guard(func() error {
+		defer func() { order = append(order, "first") }()
+		defer func() { order = append(order, "second") }()
+		mem[0] = 1
+		return nil
+	})
+	require.Error(t, err)
+	assert.Equal(t, []string{"second", "first"}, order)
+}
+
+func TestGuardConcurrent(t *testing.T) {
+	t.Parallel()
+	mem := faultMemory(t, "shared")
+	const goroutines = 8
+	wrong := make(chan error)
+	for g := range goroutines {
+		go func() {
+			wrong <- func() error {
+				for i := range 200 {
+					at := g*1000 + i
+					err := Guard(func() error {
+						mem[at] = 1
+						return nil
+					})
+					var fault *FaultError
+					if !errors.As(err, &fault) || fault.Offset != int64(at) || fault.Name != "shared" {
+						return fmt.Errorf("fault at %d: %w", at, err)
+					}
+				}
+				return nil
+			}()
+		}()
+	}
+	for range goroutines {
+		assert.NoError(t, <-wrong)
+	}
+}
+
+// The address book holds its ranges apart, down to the byte.
+func TestAddressBook(t *testing.T) {
+	t.Parallel()
+	var book addressBook
+	name, off := book.find(12345)
+	assert.Equal(t, "", name)
+	assert.EqualValues(t, -1, off)
+
+	memory := make([]byte, 300)
+	start := addressOf(memory)
+	book.add(memory[:100], "first")
+	book.add(memory[100:200], "second")
+	for _, test := range []struct {
+		at   int
+		name string
+		off  int64
+	}{{-1, "", -1}, {0, "first", 0}, {99, "first", 99}, {100, "second", 0}, {199, "second", 99}, {200, "", -1}, {299, "", -1}} {
+		name, off := book.find(start + uintptr(test.at))
+		assert.Equal(t, test.name, name, "%d", test.at)
+		assert.Equal(t, test.off, off, "%d", test.at)
+	}
+	book.remove(memory[:100])
+	name, _ = book.find(start)
+	assert.Empty(t, name)
+	name, _ = book.find(start + 100)
+	assert.Equal(t, "second", name)
+	book.remove(memory[100:200])
+	assert.Empty(t, book.entries)
+	runtime.KeepAlive(memory)
+}
+
+func TestFaultErrorText(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "memory fault in d/f at offset 7 (address 0x1234): the memory is gone, failed, or mapped read-only", (&FaultError{"d/f", 7, 0x1234}).Error())
+	assert.Equal(t, "memory fault at address 0x1234, outside every famfs mapping", (&FaultError{"", -1, 0x1234}).Error())
+}
+
+// cutFS is a file system whose backing ends cutAt bytes into the file "d/cut", which
+// has cutSize; "d/whole" lies before it.
+type cutFS struct {
+	*FS
+	path    string
+	content []byte
+	mapping *Mapping
+}
+
+const (
+	cutSize = 5*mib + 123
+	cutAt   = 3 * mib
+
+	// cachesFault says that flushing memory that is gone must fault: emulators of
+	// other processors ignore the instructions.
+	cachesFault = runtime.GOARCH == "amd64"
+)
+
+func newCutFS(t testing.TB, opts ...Option) *cutFS {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("this system does not let mapped files be cut")
+	}
+	path := fileBacking(t, 32*mib)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+	writer := openTest(t, path, ReadWrite())
+	require.NoError(t, writer.Mkdir("d", 0o755))
+	require.NoError(t, writer.WriteFile("d/whole", pattern(100_000, 1), 0o644))
+	content := pattern(cutSize, 2)
+	require.NoError(t, writer.WriteFile("d/cut", content, 0o644))
+	require.NoError(t, writer.Close())
+
+	fsys := openTest(t, path, opts...)
+	m, err := fsys.Map("d/cut")
+	require.NoError(t, err)
+	t.Cleanup(func() { m.Close() }) // before the file system
+	st, err := fsys.Stat("d/cut")
+	require.NoError(t, err)
+	layout := st.Sys().(*Attr).Layout
+	require.Len(t, layout.Extents, 1)
+	require.NoError(t, os.Truncate(path, layout.Extents[0].Offset+cutAt))
+	return &cutFS{fsys, path, content, m}
+}
+
+// requireCut checks that err is a fault in the part of the file that was cut off, and
+// within the bytes that were asked for.
+func (c *cutFS) requireCut(t testing.TB, err error, from, to int64) {
+	t.Helper()
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	require.ErrorIs(t, err, ErrDevice)
+	assert.Equal(t, "d/cut", fault.Name)
+	assert.GreaterOrEqual(t, fault.Offset, max(from, cutAt))
+	assert.Less(t, fault.Offset, to)
+	assert.ErrorContains(t, err, "d/cut")
+}
+
+// requireClose checks that a file system whose memory is gone can be closed.
+func (c *cutFS) requireClose(t testing.TB) {
+	t.Helper()
+	assert.ErrorIs(t, c.FS.Close(), ErrBusy)
+	require.NoError(t, c.mapping.Close())
+	require.NoError(t, c.FS.Close())
+	assert.ErrorIs(t, c.FS.Close(), fs.ErrClosed)
+}
+
+func TestFaultInMapping(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	mem := c.mapping.Bytes()
+	assert.True(t, bytes.Equal(c.content[:cutAt], mem[:cutAt]), "what is before the cut is as it was")
+	read := 0
+	err := Guard(func() error {
+		for i, b := range mem {
+			if b != c.content[i] {
+				return fmt.Errorf("byte %d: found %d, want %d", i, b, c.content[i])
+			}
+			read++
+		}
+		return nil
+	})
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, FaultError{"d/cut", cutAt, addressOf(mem) + cutAt}, *fault)
+	assert.Equal(t, cutAt, read)
+
+	// Also where it is assembly that reads.
+	err = Guard(func() error {
+		sha256.Sum256(mem)
+		return nil
+	})
+	c.requireCut(t, err, 0, cutSize)
+	err = Guard(func() error {
+		bytes.Equal(mem, c.content)
+		return nil
+	})
+	c.requireCut(t, err, 0, cutSize)
+
+	// And flushing what is not there any more.
+	require.NoError(t, c.mapping.FlushRange(0, cutAt))
+	require.NoError(t, c.mapping.InvalidateRange(cutAt-100, 100))
+	if cachesFault {
+		c.requireCut(t, c.mapping.Flush(), 0, cutSize)
+		c.requireCut(t, c.mapping.InvalidateRange(cutAt, 1), cutAt, cutAt+1)
+	}
+	c.requireClose(t)
+}
+
+func TestFaultInMapPopulate(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	_, err := c.Map("d/cut", Populate())
+	require.ErrorIs(t, err, ErrDevice)
+	assert.ErrorContains(t, err, "d/cut")
+	m, err := c.Map("d/whole", Populate())
+	require.NoError(t, err)
+	assert.Equal(t, pattern(100_000, 1), m.Bytes())
+	require.NoError(t, m.Close())
+	c.requireClose(t)
+}
+
+func TestFaultInReading(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	data, err := c.ReadFile("d/cut")
+	c.requireCut(t, err, 0, cutSize)
+	assert.Nil(t, data)
+	_, err = fs.ReadFile(c.FS, "d/cut")
+	c.requireCut(t, err, 0, cutSize)
+
+	file, err := c.Open("d/cut")
+	require.NoError(t, err)
+	at := file.(io.ReaderAt)
+	buffer := make([]byte, mib)
+	n, err := at.ReadAt(buffer, cutAt-mib)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(c.content[cutAt-mib:cutAt], buffer[:n]), "up to the cut")
+	for _, test := range []struct{ from, n int64 }{{cutAt, 1}, {cutAt, 10}, {cutAt + 12345, 100}, {cutAt - 5000, 10_000}, {cutAt - mib + 1, mib}, {cutSize - 1, 1}, {cutSize - 1, 10}} {
+		_, err := at.ReadAt(buffer[:test.n], test.from)
+		c.requireCut(t, err, test.from, min(test.from+test.n, cutSize))
+		var pathErr *fs.PathError
+		require.ErrorAs(t, err, &pathErr)
+		assert.Equal(t, "read", pathErr.Op)
+		assert.Equal(t, "d/cut", pathErr.Path)
+	}
+	_, err = file.(io.Seeker).Seek(cutAt+100, io.SeekStart)
+	require.NoError(t, err)
+	_, err = file.Read(buffer[:50])
+	c.requireCut(t, err, cutAt+100, cutAt+150)
+	require.NoError(t, file.Close())
+
+	whole, err := c.ReadFile("d/whole")
+	require.NoError(t, err, "other files are as they were")
+	assert.Equal(t, pattern(100_000, 1), whole)
+	c.requireClose(t)
+}
+
+// WriteTo gives the memory itself away, so the fault is in the hands of the writer.
+func TestFaultInWriteTo(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	writers := map[string]func() (io.Writer, func() []byte){
+		"buffer": func() (io.Writer, func() []byte) {
+			var b bytes.Buffer
+			return &b, b.Bytes
+		},
+		"hash": func() (io.Writer, func() []byte) { return sha256.New(), nil },
+	}
+	for name, make := range writers {
+		t.Run(name, func(t *testing.T) {
+			file, err := c.Open("d/cut")
+			require.NoError(t, err)
+			w, written := make()
+			n, err := file.(io.WriterTo).WriteTo(w)
+			c.requireCut(t, err, 0, cutSize)
+			assert.Equal(t, int64(cutAt/writeToPiece*writeToPiece), n)
+			if written != nil {
+				assert.True(t, bytes.Equal(c.content[:n], written()[:n]))
+			}
+			_, err = io.Copy(sha256.New(), file)
+			c.requireCut(t, err, n, cutSize)
+			require.NoError(t, file.Close())
+		})
+	}
+	c.requireClose(t)
+}
+
+// The log itself is gone: Refresh says so, and what was replayed is still there.
+func TestFaultInRefresh(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]Option{"reader": nil, "writer": {ReadWrite()}, "tolerant": {Tolerant()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCutFS(t, opts...)
+			n, err := c.Refresh()
+			require.NoError(t, err, "the log is still there")
+			assert.Zero(t, n)
+			require.NoError(t, os.Truncate(c.path, 0))
+			for range 2 {
+				n, err = c.Refresh()
+				var fault *FaultError
+				require.ErrorAs(t, err, &fault)
+				assert.ErrorIs(t, err, ErrDevice)
+				assert.ErrorContains(t, err, "famfs: refresh "+c.path)
+				assert.Zero(t, n)
+				assert.Equal(t, c.path, fault.Name)
+				assert.GreaterOrEqual(t, fault.Offset, int64(logOffset))
+				assert.Less(t, fault.Offset, int64(logOffset+logHeaderSize+64))
+			}
+			st, err := c.Stat("d/whole")
+			require.NoError(t, err)
+			assert.EqualValues(t, 100_000, st.Size())
+			_, err = c.ReadFile("d/whole")
+			var fault *FaultError
+			require.ErrorAs(t, err, &fault)
+			assert.Equal(t, "d/whole", fault.Name)
+			c.requireClose(t)
+		})
+	}
+}
+
+// Creating where the memory is gone fails, at whichever step, and leaves the file
+// system such that it can be closed.
+func TestFaultInCreate(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t, ReadWrite())
+	p, err := c.Create("new", mib)
+	require.NoError(t, err, "its space is not touched before it is written")
+	_, err = p.Write(make([]byte, 100))
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, "new", fault.Name)
+	assert.Less(t, fault.Offset, int64(100))
+	n, err := p.ReadFrom(bytes.NewReader(make([]byte, 1000)))
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, "new", fault.Name)
+	assert.Zero(t, n)
+	if cachesFault {
+		require.ErrorAs(t, p.Commit(), &fault)
+	}
+	require.NoError(t, p.Close())
+	_, err = c.Stat("new")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorIs(t, c.WriteFile("other", []byte("x"), 0o644), ErrDevice)
+
+	require.NoError(t, os.Truncate(c.path, 0))
+	_, err = c.Create("third", mib)
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, c.path, fault.Name)
+	require.ErrorAs(t, c.Mkdir("fourth", 0o755), &fault)
+	c.requireClose(t)
+}
+
+// Opening a device that is cut while its log is being read is the same as one that
+// fails: here it is so from the start, for a mapping cannot be larger than the file.
+func TestFaultInOpen(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	require.NoError(t, os.Truncate(c.path, 3*mib))
+	_, err := Open(c.path, WithSystemUUID(testHost))
+	require.ErrorIs(t, err, ErrNotFormatted, "what is left is too small for metadata")
+	assert.ErrorIs(t, err, fs.ErrInvalid)
+	c.requireClose(t)
+}
+
+// A store to a file that is mapped for reading is stopped by the hardware, and changes
+// nothing, whatever rights the host has.
+func TestFaultWritingReadOnlyMapping(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]Option{"reader": nil, "writer": {ReadWrite()}, "client writes": {WithClientWrites()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := formatted(t, testSize)
+			writer := openTest(t, path, ReadWrite())
+			require.NoError(t, writer.WriteFile("f", pattern(3*mib, 4), 0o644))
+			require.NoError(t, writer.Close())
+			fsys := openTest(t, path, opts...)
+			m, err := fsys.Map("f")
+			require.NoError(t, err)
+			defer m.Close()
+			mem := m.Bytes()
+			for _, at := range []int{0, 1, mib + 7, 3*mib - 1} {
+				err := Guard(func() error {
+					mem[at] ^= 0xff
+					return nil
+				})
+				var fault *FaultError
+				require.ErrorAs(t, err, &fault)
+				assert.Equal(t, FaultError{"f", int64(at), addressOf(mem) + uintptr(at)}, *fault)
+			}
+			err = Guard(func() error {
+				clear(mem[mib : mib+100])
+				return nil
+			})
+			var fault *FaultError
+			require.ErrorAs(t, err, &fault)
+			assert.GreaterOrEqual(t, fault.Offset, int64(mib))
+			assert.Less(t, fault.Offset, int64(mib+100))
+			data, err := fsys.ReadFile("f")
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(pattern(3*mib, 4), data))
+		})
+	}
+}

@@ -1,0 +1,517 @@
+package famfs
+
+// What Format and Create leave on the medium, byte by byte. The bytes that are
+// expected are put together here from the offsets of the format's description, never
+// by the codecs, which could be wrong in both directions at once.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rawBytes is a record that is put together by hand.
+type rawBytes []byte
+
+func (b rawBytes) u32(at int, v uint32) { binary.LittleEndian.PutUint32(b[at:], v) }
+func (b rawBytes) u64(at int, v uint64) { binary.LittleEndian.PutUint64(b[at:], v) }
+
+// crc puts the CRC of all bytes before at to at.
+func (b rawBytes) crc(at int) { b.u64(at, uint64(crc32.ChecksumIEEE(b[:at]))) }
+
+// extents puts device index, offset and length of each to at.
+func (b rawBytes) extents(at int, extents ...[3]uint64) {
+	for i, x := range extents {
+		for j, v := range x {
+			b.u64(at+24*i+8*j, v)
+		}
+	}
+}
+
+// readRaw reads part of a device as a plain file.
+func readRaw(t testing.TB, path string, off, n int64) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	b := make([]byte, n)
+	readAt(t, f, b, off)
+	return b
+}
+
+// requireBytes compares large slices, and tells only of the first difference.
+func requireBytes(t testing.TB, want, got []byte, what string) {
+	t.Helper()
+	require.Len(t, got, len(want), what)
+	if bytes.Equal(want, got) {
+		return
+	}
+	for i := range want {
+		if want[i] != got[i] {
+			end := min(i+16, len(want))
+			require.Equal(t, want[i:end], got[i:end], "%s: from byte %d on", what, i)
+		}
+	}
+}
+
+// requireFresh checks that a device carries an empty file system of testHost, and not
+// one byte else up to the end of the log.
+func requireFresh(t testing.TB, path string, logSize, size int64) {
+	t.Helper()
+	image := readRaw(t, path, 0, 2<<20+logSize)
+
+	// The two random ids are the only bytes that cannot be known.
+	id, deviceID := UUID(image[48:64]), UUID(image[64:80])
+	assertVersion4(t, id)
+	assertVersion4(t, deviceID)
+	assert.NotEqual(t, id, deviceID)
+
+	want := make(rawBytes, len(image))
+	want.u64(0, 0x87b282ff)
+	want.u64(8, 48)
+	want.u64(16, 0x200000)
+	want.u64(24, uint64(logSize))
+	want.u64(32, 0x200000)
+	want.u32(40, 2)
+	want.u32(44, 2)
+	copy(want[48:], id[:])
+	copy(want[64:], deviceID[:])
+	copy(want[80:], "\x01\x23\x45\x67\x89\xab\x4c\xde\x8f\x01\x23\x45\x67\x89\xab\xcd")
+	want[:104].crc(96)
+	want.u64(112, uint64(size))
+	copy(want[136:200], path)
+
+	header := want[0x200000:]
+	header.u64(0, 0xbadcafef00d)
+	header.u64(8, uint64(logSize))
+	header.u64(16, uint64((logSize-48)/544-1))
+	header[:32].crc(24)
+
+	requireBytes(t, want, image, "the image of a new file system")
+}
+
+func TestFormatImage(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		logSize, size int64
+		opts          []FormatOption
+	}{
+		"default":        {8 << 20, 64 << 20, nil},
+		"smallest":       {8 << 20, 12 << 20, nil},
+		"a byte more":    {8 << 20, 12<<20 + 1, nil},
+		"default, asked": {8 << 20, 16 << 20, []FormatOption{LogSize(DefaultLogSize)}},
+		"16 MiB":         {16 << 20, 20 << 20, []FormatOption{LogSize(16 << 20)}},
+		"64 MiB":         {64 << 20, 128 << 20, []FormatOption{LogSize(64 << 20)}},
+		"last one wins":  {16 << 20, 64 << 20, []FormatOption{LogSize(1), LogSize(16 << 20)}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fileBacking(t, test.size)
+			require.NoError(t, Format(path, append(test.opts, WithSystemUUID(testHost))...))
+			requireFresh(t, path, test.logSize, test.size)
+
+			fsys := openTest(t, path)
+			assert.Equal(t, Master, fsys.Role())
+			assert.Equal(t, test.size, fsys.Superblock().DeviceSize)
+			assert.Zero(t, fsys.Usage().LogUsed)
+			entries, err := fsys.ReadDir(".")
+			require.NoError(t, err)
+			assert.Empty(t, entries)
+			report, err := Check(path)
+			require.NoError(t, err)
+			assert.True(t, report.Clean(), "%v", report.Err())
+		})
+	}
+}
+
+// A device is full of what was there before: garbage, an old log, the superblock of
+// something else. None of it shines through, and no file data is touched.
+func TestFormatOverGarbage(t *testing.T) {
+	t.Parallel()
+	const size = 32 << 20
+	garbage := bytes.Repeat([]byte{0xaa}, size)
+	tests := map[string]struct {
+		content func(t *testing.T, path string)
+		opts    []FormatOption
+		logSize int64
+		data    []byte // what the data area holds before and after
+	}{
+		"bytes of 0xAA": {
+			func(t *testing.T, path string) { require.NoError(t, os.WriteFile(path, garbage, 0o600)) },
+			nil, 8 << 20, garbage,
+		},
+		"and a longer log": {
+			func(t *testing.T, path string) { require.NoError(t, os.WriteFile(path, garbage, 0o600)) },
+			[]FormatOption{LogSize(16 << 20)}, 16 << 20, garbage,
+		},
+		"an old file system": {
+			func(t *testing.T, path string) {
+				require.NoError(t, os.WriteFile(path, garbage, 0o600))
+				require.NoError(t, Format(path, WithSystemUUID(otherHost), LogSize(16<<20)))
+				fsys, err := Open(path, ReadWrite(), WithSystemUUID(otherHost))
+				require.NoError(t, err)
+				for _, name := range []string{"a", "b", "c"} {
+					require.NoError(t, fsys.Mkdir(name, 0o700))
+					require.NoError(t, fsys.WriteFile(name+"/f", bytes.Repeat([]byte{0xaa}, 2*mib), 0o600))
+				}
+				require.NoError(t, fsys.Close())
+			},
+			[]FormatOption{Force()}, 8 << 20, nil,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fileBacking(t, size)
+			test.content(t, path)
+			require.NoError(t, Format(path, append(test.opts, WithSystemUUID(testHost))...))
+			requireFresh(t, path, test.logSize, size)
+			assert.Empty(t, mustProblems(t, path))
+			if test.data != nil {
+				from := int64(2<<20) + test.logSize
+				requireBytes(t, test.data[from:], readRaw(t, path, from, size-from), "file data")
+			}
+		})
+	}
+}
+
+func mustProblems(t testing.TB, path string) []Problem {
+	t.Helper()
+	report, err := Check(path)
+	require.NoError(t, err)
+	return report.Problems
+}
+
+func TestFormatRefuses(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		size int64
+		opts []FormatOption
+		says string
+	}{
+		"log of 0":                  {64 << 20, []FormatOption{LogSize(0)}, "log length 0"},
+		"log of 1":                  {64 << 20, []FormatOption{LogSize(1)}, "log length 1"},
+		"negative log":              {64 << 20, []FormatOption{LogSize(-8 << 20)}, "log length -8388608"},
+		"smallest number":           {64 << 20, []FormatOption{LogSize(-1 << 63)}, "log length"},
+		"log of 4 MiB":              {64 << 20, []FormatOption{LogSize(4 << 20)}, "want a power of two of at least 8388608"},
+		"log of no power of two":    {64 << 20, []FormatOption{LogSize(12 << 20)}, "want a power of two"},
+		"log a byte too long":       {64 << 20, []FormatOption{LogSize(8<<20 + 1)}, "want a power of two"},
+		"log as large as device":    {64 << 20, []FormatOption{LogSize(64 << 20)}, "passes the end of the device"},
+		"log larger than device":    {64 << 20, []FormatOption{LogSize(1 << 40)}, "passes the end of the device"},
+		"largest power of two":      {64 << 20, []FormatOption{LogSize(1 << 62)}, "passes the end of the device"},
+		"no room for a file":        {10 << 20, nil, "want at least 12582912"},
+		"a byte short of a file":    {12<<20 - 1, nil, "want at least 12582912"},
+		"short of it, longer log":   {20<<20 - 1, []FormatOption{LogSize(16 << 20)}, "want at least 20971520"},
+		"no room for the log":       {9 << 20, nil, "passes the end of the device"},
+		"a page":                    {4096, nil, "passes the end of the device"},
+		"a byte":                    {1, nil, "passes the end of the device"},
+		"a byte, though formatting": {1, []FormatOption{Force()}, "passes the end of the device"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fileBacking(t, test.size)
+			err := Format(path, append(test.opts, WithSystemUUID(testHost))...)
+			require.ErrorIs(t, err, fs.ErrInvalid)
+			assert.ErrorContains(t, err, "famfs: format "+path)
+			assert.ErrorContains(t, err, test.says)
+			requireBytes(t, make([]byte, min(test.size, 4096)), readRaw(t, path, 0, min(test.size, 4096)), "the device is as it was")
+		})
+	}
+}
+
+func TestFormatRefusesPaths(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	tests := map[string]struct {
+		path string
+		want error
+	}{
+		"directory": {dir, ErrDevice},
+		"missing":   {filepath.Join(dir, "missing"), fs.ErrNotExist},
+		"empty":     {empty, ErrDevice},
+		"no device": {os.DevNull, ErrDevice},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := Format(test.path, WithSystemUUID(testHost), Force())
+			require.ErrorIs(t, err, test.want)
+			assert.ErrorContains(t, err, "famfs: format "+test.path)
+		})
+	}
+	assert.NoFileExists(t, filepath.Join(dir, "missing"), "the device is never created")
+}
+
+func TestFormatAgain(t *testing.T) {
+	t.Parallel()
+	path := fileBacking(t, 32<<20)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+	fsys := openTest(t, path, ReadWrite())
+	require.NoError(t, fsys.WriteFile("precious", pattern(100_000, 1), 0o600))
+	require.NoError(t, fsys.Close())
+	before := readRaw(t, path, 0, 32<<20)
+
+	for _, id := range []UUID{testHost, otherHost} {
+		err := Format(path, WithSystemUUID(id), LogSize(16<<20))
+		require.ErrorIs(t, err, fs.ErrExist)
+		assert.ErrorContains(t, err, UUID(before[48:64]).String())
+		assert.ErrorContains(t, err, "Force")
+	}
+	// Nor is one of another version lost, or a damaged one.
+	image, err := os.OpenFile(path, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = image.WriteAt([]byte{99}, 8)
+	require.NoError(t, err)
+	require.ErrorIs(t, Format(path, WithSystemUUID(testHost)), fs.ErrExist)
+	_, err = image.WriteAt(before[8:9], 8)
+	require.NoError(t, err)
+	require.NoError(t, image.Close())
+	requireBytes(t, before, readRaw(t, path, 0, 32<<20), "a device that is not to be formatted")
+
+	require.NoError(t, Format(path, WithSystemUUID(testHost), Force()))
+	requireFresh(t, path, 8<<20, 32<<20)
+	assert.NotEqual(t, before[48:64], readRaw(t, path, 48, 16), "it is another file system")
+	reopened := openTest(t, path)
+	_, err = reopened.Stat("precious")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+// The device's name takes up to 64 bytes, and then has no NUL.
+func TestFormatDeviceName(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "the test names devices")
+	for _, length := range []int{63, 64, 65, 200} {
+		dir := testDir(t)
+		if len(dir)+2 > length {
+			dir = t.TempDir()
+		}
+		if len(dir)+2 > length {
+			t.Skipf("no folder has a name short enough: %s", dir)
+		}
+		path := filepath.Join(dir, strings.Repeat("n", length-len(dir)-1))
+		require.Len(t, path, length)
+		require.NoError(t, CreateBacking(path, 16<<20))
+		require.NoError(t, Format(path, WithSystemUUID(testHost)))
+		requireFresh(t, path, 8<<20, 16<<20)
+
+		want := path[:min(length, 64)]
+		field := make([]byte, 64)
+		copy(field, want)
+		assert.Equal(t, field, readRaw(t, path, 136, 64))
+		requireBytes(t, make([]byte, 2<<20-200), readRaw(t, path, 200, 2<<20-200), "behind the superblock")
+		assert.Equal(t, want, openTest(t, path).Superblock().DeviceName)
+	}
+}
+
+func TestFormatRecordsMaster(t *testing.T) {
+	t.Parallel()
+	path := testBacking(t, testSize)
+	for _, id := range []UUID{testHost, otherHost} {
+		require.NoError(t, Format(path, WithSystemUUID(id), Force()))
+		for _, host := range []UUID{testHost, otherHost} {
+			want := Client
+			if host == id {
+				want = Master
+			}
+			fsys, err := Open(path, WithSystemUUID(host))
+			require.NoError(t, err)
+			assert.Equal(t, want, fsys.Role())
+			assert.Equal(t, id, fsys.Superblock().SystemUUID)
+			require.NoError(t, fsys.Close())
+
+			fsys, err = Open(path, WithSystemUUID(host), ReadWrite())
+			if want == Client {
+				require.ErrorIs(t, err, ErrNotMaster)
+				continue
+			}
+			require.NoError(t, err)
+			require.NoError(t, fsys.Close())
+		}
+	}
+}
+
+// rawEntry begins an entry of the log.
+func rawEntry(index uint64, kind uint32) rawBytes {
+	b := make(rawBytes, 544)
+	b.u64(0, index)
+	b.u32(8, kind)
+	return b
+}
+
+// rawFile is the entry of a file but for its map and CRC.
+func rawFile(index, size uint64, uid, gid, mode uint32, path string) rawBytes {
+	b := rawEntry(index, 0)
+	b.u64(16, size)
+	b.u32(24, 2)
+	b.u32(28, uid)
+	b.u32(32, gid)
+	b.u32(36, mode)
+	copy(b[40:120], path)
+	return b
+}
+
+// requireLog checks that the log consists of these entries, whose CRCs are still
+// missing, and of zeros behind them.
+func requireLog(t testing.TB, path string, logSize int64, entries ...rawBytes) {
+	t.Helper()
+	want := make(rawBytes, logSize)
+	want.u64(0, 0xbadcafef00d)
+	want.u64(8, uint64(logSize))
+	want.u64(16, uint64((logSize-48)/544-1))
+	want[:32].crc(24)
+	want.u64(32, uint64(len(entries)))
+	want.u64(40, uint64(len(entries)))
+	for i, e := range entries {
+		e.crc(536)
+		copy(want[48+544*i:], e)
+	}
+	log := readRaw(t, path, 2<<20, logSize)
+	for i, e := range entries {
+		at := 48 + 544*i
+		requireBytes(t, e, log[at:at+544], "entry "+string(rune('0'+i)))
+	}
+	requireBytes(t, want, log, "the log")
+}
+
+// on64MiB is a master's file system on a file of 64 MiB: data begins with unit 5.
+func on64MiB(t testing.TB) (*FS, string) {
+	t.Helper()
+	path := fileBacking(t, 64<<20)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+	return openTest(t, path, ReadWrite()), path
+}
+
+const rawUnit = 2 << 20
+
+func TestCreateBytesSimple(t *testing.T) {
+	t.Parallel()
+	fsys, path := on64MiB(t)
+	long := strings.Repeat("d", 39) + "/" + strings.Repeat("n", 39)
+	require.Len(t, long, 79)
+	create := func(name string, size int64, opts ...CreateOption) {
+		p, err := fsys.Create(name, size, opts...)
+		require.NoError(t, err)
+		fillPattern(p.Bytes(), uint64(size))
+		require.NoError(t, p.Commit())
+	}
+	create("one", 1, Mode(0o600), Owner(1, 2))
+	create("two units and a byte", 2*rawUnit+1, Mode(0o7777), Owner(0xffffffff, 0xfffffffe))
+	require.NoError(t, fsys.Mkdir(strings.Repeat("d", 39), 0o750|fs.ModeSticky|fs.ModeDir))
+	create(long, rawUnit, Mode(0o4755|fs.ModeSetgid), Owner(7, 8))
+	create("größer", rawUnit-1, Owner(7, 8))
+
+	// Go's mode bits for setuid and such are not those of the format.
+	one := rawFile(0, 1, 1, 2, 0o600, "one")
+	one.u32(128, 1)
+	one.extents(136, [3]uint64{0, 5 * rawUnit, rawUnit})
+	two := rawFile(1, 2*rawUnit+1, 0xffffffff, 0xfffffffe, 0o777, "two units and a byte")
+	two.u32(128, 1)
+	two.extents(136, [3]uint64{0, 6 * rawUnit, 3 * rawUnit})
+	dir := rawEntry(2, 1)
+	dir.u32(16, uint32(max(os.Getuid(), 0)))
+	dir.u32(20, uint32(max(os.Getgid(), 0)))
+	dir.u32(24, 0o1750)
+	copy(dir[28:108], strings.Repeat("d", 39))
+	three := rawFile(3, rawUnit, 7, 8, 0o2755, long)
+	three.u32(128, 1)
+	three.extents(136, [3]uint64{0, 9 * rawUnit, rawUnit})
+	four := rawFile(4, rawUnit-1, 7, 8, 0o644, "gr\xc3\xb6\xc3\x9fer")
+	four.u32(128, 1)
+	four.extents(136, [3]uint64{0, 10 * rawUnit, rawUnit})
+	requireLog(t, path, 8<<20, one, two, dir, three, four)
+
+	requireBytes(t, pattern(2*rawUnit+1, 2*rawUnit+1), readRaw(t, path, 6*rawUnit, 2*rawUnit+1), "the file's data")
+	requireBytes(t, make([]byte, rawUnit-1), readRaw(t, path, 8*rawUnit+1, rawUnit-1), "behind the file's end")
+}
+
+func TestCreateBytesSeveralExtents(t *testing.T) {
+	t.Parallel()
+	path := fileBacking(t, 11*rawUnit)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+	fsys := openTest(t, path, ReadWrite())
+	// Six units: those of every other file become free again.
+	var pending []*PendingFile
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		p, err := fsys.Create(name, rawUnit, Owner(3, 4))
+		require.NoError(t, err)
+		pending = append(pending, p)
+	}
+	var want []rawBytes
+	for i, p := range pending {
+		if i%2 == 0 {
+			require.NoError(t, p.Close())
+			continue
+		}
+		require.NoError(t, p.Commit())
+		e := rawFile(uint64(len(want)), rawUnit, 3, 4, 0o644, p.name)
+		e.u32(128, 1)
+		e.extents(136, [3]uint64{0, uint64(5+i) * rawUnit, rawUnit})
+		want = append(want, e)
+	}
+	p, err := fsys.Create("g", 3*rawUnit-100, Mode(0o640), Owner(5, 6))
+	require.NoError(t, err)
+	fillPattern(p.Bytes(), 9)
+	require.NoError(t, p.Commit())
+	e := rawFile(3, 3*rawUnit-100, 5, 6, 0o640, "g")
+	e.u32(128, 3)
+	e.extents(136, [3]uint64{0, 5 * rawUnit, rawUnit}, [3]uint64{0, 7 * rawUnit, rawUnit}, [3]uint64{0, 9 * rawUnit, rawUnit})
+	requireLog(t, path, 8<<20, append(want, e)...)
+
+	data := pattern(3*rawUnit-100, 9)
+	for i := range 3 {
+		part := data[i*rawUnit : min((i+1)*rawUnit, len(data))]
+		requireBytes(t, part, readRaw(t, path, int64(5+2*i)*rawUnit, int64(len(part))), "an extent's data")
+	}
+}
+
+func TestCreateBytesInterleaved(t *testing.T) {
+	t.Parallel()
+	fsys, path := on64MiB(t) // 32 units, in two buckets
+	i := Interleave(Interleaving{Strips: 2, Buckets: 2, Chunk: rawUnit})
+	p, err := fsys.Create("striped", 5<<20, i, Owner(1, 1))
+	require.NoError(t, err)
+	fillPattern(p.Bytes(), 21)
+	require.NoError(t, p.Commit())
+	// The next one begins with the next bucket.
+	p, err = fsys.Create("again", 2*rawUnit, i, Owner(1, 1))
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+	// A file shorter than a chunk is not interleaved.
+	p, err = fsys.Create("short", rawUnit-1, i, Owner(1, 1))
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+
+	striped := rawFile(0, 5<<20, 1, 1, 0o644, "striped")
+	striped.u32(120, 1)
+	striped.u32(128, 1)
+	striped.u64(136, 2)
+	striped.u64(144, rawUnit)
+	striped.extents(152, [3]uint64{0, 5 * rawUnit, 2 * rawUnit}, [3]uint64{0, 16 * rawUnit, 2 * rawUnit})
+	again := rawFile(1, 2*rawUnit, 1, 1, 0o644, "again")
+	again.u32(120, 1)
+	again.u32(128, 1)
+	again.u64(136, 2)
+	again.u64(144, rawUnit)
+	again.extents(152, [3]uint64{0, 18 * rawUnit, rawUnit}, [3]uint64{0, 7 * rawUnit, rawUnit})
+	short := rawFile(2, rawUnit-1, 1, 1, 0o644, "short")
+	short.u32(128, 1)
+	short.extents(136, [3]uint64{0, 8 * rawUnit, rawUnit})
+	requireLog(t, path, 8<<20, striped, again, short)
+
+	data := pattern(5<<20, 21)
+	requireBytes(t, data[:rawUnit], readRaw(t, path, 5*rawUnit, rawUnit), "first chunk, on strip 0")
+	requireBytes(t, data[rawUnit:2*rawUnit], readRaw(t, path, 16*rawUnit, rawUnit), "second chunk, on strip 1")
+	requireBytes(t, data[2*rawUnit:], readRaw(t, path, 6*rawUnit, 1<<20), "third chunk, on strip 0")
+}

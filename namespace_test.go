@@ -1,0 +1,315 @@
+package famfs
+
+// Names: the tree by itself, without a log. What it holds is compared with plain maps,
+// and readers look on while it grows. How modes are translated is in codec_test.go.
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// growingNamespace adds names as the replica does, without any log.
+type growingNamespace struct {
+	*namespace
+	next int64
+}
+
+// add makes a file or directory below parent and returns its index.
+func (g *growingNamespace) add(path string, parent int64, dir bool) int64 {
+	return g.addHashed(path, g.hash(path), parent, dir)
+}
+
+func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir bool) int64 {
+	index := g.next
+	g.next++
+	e := entry{kind: typeFile, size: uint64(index) + 1, mode: 0o644, extents: []rawExtent{{0, uint64(index) * rawUnit, rawUnit}}}
+	if dir {
+		e = entry{kind: typeMkdir, mode: 0o755}
+	}
+	if g.slab(index>>slabBits) == nil {
+		g.attach(index>>slabBits, new(slab))
+	}
+	g.node(index).fill(&e, path, hash)
+	g.insert(index, parent)
+	g.publish(g.next)
+	return index
+}
+
+func TestNamespaceEmpty(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace()
+	index, ok := ns.lookup(".")
+	require.True(t, ok)
+	assert.EqualValues(t, rootIndex, index)
+	root := ns.node(index)
+	assert.True(t, root.isDir)
+	assert.Equal(t, ".", root.name())
+	assert.Equal(t, 0o755|fs.ModeDir, root.fileMode())
+	assert.Zero(t, ns.end())
+	for _, path := range []string{"", "a", "/", "..", "./.", "\x00", strings.Repeat("a", 1000)} {
+		_, ok := ns.lookup(path)
+		assert.False(t, ok, "%q", path)
+	}
+	ns.eachChild(root, func(int64, *node) { t.Error("the root of an empty namespace has a child") })
+	assert.Nil(t, ns.slab(0))
+}
+
+// nameTree says what names a test makes: directories, and files in each.
+func nameTree(names int) (dirs, files []string) {
+	const perDir = 1000
+	for i := range names / perDir {
+		dir := fmt.Sprintf("d%d", i)
+		if i%3 == 2 {
+			dir = dirs[i-1] + "/" + dir // some are nested
+		}
+		dirs = append(dirs, dir)
+		for j := range perDir - 1 {
+			files = append(files, fmt.Sprintf("%s/file-%d", dir, j))
+		}
+	}
+	return dirs, files
+}
+
+func TestNamespaceManyNames(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	dirs, files := nameTree(100_000)
+	g := &growingNamespace{namespace: newNamespace()}
+	index := map[string]int64{".": rootIndex}
+	children := map[string][]string{}
+	add := func(path string, dir bool) {
+		parent := parentPath(path)
+		index[path] = g.add(path, index[parent], dir)
+		children[parent] = append(children[parent], path)
+	}
+	for _, path := range dirs {
+		add(path, true)
+	}
+	for _, path := range files {
+		add(path, false)
+	}
+	require.EqualValues(t, len(dirs)+len(files), g.end())
+	require.EqualValues(t, len(dirs)+len(files), g.used)
+	assert.Less(t, g.used, len(*g.table.Load())*3/4+1, "searches for names that are missing must end soon")
+
+	for path, want := range index {
+		found, ok := g.lookup(path)
+		if !ok || found != want {
+			require.Equal(t, want, found, "%q", path)
+			require.True(t, ok, "%q", path)
+		}
+		for _, missing := range []string{path + "x", path + "/x", path[:len(path)-1] + "\x00", "/" + path} {
+			if _, ok := g.lookup(missing); ok {
+				require.False(t, ok, "%q", missing)
+			}
+		}
+	}
+	// Children come in the reverse order of the log.
+	for path, at := range index {
+		want := children[path]
+		g.eachChild(g.node(at), func(i int64, n *node) {
+			last := want[len(want)-1]
+			if want = want[:len(want)-1]; n.path != last || index[last] != i {
+				require.Equal(t, last, n.path)
+				require.Equal(t, index[last], i)
+			}
+		})
+		require.Empty(t, want, "children of %q", path)
+	}
+}
+
+// What a node says of its file, for all shapes of layouts.
+func TestNodeFill(t *testing.T) {
+	t.Parallel()
+	three := []rawExtent{{0, 10, 1}, {0, 20, 2}, {0, 30, 3}}
+	tests := map[string]struct {
+		e    entry
+		want Layout
+	}{
+		"one extent":  {entry{extents: three[:1]}, Layout{0, []Extent{{0, 10, 1}}}},
+		"three":       {entry{extents: three}, Layout{0, []Extent{{0, 10, 1}, {0, 20, 2}, {0, 30, 3}}}},
+		"one strip":   {entry{mapType: mapInterleaved, chunk: 8, extents: three[:1]}, Layout{8, []Extent{{0, 10, 1}}}},
+		"two strips":  {entry{mapType: mapInterleaved, chunk: 8, extents: three[:2]}, Layout{8, []Extent{{0, 10, 1}, {0, 20, 2}}}},
+		"of device 3": {entry{extents: []rawExtent{{3, 10, 1}}}, Layout{0, []Extent{{3, 10, 1}}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := test.e
+			e.extents = slices.Clone(e.extents)
+			e.size, e.uid, e.gid, e.flags, e.mode = math.MaxInt64, 1, 2, 3, 0o107640
+			var n node
+			n.path = "left over"
+			n.children.Store(7)
+			n.fill(&e, "a/b/cd", 99)
+			assert.Equal(t, test.want, n.place())
+			assert.Equal(t, "cd", n.name())
+			assert.Equal(t, "a/b/cd", n.path)
+			assert.Equal(t, int64(math.MaxInt64), n.size)
+			assert.Equal(t, []uint32{1, 2, 3, 99}, []uint32{n.uid, n.gid, n.flags, n.hash})
+			assert.Equal(t, 0o640|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky, n.fileMode())
+			assert.Zero(t, n.children.Load())
+			e.extents[0].offset = 12345
+			assert.Equal(t, test.want, n.place(), "the entry's memory is used again")
+		})
+	}
+}
+
+func TestParentPath(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{"a": ".", "a/b": "a", "a/b/c": "a/b", ".": ".", "": ".", "größe/ß": "größe"} {
+		assert.Equal(t, want, parentPath(path), "%q", path)
+	}
+}
+
+// Paths with one and the same hash, which an attacker cannot make and chance can, are
+// told apart; those at the end of the table go on at its start.
+func TestNamespaceCollisions(t *testing.T) {
+	t.Parallel()
+	for _, hash := range []uint32{0, 1, 63, math.MaxUint32} {
+		t.Run(fmt.Sprintf("%#x", hash), func(t *testing.T) {
+			t.Parallel()
+			g := &growingNamespace{namespace: newNamespace()}
+			for i := range 100 {
+				path := fmt.Sprint("p", i)
+				_, ok := g.find(path, hash)
+				require.False(t, ok)
+				index := g.addHashed(path, hash, rootIndex, false)
+				for j := range i + 1 {
+					at, ok := g.find(fmt.Sprint("p", j), hash)
+					require.True(t, ok, "%d of %d", j, i)
+					require.EqualValues(t, j, at)
+				}
+				_, ok = g.find(path, hash+1)
+				require.False(t, ok)
+				require.EqualValues(t, i, index)
+			}
+		})
+	}
+}
+
+// The table has room for whatever was reserved, and never fills up.
+func TestNamespaceReserve(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 47, 48, 49, 1000, 15_420} {
+		g := &growingNamespace{namespace: newNamespace()}
+		g.reserve(n)
+		table := g.table.Load()
+		for i := range n {
+			g.add(fmt.Sprint(i), rootIndex, false)
+		}
+		assert.Same(t, table, g.table.Load(), "grew while %d names were added", n)
+		assert.Less(t, n, len(*table)*3/4+1)
+	}
+}
+
+func TestNamespaceSlabs(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace()
+	first, second, other := new(slab), new(slab), new(slab)
+	ns.attach(0, first)
+	ns.attach(1, second)
+	ns.attach(0, other)
+	assert.Same(t, first, ns.slab(0), "readers may be using it")
+	assert.Same(t, second, ns.slab(1))
+	assert.Nil(t, ns.slab(2))
+	assert.Same(t, &first[slabNodes-1], ns.node(slabNodes-1))
+	assert.Same(t, &second[0], ns.node(slabNodes))
+}
+
+// Paths do not move or change when more of them are kept, and what they were made of
+// is used again.
+func TestNameArena(t *testing.T) {
+	t.Parallel()
+	var arena nameArena
+	var kept []string
+	buffer := make([]byte, maxPath)
+	for i := range 5000 {
+		path := append(buffer[:0], strings.Repeat("p", i%maxPath)...)
+		path = fmt.Appendf(path[:max(0, len(path)-5)], "%d", i)
+		kept = append(kept, arena.intern(path))
+		clear(buffer)
+	}
+	for i, path := range kept {
+		text := fmt.Sprint(i)
+		if want := strings.Repeat("p", max(0, i%maxPath-5)) + text; want != path {
+			require.Equal(t, want, path)
+		}
+	}
+	assert.Empty(t, arena.intern(nil))
+}
+
+// While one goroutine adds names, others find all that were published, with all that
+// belongs to them, and see every directory as it was at some moment.
+func TestNamespaceReadersWhileGrowing(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	const dirs, perDir = 20, 200
+	g := &growingNamespace{namespace: newNamespace()}
+	ns := g.namespace
+	dirPath := func(i int64) string { return fmt.Sprintf("dir%d", i) }
+	filePath := func(i int64) string { return fmt.Sprintf("dir%d/file%d", i%dirs, i) }
+	for i := range int64(dirs) {
+		g.add(dirPath(i), rootIndex, true)
+	}
+	var done atomic.Bool
+	wrong := make(chan error)
+	for reader := range 3 {
+		go func() {
+			wrong <- func() error {
+				for round := int64(reader); ; round++ {
+					last := done.Load()
+					end := ns.end()
+					for i := dirs + round%7; i < end; i += 7 {
+						at, ok := ns.lookup(filePath(i))
+						if !ok || at != i {
+							return fmt.Errorf("%q of %d: found %v at %d", filePath(i), end, ok, at)
+						}
+						if n := ns.node(at); n.size != i+1 || n.place().Extents[0].Offset != i*rawUnit || n.mode != 0o644 {
+							return fmt.Errorf("%q: found %d bytes at %v", n.path, n.size, n.place())
+						}
+					}
+					if _, ok := ns.lookup("dir0/missing"); ok {
+						return fmt.Errorf("found what is not there")
+					}
+					count, before := 0, int64(math.MaxInt64)
+					var err error
+					ns.eachChild(ns.node(round%dirs), func(i int64, n *node) {
+						if count++; i >= before || i%dirs != round%dirs || n.path != filePath(i) {
+							err = fmt.Errorf("child %q with index %d after %d", n.path, i, before)
+						}
+						before = i
+					})
+					if err != nil {
+						return err
+					}
+					if last && count != perDir {
+						return fmt.Errorf("%d children at last", count)
+					}
+					if last {
+						return nil
+					}
+				}
+			}()
+		}()
+	}
+	for i := int64(dirs); i < dirs*(perDir+1); i++ {
+		g.add(filePath(i), i%dirs, false)
+		if i%64 == 0 {
+			runtime.Gosched()
+		}
+	}
+	done.Store(true)
+	for range 3 {
+		assert.NoError(t, <-wrong)
+	}
+}
