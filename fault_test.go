@@ -59,6 +59,7 @@ func TestGuardPassesPanics(t *testing.T) {
 	t.Parallel()
 	noSuch, three := []byte(nil), 3
 	null := func() *int { return nil }
+	noMap := func() map[string]int { return nil }
 	text := "text"
 	tests := map[string]struct {
 		panics func()
@@ -72,7 +73,7 @@ func TestGuardPassesPanics(t *testing.T) {
 		"nil":            {func() { panic(nil) }, func(t *testing.T, r any) { assert.IsType(t, &runtime.PanicNilError{}, r) }},
 		"out of range":   {func() { noSuch[three] = 1 }, isRuntimeError},
 		"nil pointer":    {func() { *null() = 1 }, isRuntimeError},
-		"nil map":        {func() { map[string]int(nil)[text] = 1 }, isRuntimeError},
+		"nil map":        {func() { noMap()[text] = 1 }, isRuntimeError},
 		"division":       {func() { three = 1 / len(noSuch) }, isRuntimeError},
 		"with an Addr()": {func() { panic(addressed{}) }, func(t *testing.T, r any) { assert.Equal(t, addressed{}, r) }},
 	}
