@@ -320,9 +320,6 @@ func BenchmarkCopyIn(b *testing.B) {
 			if _, err := p.ReadFrom(f); err != nil {
 				b.Fatal(err)
 			}
-			if err := m.dev.flush(p.Bytes()); err != nil {
-				b.Fatal(err)
-			}
 			p.Close() // not committed, so that the space can be used again
 		}
 	})

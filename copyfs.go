@@ -15,8 +15,7 @@ import (
 	"sync"
 )
 
-// copyPiece is how much is read at a time: progress is told, and the context asked,
-// as often.
+// copyPiece is how much of a file is copied between two reports of progress.
 const copyPiece = 8 << 20
 
 // CopyOption changes how CopyFS copies.
@@ -204,7 +203,8 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	n, err := p.ReadFrom(&pieceReader{ctx, from, func(n int64) { c.tell(target, n, false, false) }})
+	piece := &pieceReader{ctx: ctx, r: from, tell: func(n int64) { c.tell(target, n, false, false) }}
+	n, err := p.ReadFrom(piece)
 	if err != nil {
 		return fail(err)
 	}
@@ -214,7 +214,7 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	if err := p.Commit(); err != nil {
 		return err
 	}
-	c.tell(target, 0, true, false)
+	c.tell(target, piece.untold, true, false)
 	return nil
 }
 
@@ -266,20 +266,22 @@ func (c *copier) tell(name string, bytes int64, done, passed bool) {
 	}
 }
 
-// pieceReader reads in pieces until its context is done.
+// pieceReader reads until its context is done, and tells of every copyPiece.
 type pieceReader struct {
-	ctx  context.Context
-	r    io.Reader
-	tell func(n int64)
+	ctx    context.Context
+	r      io.Reader
+	tell   func(n int64)
+	untold int64
 }
 
 func (p *pieceReader) Read(b []byte) (int, error) {
 	if p.ctx.Err() != nil {
 		return 0, context.Cause(p.ctx)
 	}
-	n, err := p.r.Read(b[:min(len(b), copyPiece)])
-	if n > 0 {
-		p.tell(int64(n))
+	n, err := p.r.Read(b)
+	if p.untold += int64(max(n, 0)); p.untold >= copyPiece {
+		p.tell(p.untold)
+		p.untold = 0
 	}
 	return n, err
 }

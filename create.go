@@ -33,7 +33,7 @@ type PendingFile struct {
 	mu     sync.Mutex
 	region *region // mapped when it is first needed
 	data   []byte  // the part of region that is the file
-	mapErr error   // why it could not be mapped
+	memErr error   // why it could not be mapped, or not be written
 	// The bytes from dirtyFrom to dirtyTo may have been written since they were
 	// last flushed.
 	dirtyFrom, dirtyTo int64
@@ -236,8 +236,8 @@ func (p *PendingFile) memory() ([]byte, error) {
 		return p.data, nil
 	}
 	var r *region
-	if r, p.mapErr = p.fs.mapNode(p.layout, p.size, mapConfig{writable: true}); p.mapErr != nil {
-		return nil, p.mapErr
+	if r, p.memErr = p.fs.mapNode(p.layout, p.size, mapConfig{writable: true}); p.memErr != nil {
+		return nil, p.memErr
 	}
 	p.region, p.data = r, r.mem[:p.size:p.size]
 	mapped.add(p.data, p.name)
@@ -259,6 +259,31 @@ func (p *PendingFile) Bytes() []byte {
 	return data
 }
 
+// fillPiece is how much is copied before it is written back: little enough that it is
+// still in the nearest caches then.
+const fillPiece = 256 << 10
+
+// fill runs fn, which writes to the file's memory. A fault there is for good.
+func (p *PendingFile) fill(fn func() error) error {
+	err := Guard(fn)
+	var fault *FaultError
+	if errors.As(err, &fault) {
+		p.memErr = err
+	}
+	return err
+}
+
+// filled sees to n bytes at off that have just been stored. Where memory is all there
+// is to write back to, that is done at once, and Commit only fences.
+func (p *PendingFile) filled(data []byte, off, n int64) {
+	if p.fs.dev.writeBack {
+		p.touch(off, off+n)
+		return
+	}
+	forLines(data[off:off+n], writeBackLines)
+}
+
+// touch notes that bytes may have to be written back.
 func (p *PendingFile) touch(from, to int64) {
 	if p.dirtyFrom == p.dirtyTo {
 		p.dirtyFrom, p.dirtyTo = from, to
@@ -287,10 +312,13 @@ func (p *PendingFile) writeAt(b []byte, off int64) (n int, err error) {
 	if err != nil {
 		return 0, p.fail("write", err)
 	}
-	room := data[min(off, p.size):]
-	p.touch(min(off, p.size), min(off, p.size)+int64(min(len(b), len(room))))
-	err = Guard(func() error {
-		n = copy(room, b)
+	err = p.fill(func() error {
+		for n < len(b) && off+int64(n) < p.size {
+			at := off + int64(n)
+			done := copy(data[at:min(at+fillPiece, p.size)], b[n:])
+			p.filled(data, at, int64(done))
+			n += done
+		}
 		return nil
 	})
 	if err == nil && n < len(b) {
@@ -322,13 +350,14 @@ func (p *PendingFile) ReadFrom(r io.Reader) (int64, error) {
 		return 0, p.fail("write", err)
 	}
 	start := p.at
-	p.touch(start, p.size)
-	err = Guard(func() error {
+	err = p.fill(func() error {
 		for p.at < p.size {
-			n, err := r.Read(data[p.at:])
-			if n < 0 || int64(n) > p.size-p.at {
+			piece := data[p.at:min(p.at+fillPiece, p.size)]
+			n, err := r.Read(piece)
+			if n < 0 || n > len(piece) {
 				return errors.New("the reader says that it read more than it was asked for")
 			}
+			p.filled(data, p.at, int64(n))
 			p.at += int64(n)
 			if err != nil {
 				return err
@@ -366,8 +395,8 @@ func (p *PendingFile) Commit() error {
 
 func (p *PendingFile) commit() error {
 	f := p.fs
-	if p.mapErr != nil {
-		return fmt.Errorf("nothing was written to the file: %w", p.mapErr)
+	if p.memErr != nil {
+		return fmt.Errorf("the file could not be written: %w", p.memErr)
 	}
 	if p.dirtyFrom < p.dirtyTo {
 		if err := Guard(func() error { return f.dev.flush(p.data[p.dirtyFrom:p.dirtyTo]) }); err != nil {
@@ -375,6 +404,7 @@ func (p *PendingFile) commit() error {
 		}
 		p.dirtyFrom, p.dirtyTo = 0, 0
 	}
+	storeFence() // for what was written back as it came
 	e := &entry{
 		kind:  typeFile,
 		path:  []byte(p.name),
