@@ -242,6 +242,23 @@ func TestFormattedUnderneath(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
+// Nor is it where the log was empty when the device was formatted.
+func TestFormattedUnderneathEmpty(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	client := openTest(t, path)
+	require.NoError(t, Format(path, Force(), WithSystemUUID(otherHost)))
+	m, err := Open(path, ReadWrite(), WithSystemUUID(otherHost))
+	require.NoError(t, err)
+	defer m.Close()
+	require.NoError(t, m.Mkdir("new", 0o755))
+	n, err := client.Refresh()
+	assert.ErrorContains(t, err, "formatted anew")
+	assert.Zero(t, n)
+	_, err = client.Stat("new")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)

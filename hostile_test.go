@@ -1191,7 +1191,9 @@ func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uin
 		b := e.encode()
 		copy(mem[entryAt(i):], b[:])
 	}
-	sb := Superblock{LogOffset: logOffset, LogSize: logSize, AllocUnit: unit}
+	sb := Superblock{Version: formatVersion, LogOffset: logOffset, LogSize: logSize, AllocUnit: unit, OMFMajor: omfMajor, OMFMinor: omfMinor}
+	record := sb.encode()
+	copy(mem, record[:])
 	return newReplica(&mappedMetadata{&device{}, mem}, sb, deviceSize, slog.New(slog.DiscardHandler))
 }
 

@@ -94,13 +94,6 @@ func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
 	if err != nil || h.next == r.next {
 		return 0, err
 	}
-	if r.next > 0 {
-		// A log that grew may be another one: the device could have been formatted
-		// and filled again since.
-		if err := r.sameFileSystem(); err != nil {
-			return 0, err
-		}
-	}
 	before := r.next
 	err = r.replay(h.next, policy, fresh)
 	return int(r.next - before), err
@@ -119,6 +112,12 @@ func (r *replica) sameFileSystem() error {
 func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 	var kept []*decoded // what is to be applied only once all of it is known to be sound
 	finish := func(d *decoded) (bool, error) {
+		if policy != skipCorrupt && d.err == nil {
+			// A log that grew may be another one: the device could have been formatted
+			// and filled again, also while these entries were read. Format takes the old
+			// superblock away before it touches the log.
+			d.err = r.sameFileSystem()
+		}
 		switch {
 		case d.err != nil:
 			return false, d.err

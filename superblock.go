@@ -143,9 +143,17 @@ func readSuperblock(m metadata, deviceSize int64) (Superblock, error) {
 	if deviceSize < superblockArea+minLogSize {
 		return Superblock{}, fmt.Errorf("device of %d bytes: too small for famfs, whose metadata alone takes %d: %w: %w", deviceSize, superblockArea+minLogSize, ErrNotFormatted, fs.ErrInvalid)
 	}
-	var b [superblockSize]byte
-	m.invalidate(0, superblockSize)
-	m.fence()
-	m.load(b[:], 0)
+	// One load may get some lines from before and some from after a Format. Two that
+	// agree are of one time, as lines that a Format changes never change back.
+	var b, before [superblockSize]byte
+	for range 2 + len(settleTimes) {
+		before = b
+		m.invalidate(0, superblockSize)
+		m.fence()
+		m.load(b[:], 0)
+		if b == before {
+			break
+		}
+	}
 	return decodeSuperblock(&b, deviceSize)
 }

@@ -1,0 +1,912 @@
+package famfs
+
+// Crash consistency, on the simulated memory of sim_test.go: at every point between
+// two stores of Format, Mkdir and Create+Commit everything stops, and of each line
+// that was not surely written back the medium has any of the versions since. Each
+// such state is opened, checked and continued. Where a point has few states, all are
+// visited, otherwise a sample of them.
+//
+// Points between two stores where nothing was stored since the point before add no
+// states: what may be on the medium there, could be there before. And of the states
+// at a point only those are new that have the last store in them. So these are
+// visited, and, when an operation is complete, all that are still possible then: from
+// there on less is allowed.
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	// crashDevice is a device of 256 units. Only its metadata is simulated.
+	crashDevice = 512 * mib
+	crashUnits  = crashDevice / defaultUnit
+)
+
+// crashEntry is a log entry as it must be found.
+type crashEntry struct {
+	path           string
+	dir            bool
+	size           int64
+	layout         Layout
+	mode, uid, gid uint32
+}
+
+func (c *crashEntry) encode() *entry {
+	e := &entry{kind: typeMkdir, path: []byte(c.path), mode: c.mode, uid: c.uid, gid: c.gid}
+	if !c.dir {
+		e.kind, e.size, e.flags = typeFile, uint64(c.size), fileFlagReadWrite
+		e.setLayout(c.layout)
+	}
+	return e
+}
+
+// units is how many allocation units c has.
+func (c *crashEntry) units() (n int64) {
+	for _, x := range c.layout.Extents {
+		n += x.Length / defaultUnit
+	}
+	return n
+}
+
+// overlaps tells whether two entries share space.
+func (c *crashEntry) overlaps(o *crashEntry) bool {
+	for _, x := range c.layout.Extents {
+		for _, y := range o.layout.Extents {
+			if x.Offset < y.Offset+y.Length && y.Offset < x.Offset+x.Length {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// check says how r's picture of entry index differs from c.
+func (c *crashEntry) check(r *replica, index int) error {
+	n := r.ns.node(int64(index))
+	at, ok := r.ns.lookup(c.path)
+	place := Layout{}
+	if !n.isDir {
+		place = n.place()
+	}
+	if !ok || at != int64(index) || n.path != c.path || n.isDir != c.dir || n.size != c.size ||
+		n.mode != c.mode || n.uid != c.uid || n.gid != c.gid ||
+		place.Chunk != c.layout.Chunk || !slices.Equal(place.Extents, c.layout.Extents) {
+		return fmt.Errorf("entry %d: want %+v, found %q (%v at %d), dir %v, size %d, %+v", index, *c, n.path, ok, at, n.isDir, n.size, place)
+	}
+	return nil
+}
+
+// crashModel is a file system as it must be found, and how states are verified.
+type crashModel struct {
+	sb      Superblock
+	done    []crashEntry // complete: never missing
+	pending *crashEntry  // under way: there, whole, or not at all
+	scratch *simScratch
+}
+
+// open is what Open does, with every check of what is found. n is the number of
+// entries.
+func (c *crashModel) open(m metadata, sb Superblock, entries []crashEntry, optional bool) (*replica, error) {
+	r := c.scratch.replica(m, sb, crashDevice, func() {})
+	if _, err := r.catchUp(failAtCorrupt, true); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if err := r.checkCrashed(entries, optional); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	return r, nil
+}
+
+// checkCrashed compares a replica with what must be there; of the last entry it
+// need not.
+func (r *replica) checkCrashed(entries []crashEntry, optional bool) error {
+	if problems := r.listProblems(); len(problems) > 0 {
+		return problems[0].Err
+	}
+	if found := int(r.next); found != len(entries) && !(optional && found == len(entries)-1) {
+		return fmt.Errorf("found %d entries of %d, of which the last is optional: %v", found, len(entries), optional)
+	}
+	free := int64(crashUnits) - (r.sb.logEnd()+defaultUnit-1)/defaultUnit
+	for i := range entries[:r.next] {
+		if err := entries[i].check(r, i); err != nil {
+			return err
+		}
+		free -= entries[i].units()
+	}
+	for i := range entries[r.next:] {
+		if _, ok := r.ns.lookup(entries[int(r.next)+i].path); ok {
+			return fmt.Errorf("%q is there, its entry is not", entries[int(r.next)+i].path)
+		}
+	}
+	if found, _ := r.alloc.space(); found != free {
+		return fmt.Errorf("found %d free units, want %d", found, free)
+	}
+	return nil
+}
+
+// verify opens, checks and continues the file system that m has, which must be sb's.
+func (c *crashModel) verify(m metadata) error {
+	sb, err := readSuperblock(m, crashDevice)
+	if err != nil {
+		return err
+	}
+	if sb != c.sb {
+		return fmt.Errorf("superblock: found %+v, want %+v", sb, c.sb)
+	}
+	return c.verifyLog(m)
+}
+
+func (c *crashModel) verifyLog(m metadata) error {
+	entries := c.done
+	if c.pending != nil {
+		entries = append(entries[:len(entries):len(entries)], *c.pending)
+	}
+	// What Check does.
+	r := c.scratch.replica(m, c.sb, crashDevice, func() {})
+	h, err := r.readLogHeader()
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if h.next > 0 {
+		if err := r.replay(h.next, skipCorrupt, true); err != nil {
+			return fmt.Errorf("check: %w", err)
+		}
+	}
+	if err := r.checkCrashed(entries, c.pending != nil); err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	r, err = c.open(m, c.sb, entries, c.pending != nil)
+	if err != nil {
+		return err
+	}
+	return c.proceed(m, r, entries[:r.next:r.next])
+}
+
+// proceed appends a directory with a file, and looks whether a new host finds all.
+func (c *crashModel) proceed(m metadata, r *replica, entries []crashEntry) error {
+	dir := crashEntry{path: "~", dir: true, mode: 0o755}
+	file := crashEntry{path: "~/f", size: defaultUnit + 1, mode: 0o644}
+	if _, err := r.append(dir.encode()); err != nil {
+		return fmt.Errorf("continue: %w", err)
+	}
+	var err error
+	if file.layout, _, err = r.allocate(file.size, nil); err != nil {
+		return fmt.Errorf("continue: %w", err)
+	}
+	for i := range entries {
+		if file.overlaps(&entries[i]) {
+			return fmt.Errorf("continue: space of %q is given out again", entries[i].path)
+		}
+	}
+	if _, err := r.append(file.encode()); err != nil {
+		return fmt.Errorf("continue: %w", err)
+	}
+	entries = append(entries, dir, file)
+	if err := r.checkCrashed(entries, false); err != nil {
+		return fmt.Errorf("continue: %w", err)
+	}
+	if index, seq := m.load64(logOffset+nextIndexAt), m.load64(logOffset+nextSeqAt); index != seq || index != uint64(len(entries)) {
+		return fmt.Errorf("continue: next index %d and sequence number %d, want %d", index, seq, len(entries))
+	}
+	if _, err := c.open(m, c.sb, entries, false); err != nil {
+		return fmt.Errorf("continued, then %w", err)
+	}
+	return nil
+}
+
+// crashExplorer visits the states that a crash can leave.
+type crashExplorer struct {
+	host  *simHost
+	image simImage
+	rng   *rand.Rand
+	// A point with at most bound states has all of them visited, and sample of them
+	// where it has more.
+	bound, sample int
+	limit         int                   // stop after so many states
+	verify        func(*simImage) error // what is wrong with a state
+	allowed       uint64                // changes when verify allows something else
+	seen          map[uint64]struct{}
+
+	points, exhausted, states int
+	err                       error // the first state that was wrong
+
+	choice, applied []int // versions: of the state to visit, and now in image
+}
+
+func newCrashExplorer(h *simHost, rng *rand.Rand, bound, sample int) *crashExplorer {
+	x := &crashExplorer{host: h, image: simImage{mem: h.medium.mem}, rng: rng, bound: bound, sample: sample, limit: math.MaxInt, seen: make(map[uint64]struct{})}
+	h.stored = x.explore
+	return x
+}
+
+// explore visits the states of this point. Those of which pinned has not its newest
+// version have been visited before; nil visits all.
+func (x *crashExplorer) explore(pinned *simLine) {
+	if x.over() {
+		return
+	}
+	x.points++
+	lines := x.host.dirty
+	x.choice, x.applied = slices.Grow(x.choice[:0], len(lines))[:len(lines)], slices.Grow(x.applied[:0], len(lines))[:len(lines)]
+	first := make([]int, len(lines)) // the oldest version to choose
+	states := 1
+	for i, l := range lines {
+		x.applied[i] = 0
+		if l == pinned {
+			first[i] = len(l.versions) - 1
+		}
+		states = min(states*(len(l.versions)-first[i]), x.bound+1)
+	}
+	copy(x.choice, first)
+	if states <= x.bound {
+		x.exhausted++
+		for more := true; more; {
+			x.visit()
+			more = false
+			for i, l := range lines {
+				if x.choice[i]++; x.choice[i] < len(l.versions) {
+					more = true
+					break
+				}
+				x.choice[i] = first[i]
+			}
+		}
+	} else {
+		x.visitSome(first)
+	}
+	clear(x.choice)
+	x.apply()
+}
+
+// visitSome visits a sample: those in which all lines, or all but one, are as old or
+// as new as they can be, and others at random.
+func (x *crashExplorer) visitSome(first []int) {
+	lines := x.host.dirty
+	last := func(i int) int { return len(lines[i].versions) - 1 }
+	for k := range x.sample {
+		odd := k/2 - 1 // the line that is not like the others
+		for i := range lines {
+			switch {
+			case odd < len(lines):
+				x.choice[i] = first[i]
+				if (k%2 == 0) != (i == odd) {
+					x.choice[i] = last(i)
+				}
+			case k%3 == 0:
+				x.choice[i] = first[i]
+				if x.rng.Uint64()&1 == 0 {
+					x.choice[i] = last(i)
+				}
+			default:
+				x.choice[i] = first[i] + x.rng.IntN(last(i)-first[i]+1)
+			}
+		}
+		x.visit()
+	}
+}
+
+// over says that there is nothing more to do.
+func (x *crashExplorer) over() bool { return x.err != nil || x.states >= x.limit }
+
+// apply brings the versions chosen into the image.
+func (x *crashExplorer) apply() {
+	for i, l := range x.host.dirty {
+		if x.applied[i] != x.choice[i] {
+			*(*lineData)(x.image.mem[l.at:]) = l.versions[x.choice[i]]
+			x.applied[i] = x.choice[i]
+		}
+	}
+}
+
+func (x *crashExplorer) visit() {
+	if x.over() {
+		return
+	}
+	key := x.host.medium.hash ^ x.allowed*0xBF58476D1CE4E5B9
+	for i, l := range x.host.dirty {
+		key ^= l.hashes[0] ^ l.hashes[x.choice[i]]
+	}
+	if _, ok := x.seen[key]; ok {
+		return
+	}
+	x.seen[key] = struct{}{}
+	x.states++
+	x.apply()
+	if err := x.verify(&x.image); err != nil {
+		var b strings.Builder
+		for i, l := range x.host.dirty {
+			if i == 16 {
+				b.WriteString(" ...")
+				break
+			}
+			fmt.Fprintf(&b, " %#x:%d/%d", l.at, x.choice[i], len(l.versions)-1)
+		}
+		x.err = fmt.Errorf("point %d, state %d, with these lines in these versions of so many:%s: %w", x.points, x.states, b.String(), err)
+	}
+	x.image.undo()
+}
+
+// crash makes one of the states of this point the medium's.
+func (x *crashExplorer) crash() {
+	for _, l := range x.host.dirty {
+		x.host.medium.write(l.at, &l.versions[x.rng.IntN(len(l.versions))])
+	}
+	x.host.dropAll()
+}
+
+// crashScript is a master that runs operations while its every state is explored.
+type crashScript struct {
+	crashModel
+	host *simHost
+	x    *crashExplorer
+	rng  *rand.Rand
+	r    *replica
+	own  *simScratch // the master's; crashModel's is for verifying
+	file int
+}
+
+// newCrashScript opens the file system on medium.
+func newCrashScript(medium *simMedium, rng *rand.Rand, bound, sample int) (*crashScript, error) {
+	h := newSimHost(medium)
+	s := &crashScript{host: h, x: newCrashExplorer(h, rng, bound, sample), rng: rng, own: newSimScratch()}
+	s.scratch = newSimScratch()
+	var err error
+	if s.sb, err = readSuperblock(h, crashDevice); err != nil {
+		return nil, err
+	}
+	s.x.verify = func(m *simImage) error { return s.verify(m) }
+	return s, s.reopen()
+}
+
+// restart goes back to the medium as it was formatted.
+func (s *crashScript) restart() error {
+	s.host.dropAll()
+	s.host.medium.reset()
+	clear(s.x.seen)
+	s.done, s.pending, s.file, s.x.allowed = nil, nil, 0, 0
+	return s.reopen()
+}
+
+func (s *crashScript) reopen() error {
+	s.r = s.own.replica(s.host, s.sb, crashDevice, func() {})
+	_, err := s.r.catchUp(failAtCorrupt, true)
+	return err
+}
+
+// crashed is what a program that is stopped panics with.
+type crashed struct{}
+
+// run appends e, and explores. With a countdown above 0 it stops before that store, in
+// a state that is then drawn, and a new master takes over.
+func (s *crashScript) run(e *crashEntry, countdown int) (err error) {
+	for i := range s.done {
+		if e.overlaps(&s.done[i]) {
+			return fmt.Errorf("%q gets space of %q", e.path, s.done[i].path)
+		}
+	}
+	s.pending = e
+	s.x.allowed++
+	if s.host.stored != nil {
+		s.x.explore(nil)
+	}
+	stopped := false
+	s.host.beforeStore = func() {
+		if countdown--; countdown == 0 {
+			panic(crashed{})
+		}
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				if _, stopped = p.(crashed); !stopped {
+					panic(p)
+				}
+			}
+		}()
+		var index int64
+		if index, err = s.r.append(e.encode()); err == nil && index != int64(len(s.done)) {
+			err = fmt.Errorf("entry %d was written as %d", len(s.done), index)
+		}
+	}()
+	s.host.beforeStore = nil
+	if stopped {
+		s.x.crash()
+		if err := s.reopen(); err != nil {
+			return err
+		}
+		if int(s.r.next) > len(s.done) {
+			s.done = append(s.done, *e)
+		}
+		s.pending = nil
+	} else {
+		s.done, s.pending = append(s.done, *e), nil
+	}
+	if err == nil {
+		err = s.r.checkCrashed(s.done, false)
+	}
+	if err != nil {
+		return fmt.Errorf("the master, after operation %d: %w", len(s.done), err)
+	}
+	s.x.allowed++
+	if s.host.stored != nil {
+		s.x.explore(nil)
+	}
+	return s.x.err
+}
+
+// crashKinds are the kinds of operations.
+var crashKinds = []string{"mkdir", "simple", "extents", "interleaved"}
+
+// operation draws one of a kind. Where there is no space for it, it is a mkdir.
+func (s *crashScript) operation(kind string) *crashEntry {
+	s.file++
+	name := fmt.Sprintf("%c%s%d", 'a'+s.rng.IntN(26), strings.Repeat("x", s.rng.IntN(40)), s.file)
+	for i := range s.done {
+		if d := &s.done[i]; d.dir && len(d.path) < 30 && s.rng.IntN(3) == 0 {
+			name = d.path + "/" + name
+			break
+		}
+	}
+	e := &crashEntry{path: name, mode: 0o644 | s.rng.Uint32N(2), uid: s.rng.Uint32N(3), gid: s.rng.Uint32()}
+	e.size = 1 + s.rng.Int64N(4*defaultUnit)
+	var runs []unitRun
+	var err error
+	switch kind {
+	case "simple":
+		e.layout, runs, err = s.r.allocate(e.size, nil)
+	case "interleaved":
+		n := 1 + s.rng.IntN(8)
+		e.size += int64(n-1) * defaultUnit
+		e.layout, runs, err = s.r.allocate(e.size, &Interleaving{Strips: n, Buckets: n + s.rng.IntN(8), Chunk: defaultUnit << s.rng.IntN(2)})
+	case "extents":
+		// As on a device without any long run.
+		n := 2 + s.rng.IntN(maxExtents-1)
+		for range n {
+			from := s.rng.Int64N(crashUnits)
+			run, ok := s.r.alloc.allocate(1, from, crashUnits)
+			if !ok {
+				break
+			}
+			runs = append(runs, run)
+			e.layout.Extents = append(e.layout.Extents, Extent{Offset: run.start * defaultUnit, Length: defaultUnit})
+		}
+		e.size = e.units()*defaultUnit - s.rng.Int64N(defaultUnit)
+	}
+	if kind == "mkdir" || len(runs) == 0 || err != nil {
+		e.dir, e.size, e.layout = true, 0, Layout{}
+	}
+	return e
+}
+
+// crashMedium returns a medium with an empty file system.
+func crashMedium(t *testing.T) *simMedium {
+	t.Helper()
+	m := newSimMedium(logOffset + 2*minLogSize)
+	require.NoError(t, writeFileSystem(&simImage{mem: m.mem}, crashSuperblock(1, minLogSize), false))
+	return m
+}
+
+func crashSuperblock(n byte, logSize int64) Superblock {
+	return Superblock{
+		Version: formatVersion, LogOffset: logOffset, LogSize: logSize, AllocUnit: defaultUnit, OMFMajor: omfMajor, OMFMinor: omfMinor,
+		UUID: UUID{n, 1}, DeviceUUID: UUID{n, 2}, SystemUUID: testHost, DeviceSize: crashDevice, DeviceName: fmt.Sprintf("/dev/dax%d.0", n),
+	}
+}
+
+// Every kind of operation, as the first of a log and after others, on a clean log and
+// on one where something of an operation that crashed is left: all states where a
+// point has few.
+func TestCrashAppend(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	seed := simSeed(t)
+	budget := simAmount(t, "FAMFS_SIM_STATES", 200_000)
+	medium := crashMedium(t)
+	bound, total := 4096, 0
+	if raceEnabled {
+		bound = 256
+	}
+	for _, kind := range crashKinds {
+		for _, when := range []string{"first", "later", "over"} {
+			t.Run(kind+"/"+when, func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(seed, 0))
+				s, err := newCrashScript(medium, rng, bound, max(64, budget/4000))
+				require.NoError(t, err)
+				require.NoError(t, s.restart())
+				s.host.stored = nil
+				if when != "first" {
+					for _, k := range crashKinds {
+						require.NoError(t, s.run(s.operation(k), 0))
+					}
+				}
+				if when == "over" {
+					require.NoError(t, s.run(s.operation("extents"), 40))
+				}
+				s.host.stored = s.x.explore
+				require.NoError(t, s.run(s.operation(kind), 0))
+				t.Logf("%d states at %d points, %d of them exhaustively", s.x.states, s.x.points, s.x.exhausted)
+				total += s.x.states
+			})
+		}
+	}
+	t.Logf("%d states", total)
+}
+
+// Series of operations, drawn, of which some crash and are continued from.
+func TestCrashSeries(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	seed := simSeed(t)
+	budget := simAmount(t, "FAMFS_SIM_STATES", 200_000)
+	medium := crashMedium(t)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	s, err := newCrashScript(medium, rng, 256, 32)
+	require.NoError(t, err)
+	s.x.limit = budget
+	series, operations, crashes := 0, 0, 0
+	for ; s.x.states < budget; series++ {
+		require.NoError(t, s.restart())
+		for range 1 + rng.IntN(8) {
+			countdown := 0
+			if rng.IntN(2) == 0 {
+				countdown = 1 + rng.IntN(70)
+				crashes++
+			}
+			operations++
+			require.NoError(t, s.run(s.operation(crashKinds[rng.IntN(len(crashKinds))]), countdown))
+		}
+	}
+	t.Logf("%d states at %d points of %d operations in %d series, in which %d crashed and were continued", s.x.states, s.x.points, operations, series, crashes)
+	assert.GreaterOrEqual(t, s.x.states, budget)
+}
+
+// crashFormat is a Format, over whatever stands on medium, whose every state is
+// explored.
+type crashFormat struct {
+	old, new   *crashModel // old is nil where there is no file system
+	x          *crashExplorer
+	inProgress bool
+	residue    []int64 // lines where something stood
+	outcomes   [3]int  // none, old, new
+}
+
+func newCrashFormat(h *simHost, rng *rand.Rand, old *crashModel, sb Superblock, bound, sample int) *crashFormat {
+	f := &crashFormat{old: old, new: &crashModel{sb: sb, scratch: newSimScratch()}, x: newCrashExplorer(h, rng, bound, sample), inProgress: true}
+	f.x.verify = f.verify
+	for at := int64(0); at < sb.logEnd(); at += simLineSize {
+		if *h.medium.line(at) != (lineData{}) {
+			f.residue = append(f.residue, at)
+		}
+	}
+	return f
+}
+
+func (f *crashFormat) verify(m *simImage) error {
+	sb, err := readSuperblock(m, crashDevice)
+	switch {
+	case errors.Is(err, ErrNotFormatted):
+		if !f.inProgress {
+			return err
+		}
+		if f.outcomes[0]++; f.outcomes[0]%1000 == 1 {
+			// Rarely, as it takes long: that is continued by formatting again.
+			if err := writeFileSystem(m, f.new.sb, false); err != nil {
+				return fmt.Errorf("format again: %w", err)
+			}
+			return f.new.verify(m)
+		}
+		return nil
+	case err != nil:
+		return err
+	case f.old != nil && f.inProgress && sb.UUID == f.old.sb.UUID:
+		f.outcomes[1]++
+		return f.old.verify(m)
+	}
+	f.outcomes[2]++
+	for _, at := range f.residue {
+		used := int64(superblockSize)
+		if at >= logOffset {
+			used = logOffset + logHeaderSize
+		}
+		for i := max(at, used); i < at+simLineSize; i++ {
+			if m.mem[i] != 0 {
+				return fmt.Errorf("the new file system has something old at %#x", i)
+			}
+		}
+	}
+	return f.new.verify(m)
+}
+
+func (f *crashFormat) run() error {
+	f.x.explore(nil)
+	if err := writeFileSystem(f.x.host, f.new.sb, true); err != nil {
+		return err
+	}
+	f.inProgress = false
+	f.x.allowed++
+	f.x.explore(nil)
+	return f.x.err
+}
+
+// crashFill makes a file system with n entries of all kinds on medium, and leaves
+// stray bytes where famfs has none.
+func crashFill(medium *simMedium, rng *rand.Rand, n int) (*crashModel, error) {
+	s, err := newCrashScript(medium, rng, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.host.stored = nil
+	for range n {
+		if err := s.run(s.operation(crashKinds[rng.IntN(len(crashKinds))]), 0); err != nil {
+			return nil, err
+		}
+	}
+	crashStrays(s.host, rng)
+	return &s.crashModel, nil
+}
+
+func crashStrays(h *simHost, rng *rand.Rand) {
+	for range rng.IntN(6) {
+		h.store64(superblockSize+8*rng.Int64N((superblockArea-superblockSize)/8), rng.Uint64())
+	}
+	h.settle()
+}
+
+// crashInterrupt begins a Format that crashes, and returns what is there then: old,
+// the new file system, or nil.
+func crashInterrupt(h *simHost, rng *rand.Rand, old *crashModel, sb Superblock) (left *crashModel, err error) {
+	x := newCrashExplorer(h, rng, 0, 0)
+	countdown := 1 + rng.IntN(100)
+	if rng.IntN(4) == 0 {
+		countdown = 1
+	}
+	h.stored = func(*simLine) {
+		if countdown--; countdown == 0 {
+			panic(crashed{})
+		}
+	}
+	defer func() {
+		h.stored = nil
+		if p := recover(); p != nil && p != (crashed{}) {
+			panic(p)
+		}
+		x.crash()
+		var found Superblock
+		switch found, err = readSuperblock(h, crashDevice); {
+		case errors.Is(err, ErrNotFormatted):
+			left, err = nil, nil
+		case err == nil && found == sb:
+			left = &crashModel{sb: sb, scratch: old.scratch}
+		default:
+			left = old
+		}
+	}()
+	return nil, writeFileSystem(h, sb, true)
+}
+
+// Format over nothing, over what is no file system, over file systems with logs of
+// the same, a smaller and a larger size, and over what an earlier Format left that
+// crashed.
+func TestCrashFormat(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	seed := simSeed(t)
+	budget := simAmount(t, "FAMFS_SIM_STATES", 200_000)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	small, large := int64(minLogSize), int64(2*minLogSize)
+	medium := newSimMedium(logOffset + large)
+	cases := []struct {
+		name     string
+		old, new int64 // sizes of logs
+		again    bool
+	}{
+		{"over nothing", 0, small, false},
+		{"over the like", small, small, false},
+		{"over a smaller", small, large, false},
+		{"over a larger", large, small, false},
+		{"over an interrupted", small, small, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			states, points, exhausted, rounds := 0, 0, 0, 0
+			var outcomes [3]int
+			for ; rounds < 2 || states < budget/10; rounds++ {
+				img := &simImage{mem: medium.mem}
+				h := newSimHost(medium)
+				var old *crashModel
+				if c.old > 0 {
+					require.NoError(t, writeFileSystem(img, crashSuperblock(1, c.old), false))
+					var err error
+					old, err = crashFill(medium, rng, rng.IntN(7))
+					require.NoError(t, err)
+				} else if rounds > 0 {
+					crashStrays(h, rng)
+				}
+				if c.again {
+					var err error
+					old, err = crashInterrupt(h, rng, old, crashSuperblock(3, c.new))
+					require.NoError(t, err)
+				}
+				f := newCrashFormat(h, rng, old, crashSuperblock(2, c.new), 1024, 32)
+				require.NoError(t, f.run(), "format %d", rounds)
+				states, points, exhausted = states+f.x.states, points+f.x.points, exhausted+f.x.exhausted
+				for i := range outcomes {
+					outcomes[i] += f.outcomes[i]
+				}
+				medium.reset()
+				img.undo()
+			}
+			t.Logf("%d formats: %d states at %d points, %d of them exhaustively: not formatted %d, old %d, new %d", rounds, states, points, exhausted, outcomes[0], outcomes[1], outcomes[2])
+			assert.Positive(t, outcomes[0])
+			if !c.again {
+				assert.Equal(t, c.old > 0, outcomes[1] > 0)
+			}
+			assert.Positive(t, outcomes[2])
+		})
+	}
+}
+
+// crashBarrier is one call of flush, invalidate or fence.
+type crashBarrier struct {
+	operation int
+	name      string // the caller, the kind, and which of these in the operation
+	works     bool   // there was something for it to write back, or to wait for
+}
+
+// crashSaboteur removes barriers from a host by their numbers, and notes all.
+type crashSaboteur struct {
+	host      *simHost
+	removed   []int
+	barriers  []crashBarrier
+	operation int
+	count     map[string]int
+}
+
+func sabotage(h *simHost, removed []int) *crashSaboteur {
+	s := &crashSaboteur{host: h, removed: removed, count: make(map[string]int)}
+	h.ignore = s.ignore
+	return s
+}
+
+func (s *crashSaboteur) next() {
+	s.operation++
+	clear(s.count)
+}
+
+func (s *crashSaboteur) ignore(op simOp) bool {
+	b := crashBarrier{operation: s.operation, name: simCaller() + " " + op.kind, works: op.kind == "fence" && s.host.inFlight()}
+	if op.kind != "fence" {
+		b.works = slices.ContainsFunc(s.host.dirty, func(l *simLine) bool {
+			return l.at+simLineSize > op.off && l.at < op.off+op.n && l.flushed < len(l.versions)-1
+		})
+	}
+	s.count[b.name]++
+	b.name = fmt.Sprintf("%s %d", b.name, s.count[b.name])
+	s.barriers = append(s.barriers, b)
+	return slices.Contains(s.removed, len(s.barriers)-1)
+}
+
+// crashRedundant are the flushes and fences without which nothing can go wrong in
+// this model, and what does their work besides: names, or how they begin. An invalidate of dirty lines writes
+// them back, and a fence makes certain whatever was on its way.
+var crashRedundant = map[string][]string{
+	// The log is zeroed after it was invalidated, and the line with the magic is part
+	// of that.
+	"writeFileSystem flush 1": {"zero invalidate 1"},
+	"writeFileSystem fence 2": {"zero fence 1"},
+	// Between these and the next fence nothing is stored that they must come before.
+	"zero fence 2":            {"writeFileSystem fence 4"},
+	"writeFileSystem fence 3": {"writeFileSystem fence 4"},
+	// An entry is read back, for which the header is invalidated, and then the entry,
+	// which may begin in the same line.
+	"append flush 2": {"readLogHeader invalidate", "decode invalidate"},
+	"append fence 2": {"readLogHeader fence", "readSuperblock fence", "decode fence"},
+}
+
+// The tests above must find out if a flush or fence is missing: with any one of them
+// removed there is a state that is wrong. Where another does the same work, that one
+// must be necessary, or a state be wrong with both removed.
+func TestCrashTeeth(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	seed := simSeed(t)
+	medium := crashMedium(t)
+	bound, sample := 256, 64
+	if raceEnabled {
+		bound, sample = 64, 16
+	}
+	type scenario func(removed ...int) (barriers []crashBarrier, states int, err error)
+	format := func(removed ...int) ([]crashBarrier, int, error) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		defer medium.reset()
+		old, err := crashFill(medium, rng, 6)
+		require.NoError(t, err)
+		f := newCrashFormat(newSimHost(medium), rng, old, crashSuperblock(2, minLogSize), bound, sample)
+		saboteur := sabotage(f.x.host, removed)
+		err = f.run()
+		return saboteur.barriers, f.x.states, err
+	}
+	// Two operations, so that the second comes upon what the first leaves.
+	appendTwo := func(before int, kinds ...string) scenario {
+		return func(removed ...int) ([]crashBarrier, int, error) {
+			rng := rand.New(rand.NewPCG(seed, 4))
+			defer medium.reset()
+			s, err := newCrashScript(medium, rng, bound, sample)
+			require.NoError(t, err)
+			s.host.stored = nil
+			for i := range before {
+				require.NoError(t, s.run(s.operation(crashKinds[i%len(crashKinds)]), 0))
+			}
+			s.host.stored = s.x.explore
+			saboteur := sabotage(s.host, removed)
+			for _, kind := range kinds {
+				if err := s.run(s.operation(kind), 0); err != nil {
+					return nil, s.x.states, err
+				}
+				saboteur.next()
+			}
+			return saboteur.barriers, s.x.states, nil
+		}
+	}
+	redundant := make(map[string]bool)
+	for _, c := range []struct {
+		name string
+		run  scenario
+	}{
+		{"Format", format},
+		{"in an empty log", appendTwo(0, "mkdir", "simple")},
+		{"in a log in use", appendTwo(5, "extents", "interleaved")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			barriers, _, err := c.run()
+			require.NoError(t, err, "nothing is removed")
+			found := make(map[int]bool)
+			for i, b := range barriers {
+				if strings.Contains(b.name, " invalidate ") || !b.works {
+					continue // it only orders loads: see TestStaleTeeth
+				}
+				begin := time.Now()
+				_, states, err := c.run(i)
+				if found[i] = err != nil; found[i] {
+					t.Logf("without %s of operation %d: found in %v, after %d states\n  %v", b.name, b.operation, time.Since(begin).Round(time.Millisecond), states, err)
+				}
+			}
+			require.NotEmpty(t, found)
+			for i, b := range barriers {
+				if alone, tried := found[i]; alone || !tried {
+					continue
+				}
+				begin := time.Now()
+				redundant[b.name] = true
+				removed, necessary := []int{i}, false
+				for k, other := range barriers {
+					covers := func(name string) bool { return strings.HasPrefix(other.name, name) }
+					if other.operation == b.operation && slices.ContainsFunc(crashRedundant[b.name], covers) {
+						removed = append(removed, k)
+						necessary = necessary || found[k]
+					}
+				}
+				if necessary {
+					t.Logf("without %s of operation %d: nothing to find, as there is %v", b.name, b.operation, crashRedundant[b.name])
+					continue
+				}
+				_, states, err := c.run(removed...)
+				assert.Error(t, err, "without %s and %v of operation %d nothing is found", b.name, crashRedundant[b.name], b.operation)
+				t.Logf("without %s and %v of operation %d: found in %v, after %d states\n  %v", b.name, crashRedundant[b.name], b.operation, time.Since(begin).Round(time.Millisecond), states, err)
+			}
+		})
+	}
+	for name := range crashRedundant {
+		assert.True(t, redundant[name], "%s was found to be necessary", name)
+	}
+}

@@ -1,0 +1,7 @@
+//go:build race
+
+package famfs
+
+// Whether the race detector watches, which makes simulations some ten times slower.
+
+const raceEnabled = true

@@ -1,0 +1,768 @@
+package famfs
+
+// A simulated memory behind the metadata seam: a medium of 64-byte lines that hosts
+// share, and for every host a cache that keeps lines as long as it likes, writes dirty
+// ones back when it likes, and serves stale ones until they are invalidated. The
+// crash tests (crash_test.go) look at what the medium may hold when everything stops;
+// the stale-reader tests (stale_test.go) run several hosts against each other.
+//
+// The rules, which are those of hardware:
+//
+//   - A store of 8 aligned bytes is in the host's cache at once, whole, and seen by
+//     nobody else. A line reaches the medium whole, as it was after any one of the
+//     stores to it, at any time after that store.
+//   - A flush starts the write-back of lines; that the medium has them is certain
+//     only after the next fence of the same host. The lines stay in the cache.
+//   - An invalidate does the same and then forgets the lines; they are certain to be
+//     forgotten only after the next fence. Before it they may still be served.
+//   - A load takes the line from the cache, or from the medium as it is then, and may
+//     leave it in the cache. A cache may fetch lines that nobody asked for.
+//
+// All that is random comes from a seed, which failing tests print:
+//
+//	FAMFS_SIM_SEED       the seed to use
+//	FAMFS_SIM_STATES     how many states after a crash to visit
+//	FAMFS_SIM_SCHEDULES  how many schedules of several hosts to run
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const simLineSize = 64
+
+type lineData [simLineSize]byte
+
+// simMedium is the memory that hosts share, as it would be found with all power
+// gone.
+type simMedium struct {
+	mem []byte
+	// journal has what writes replaced, so that a medium of many megabytes can be
+	// used again and again at the cost of what was written.
+	journal []simSaved
+	hash    uint64 // of the content, relative to that of an empty journal
+}
+
+type simSaved struct {
+	at   int64
+	data lineData
+}
+
+var simHashSeed = maphash.MakeSeed()
+
+// lineHash identifies a line's content at its place. Hashes of several lines are
+// combined by xor.
+func lineHash(at int64, data *lineData) uint64 {
+	h := maphash.Bytes(simHashSeed, data[:]) ^ uint64(at)*0x9E3779B97F4A7C15
+	return h ^ h>>29
+}
+
+func newSimMedium(size int64) *simMedium { return &simMedium{mem: make([]byte, size)} }
+
+func (m *simMedium) line(at int64) *lineData { return (*lineData)(m.mem[at:]) }
+
+func (m *simMedium) write(at int64, data *lineData) {
+	old := m.line(at)
+	if *old == *data {
+		return
+	}
+	m.hash ^= lineHash(at, old) ^ lineHash(at, data)
+	m.journal = append(m.journal, simSaved{at, *old})
+	*old = *data
+}
+
+// reset undoes all writes.
+func (m *simMedium) reset() {
+	for i := len(m.journal) - 1; i >= 0; i-- {
+		*m.line(m.journal[i].at) = m.journal[i].data
+	}
+	m.journal, m.hash = m.journal[:0], 0
+}
+
+// simLine is a line in a cache.
+type simLine struct {
+	at int64
+	// versions are what the line was after each store to it. The first is what is
+	// certain to be on the medium, or what was there when a clean line was read. The
+	// last is what its host sees. Only dirty lines have more than one.
+	versions []lineData
+	hashes   []uint64 // of versions; of dirty lines only
+	flushed  int      // the version that the next fence makes certain
+	leaving  bool     // invalidated: the next fence forgets it
+}
+
+func (l *simLine) dirty() bool { return len(l.versions) > 1 }
+
+func (l *simLine) newest() *lineData { return &l.versions[len(l.versions)-1] }
+
+// simHost is a host's view of the medium, through its cache. It is a metadata.
+type simHost struct {
+	medium *simMedium
+	held   []*simLine // all lines in the cache, in no order
+	places []int32    // of each line of the medium, 1 + its place in held, or 0
+	dirty  []*simLine // those that are dirty, in the order in which they became so
+	spare  []*simLine
+	// waiting are the lines that a fence waits for.
+	waiting []int64
+	// keep says that loads leave lines in the cache. With one host it makes no
+	// difference but in time.
+	keep bool
+	// world runs this host against others; nil where it is alone.
+	world *simWorld
+
+	beforeStore func()           // where a test stops a program
+	stored      func(*simLine)   // after each store that changed something
+	ignore      func(simOp) bool // flushes, invalidates and fences that do nothing
+}
+
+// simOp is what simHost.ignore decides about.
+type simOp struct {
+	kind   string // "flush", "invalidate" or "fence"
+	off, n int64
+}
+
+func newSimHost(m *simMedium) *simHost {
+	return &simHost{medium: m, places: make([]int32, len(m.mem)/simLineSize)}
+}
+
+// cached returns a line if the cache has it.
+func (h *simHost) cached(at int64) *simLine {
+	if place := h.places[at/simLineSize]; place > 0 {
+		return h.held[place-1]
+	}
+	return nil
+}
+
+// hold puts a line as it is on the medium into the cache.
+func (h *simHost) hold(at int64) *simLine {
+	var l *simLine
+	if n := len(h.spare); n > 0 {
+		l, h.spare = h.spare[n-1], h.spare[:n-1]
+	} else {
+		l = new(simLine)
+	}
+	*l = simLine{at: at, versions: append(l.versions[:0], *h.medium.line(at)), hashes: l.hashes[:0]}
+	h.held = append(h.held, l)
+	h.places[at/simLineSize] = int32(len(h.held))
+	return l
+}
+
+// drop forgets a line, and with it what was stored to it and is not on the medium.
+func (h *simHost) drop(l *simLine) {
+	h.clean(l)
+	last := h.held[len(h.held)-1]
+	place := h.places[l.at/simLineSize]
+	h.held[place-1], h.places[last.at/simLineSize] = last, place
+	h.held = h.held[:len(h.held)-1]
+	h.places[l.at/simLineSize] = 0
+	h.spare = append(h.spare, l)
+}
+
+// dropAll is what a loss of power does to a cache.
+func (h *simHost) dropAll() {
+	for len(h.held) > 0 {
+		h.drop(h.held[len(h.held)-1])
+	}
+}
+
+// clean takes l out of the list of dirty lines, in which few are.
+func (h *simHost) clean(l *simLine) {
+	if !l.dirty() {
+		return
+	}
+	for i, d := range h.dirty {
+		if d == l {
+			h.dirty = append(h.dirty[:i], h.dirty[i+1:]...)
+			break
+		}
+	}
+}
+
+// reach puts a version of l on the medium; those before it are history.
+func (h *simHost) reach(l *simLine, version int) {
+	if version == 0 {
+		return
+	}
+	h.medium.write(l.at, &l.versions[version])
+	if version == len(l.versions)-1 {
+		h.clean(l)
+	}
+	l.versions = append(l.versions[:0], l.versions[version:]...)
+	l.hashes = append(l.hashes[:0], l.hashes[version:]...)
+	l.flushed = max(0, l.flushed-version)
+}
+
+// writeBack brings a line to the medium as it is now.
+func (h *simHost) writeBack(l *simLine) { h.reach(l, len(l.versions)-1) }
+
+// evict does what a cache does when it needs room.
+func (h *simHost) evict(l *simLine) {
+	h.writeBack(l)
+	h.drop(l)
+}
+
+// settle empties the cache in an orderly way.
+func (h *simHost) settle() {
+	for len(h.held) > 0 {
+		h.evict(h.held[len(h.held)-1])
+	}
+}
+
+func (h *simHost) step() {
+	if h.world != nil {
+		h.world.step()
+	}
+}
+
+// see returns a line as this host sees it.
+func (h *simHost) see(at int64) *lineData {
+	l := h.cached(at)
+	if l == nil {
+		if !h.keep {
+			return h.medium.line(at)
+		}
+		l = h.hold(at)
+	}
+	return l.newest()
+}
+
+func (h *simHost) load(p []byte, off int64) {
+	// What is more than a cache holds passes through, and so does what one host alone
+	// reads.
+	if h.world == nil && !h.keep || len(p) >= 16<<10 {
+		h.step()
+		copy(p, h.medium.mem[off:])
+		held := h.held
+		if !h.keep {
+			held = h.dirty
+		}
+		for _, l := range held {
+			if from, to := max(l.at, off), min(l.at+simLineSize, off+int64(len(p))); from < to {
+				copy(p[from-off:to-off], l.newest()[from-l.at:])
+			}
+		}
+		return
+	}
+	for len(p) > 0 {
+		at := off &^ (simLineSize - 1)
+		n := min(int64(len(p)), at+simLineSize-off)
+		if h.world != nil && h.world.chance(1, 16) {
+			n = 8 // now and then a line is gone, and back, between two words of it
+		}
+		h.step()
+		copy(p[:n], h.see(at)[off-at:])
+		off, p = off+n, p[n:]
+	}
+}
+
+func (h *simHost) load64(off int64) uint64 {
+	h.step()
+	at := off &^ (simLineSize - 1)
+	return binary.LittleEndian.Uint64(h.see(at)[off-at:])
+}
+
+func (h *simHost) store(off int64, p []byte) {
+	for ; len(p) >= 8; off, p = off+8, p[8:] {
+		h.step()
+		if h.beforeStore != nil {
+			h.beforeStore()
+		}
+		h.storeWord(off, p)
+	}
+}
+
+func (h *simHost) storeWord(off int64, p []byte) {
+	at := off &^ (simLineSize - 1)
+	word := (*[8]byte)(p)
+	l := h.cached(at)
+	if l == nil {
+		if *(*[8]byte)(h.medium.mem[off:]) == *word {
+			return // as good as a line that is written back unchanged
+		}
+		l = h.hold(at)
+	}
+	if *(*[8]byte)(l.newest()[off-at:]) == *word {
+		return
+	}
+	if !l.dirty() {
+		h.dirty = append(h.dirty, l)
+		l.hashes = append(l.hashes[:0], lineHash(at, &l.versions[0]))
+	}
+	l.versions = append(l.versions, *l.newest())
+	*(*[8]byte)(l.newest()[off-at:]) = *word
+	l.hashes = append(l.hashes, lineHash(at, l.newest()))
+	if h.stored != nil {
+		h.stored(l)
+	}
+}
+
+func (h *simHost) store64(off int64, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	h.store(off, b[:])
+}
+
+func (h *simHost) ignored(kind string, off, n int64) bool {
+	return h.ignore != nil && h.ignore(simOp{kind, off, n})
+}
+
+func (h *simHost) flush(off, n int64) error {
+	h.step()
+	if !h.ignored("flush", off, n) {
+		for _, l := range h.dirty {
+			if l.at+simLineSize > off && l.at < off+n {
+				l.flushed = len(l.versions) - 1
+			}
+		}
+	}
+	return nil
+}
+
+func (h *simHost) invalidate(off, n int64) {
+	h.step()
+	if h.ignored("invalidate", off, n) {
+		return
+	}
+	leave := func(l *simLine) {
+		if l.at+simLineSize > off && l.at < off+n {
+			l.leaving, l.flushed = true, len(l.versions)-1
+		}
+	}
+	if n/simLineSize > int64(len(h.held)) {
+		for _, l := range h.held {
+			leave(l)
+		}
+		return
+	}
+	for at := off &^ (simLineSize - 1); at < off+n; at += simLineSize {
+		if l := h.cached(at); l != nil {
+			leave(l)
+		}
+	}
+}
+
+func (h *simHost) fence() {
+	h.step()
+	if h.ignored("fence", 0, 0) {
+		return
+	}
+	h.waiting = h.waiting[:0]
+	for _, l := range h.held {
+		if l.flushed > 0 || l.leaving {
+			h.waiting = append(h.waiting, l.at)
+		}
+	}
+	if h.world != nil {
+		h.world.rng.Shuffle(len(h.waiting), func(i, j int) { h.waiting[i], h.waiting[j] = h.waiting[j], h.waiting[i] })
+	}
+	for _, at := range h.waiting {
+		if h.step(); h.cached(at) == nil {
+			continue // evicted meanwhile
+		}
+		l := h.cached(at)
+		leaving := l.leaving
+		h.reach(l, l.flushed)
+		l.flushed, l.leaving = 0, false
+		if leaving && !l.dirty() { // it is dirty again where something was stored since
+			h.drop(l)
+		}
+	}
+}
+
+// inFlight says that a fence would have something to make certain.
+func (h *simHost) inFlight() bool {
+	for _, l := range h.dirty {
+		if l.flushed > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// simImage is a metadata without any cache over a medium that nobody else uses: what
+// the next host finds. Its stores can be taken back.
+type simImage struct {
+	mem   []byte
+	saved []simWord
+}
+
+type simWord struct {
+	off int64
+	was [8]byte
+}
+
+func (m *simImage) load(p []byte, off int64) { copy(p, m.mem[off:]) }
+
+func (m *simImage) load64(off int64) uint64 { return binary.LittleEndian.Uint64(m.mem[off:]) }
+
+func (m *simImage) store(off int64, p []byte) {
+	for ; len(p) >= 8; off, p = off+8, p[8:] {
+		word := (*[8]byte)(m.mem[off:])
+		if *word != *(*[8]byte)(p) {
+			m.saved = append(m.saved, simWord{off, *word})
+			*word = *(*[8]byte)(p)
+		}
+	}
+}
+
+func (m *simImage) store64(off int64, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	m.store(off, b[:])
+}
+
+func (m *simImage) flush(off, n int64) error { return nil }
+func (m *simImage) invalidate(off, n int64)  {}
+func (m *simImage) fence()                   {}
+
+// undo takes all stores back.
+func (m *simImage) undo() {
+	for i := len(m.saved) - 1; i >= 0; i-- {
+		copy(m.mem[m.saved[i].off:], m.saved[i].was[:])
+	}
+	m.saved = m.saved[:0]
+}
+
+// simScratch is the large memory that a replica uses, for one replica after the
+// other: making it anew would take most of the time.
+type simScratch struct {
+	buffer []byte
+	slab   *slab
+	log    *slog.Logger
+}
+
+func newSimScratch() *simScratch {
+	return &simScratch{make([]byte, slabNodes*entrySize), new(slab), slog.New(slog.DiscardHandler)}
+}
+
+// replica returns a new one, which makes that from the call before useless.
+func (s *simScratch) replica(m metadata, sb Superblock, size int64, pause func()) *replica {
+	r := newReplica(m, sb, size, s.log)
+	r.pause = func(time.Duration) { pause() }
+	r.buffer = s.buffer
+	r.ns.attach(0, s.slab)
+	return r
+}
+
+// simWorld runs several hosts, each with a program of its own, in an order that is
+// drawn: it may change at every access to memory, and between any two of them any
+// cache may write back, forget or fetch a line.
+type simWorld struct {
+	rng      *rand.Rand
+	bits     uint64 // random ones not yet used
+	left     int    // how many
+	hosts    []*simHost
+	interest []int64 // lines worth fetching
+	yield    func(struct{}) bool
+	// calm is how rarely things happen.
+	calm uint64
+}
+
+// draw returns n random bits, cheaply.
+func (w *simWorld) draw(n int) uint64 {
+	if w.left < n {
+		w.bits, w.left = w.rng.Uint64(), 64
+	}
+	v := w.bits & (1<<n - 1)
+	w.bits >>= n
+	w.left -= n
+	return v
+}
+
+// chance is true k times out of n, a power of two up to 256.
+func (w *simWorld) chance(k, n uint64) bool { return w.draw(8)&(n-1) < k }
+
+// step is called before each access.
+func (w *simWorld) step() {
+	x := w.draw(8)
+	if x&w.calm == 0 {
+		w.disturb()
+	}
+	if x>>4 == 1 {
+		w.pass()
+	}
+}
+
+// pass lets others go on.
+func (w *simWorld) pass() {
+	yield := w.yield
+	if yield == nil {
+		return
+	}
+	w.yield = nil
+	if yield(struct{}{}) { // otherwise the run was given up
+		w.yield = yield
+	}
+}
+
+// disturb does one of the things that caches do by themselves.
+func (w *simWorld) disturb() {
+	h := w.hosts[w.rng.IntN(len(w.hosts))]
+	x := w.draw(4)
+	switch {
+	case x < 6 && len(w.interest) > 0: // fetch
+		if at := w.interest[w.rng.IntN(len(w.interest))]; h.cached(at) == nil {
+			h.hold(at)
+		}
+	case x < 10 && len(h.dirty) > 0:
+		h.writeBack(h.dirty[w.rng.IntN(len(h.dirty))])
+	case x < 12 && len(h.dirty) > 0:
+		h.evict(h.dirty[w.rng.IntN(len(h.dirty))])
+	case len(h.held) > 0:
+		if l := h.held[w.rng.IntN(len(h.held))]; !l.dirty() {
+			h.drop(l)
+		}
+	}
+}
+
+// run runs all programs to their ends.
+func (w *simWorld) run(programs ...func()) {
+	type thread struct {
+		next func() (struct{}, bool)
+		stop func()
+	}
+	var threads []thread
+	for _, p := range programs {
+		next, stop := iter.Pull(func(yield func(struct{}) bool) {
+			w.yield = yield
+			p()
+		})
+		threads = append(threads, thread{next, stop})
+	}
+	defer func() {
+		w.yield = nil
+		for _, t := range threads {
+			t.stop()
+		}
+	}()
+	for len(threads) > 0 {
+		i := w.rng.IntN(len(threads))
+		// Now and then one goes a long way while the others stand still.
+		for range 1 << w.rng.IntN(6) {
+			if _, more := threads[i].next(); !more {
+				threads[i] = threads[len(threads)-1]
+				threads = threads[:len(threads)-1]
+				break
+			}
+		}
+	}
+}
+
+// simSeed returns the seed of a test, which is printed if it fails.
+func simSeed(t *testing.T) uint64 {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("FAMFS_SIM_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 0, 64)
+		require.NoError(t, err, "FAMFS_SIM_SEED")
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("to see this again: FAMFS_SIM_SEED=%d go test -run '^%s$'", seed, t.Name())
+		}
+	})
+	return seed
+}
+
+// simAmount is how much a test is to do: n, unless the environment says otherwise; a
+// tenth of it with -short, and little under the race detector, which has nothing to
+// find where all goroutines take turns.
+func simAmount(t *testing.T, variable string, n int) int {
+	t.Helper()
+	if s := os.Getenv(variable); s != "" {
+		n, err := strconv.Atoi(s)
+		require.NoError(t, err, variable)
+		return n
+	}
+	if testing.Short() {
+		n /= 10
+	}
+	if raceEnabled {
+		n /= 50
+	}
+	return n
+}
+
+// simCaller names the function of the library that the simulated memory was called
+// by, for saying which flush or fence it was; "?" where it was the test.
+func simCaller() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		name := f.Function[strings.LastIndexByte(f.Function, '.')+1:]
+		if strings.HasPrefix(f.Function, "famfs.") && !strings.HasSuffix(f.File, "_test.go") && name != "flushAndFence" {
+			return name
+		}
+		if !more {
+			return "?"
+		}
+	}
+}
+
+func TestSimVisibility(t *testing.T) {
+	m := newSimMedium(4096)
+	a, b := newSimHost(m), newSimHost(m)
+	a.keep, b.keep = true, true
+	assert.Zero(t, b.load64(128))
+
+	a.store64(128, 7)
+	assert.EqualValues(t, 7, a.load64(128), "a host sees its own stores at once")
+	b.invalidate(128, 8)
+	b.fence()
+	assert.Zero(t, b.load64(128), "others do not while the line is in its cache")
+
+	require.NoError(t, a.flush(128, 8))
+	assert.Zero(t, m.mem[128], "a flush alone is no promise")
+	a.fence()
+	assert.EqualValues(t, 7, m.mem[128])
+	assert.Empty(t, a.dirty)
+	assert.Zero(t, b.load64(128), "a stale line is served until it is invalidated")
+	b.invalidate(128, 8)
+	assert.Zero(t, b.load64(128), "and until a fence")
+	b.fence()
+	assert.EqualValues(t, 7, b.load64(128))
+
+	var p [16]byte
+	a.store64(184, 9)
+	a.load(p[:], 184)
+	assert.Equal(t, [16]byte{9}, p, "a load crosses lines, of which one is dirty")
+	a.keep = false
+	a.load(p[:], 184)
+	assert.Equal(t, [16]byte{9}, p)
+}
+
+func TestSimInvalidateOfDirtyLine(t *testing.T) {
+	m := newSimMedium(4096)
+	a := newSimHost(m)
+	a.store64(0, 1)
+	a.invalidate(0, 4096)
+	a.store64(0, 2)
+	a.fence()
+	assert.EqualValues(t, 1, m.mem[0], "it is written back as it was")
+	assert.EqualValues(t, 2, a.load64(0), "what was stored after is not lost")
+	a.invalidate(0, 8)
+	a.fence()
+	assert.EqualValues(t, 2, m.mem[0])
+	assert.Empty(t, a.held)
+}
+
+func TestSimFlushKeepsWhatFollows(t *testing.T) {
+	m := newSimMedium(4096)
+	a := newSimHost(m)
+	a.store64(8, 1)
+	require.NoError(t, a.flush(0, 64))
+	a.store64(8, 2)
+	a.fence()
+	assert.EqualValues(t, 1, m.mem[8], "only what was flushed is certain")
+	require.Len(t, a.dirty, 1)
+	a.dropAll()
+	assert.EqualValues(t, 1, a.load64(8), "the rest is gone with the power")
+
+	a.store64(8, 3)
+	require.NoError(t, a.flush(0, 64))
+	a.store64(8, 4)
+	a.evict(a.dirty[0])
+	assert.EqualValues(t, 4, m.mem[8])
+	a.fence()
+	assert.EqualValues(t, 4, m.mem[8], "a fence brings nothing older back")
+}
+
+func TestSimOrderOfEviction(t *testing.T) {
+	m := newSimMedium(4096)
+	a := newSimHost(m)
+	a.store64(0, 1)
+	a.store64(64, 2)
+	a.store64(0, 3)
+	assert.Equal(t, []int64{0, 64}, []int64{a.dirty[0].at, a.dirty[1].at})
+	a.evict(a.cached(64))
+	assert.Zero(t, m.mem[0], "the later store is on the medium, the earlier is not")
+	assert.EqualValues(t, 2, m.mem[64])
+	assert.Len(t, a.cached(0).versions, 3, "0, 1 and 3 may be there after a crash")
+	a.settle()
+	assert.EqualValues(t, 3, m.mem[0])
+	assert.Empty(t, a.held)
+
+	m.reset()
+	assert.Equal(t, make([]byte, 4096), m.mem)
+	assert.Zero(t, m.hash)
+}
+
+func TestSimStoresAreOfEightBytes(t *testing.T) {
+	m := newSimMedium(4096)
+	a := newSimHost(m)
+	var seen []string
+	a.stored = func(l *simLine) { seen = append(seen, string(l.newest()[:24])) }
+	word := func(c string) string { return strings.Repeat(c, 8) }
+	a.store(0, []byte(word("a")+word("b")+word("c")))
+	zero := word("\x00")
+	assert.Equal(t, []string{word("a") + zero + zero, word("a") + word("b") + zero, word("a") + word("b") + word("c")}, seen,
+		"in ascending order, each whole")
+	a.store(8, []byte(word("b")))
+	assert.Len(t, seen, 3, "a store that changes nothing is none")
+}
+
+func TestSimImageUndo(t *testing.T) {
+	img := &simImage{mem: make([]byte, 4096)}
+	img.store64(8, 1)
+	img.store(0, []byte("0123456789abcdef"))
+	img.store64(8, 2)
+	assert.EqualValues(t, 2, img.load64(8))
+	img.undo()
+	assert.Equal(t, make([]byte, 4096), img.mem)
+}
+
+// Programs must be interleaved, caches disturbed, and all of it the same for the same
+// seed.
+func TestSimWorld(t *testing.T) {
+	needsNoDevice(t)
+	run := func(seed uint64) (trace []uint64) {
+		m := newSimMedium(4096)
+		w := &simWorld{rng: rand.New(rand.NewPCG(seed, 0)), calm: 7, interest: []int64{0, 64}}
+		for range 2 {
+			h := newSimHost(m)
+			h.keep, h.world = true, w
+			w.hosts = append(w.hosts, h)
+		}
+		w.run(func() {
+			for i := range uint64(200) {
+				w.hosts[0].store64(0, i+1)
+				w.hosts[0].store64(64, i+1)
+			}
+		}, func() {
+			for range 200 {
+				w.hosts[1].invalidate(0, 128)
+				w.hosts[1].fence()
+				trace = append(trace, w.hosts[1].load64(0), w.hosts[1].load64(64))
+			}
+		})
+		return trace
+	}
+	ahead, behind := 0, 0
+	for seed := range uint64(50) {
+		trace := run(seed)
+		require.Equal(t, trace, run(seed))
+		for i := 0; i < len(trace); i += 2 {
+			if trace[i] > trace[i+1] {
+				ahead++
+			} else if trace[i] < trace[i+1] {
+				behind++
+			}
+		}
+	}
+	assert.Positive(t, ahead, "lines reach the medium in the order of the stores")
+	assert.Positive(t, behind, "and in the other")
+}
