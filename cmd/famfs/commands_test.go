@@ -1,0 +1,418 @@
+package main
+
+// Each command as a process on a stand-in device: what it prints, and its status.
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMkfs(t *testing.T) {
+	t.Parallel()
+	device := filepath.Join(testDir(t), "device")
+	r := asMaster(t, "mkfs", "--create", "64MiB", "--loglen", "16M", device)
+	assert.Contains(t, r.out, "formatted (64 MiB, file)")
+	assert.Contains(t, r.out, "this host is the master")
+	st, err := os.Stat(device)
+	require.NoError(t, err)
+	assert.EqualValues(t, 64*mib, st.Size())
+
+	r = famfsRun(t, "--system-uuid", host, "mkfs", "--create", "64M", device)
+	assert.Equal(t, 1, r.status, "--create never overwrites")
+	assert.Contains(t, r.err, "exists")
+	first := parse[fileSystemJSON](t, famfsRun(t, "stat", "--json", device))
+	assert.EqualValues(t, 16*mib, first.Superblock.LogSize)
+	assert.Equal(t, host, first.Superblock.SystemUUID)
+	second := parse[fileSystemJSON](t, asMaster(t, "mkfs", "--force", "--json", device))
+	assert.EqualValues(t, 8*mib, second.Superblock.LogSize)
+	assert.NotEqual(t, first.Superblock.UUID, second.Superblock.UUID)
+	assert.Equal(t, "master", second.Role)
+	assert.EqualValues(t, 54*mib, second.Usage.Free)
+}
+
+func TestCreatAndVerify(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "256M")
+	r := asMaster(t, "creat", "--size", "5M", "--seed", "42", "-m", "0600", "-u", "7", "-g", "8", device+":/a", device+":/b")
+	assert.Contains(t, r.out, "created "+device+":/a: 5 MiB, 1 extent, content from seed 42")
+	fsys := readBack(t, device)
+	data, err := fsys.ReadFile("b")
+	require.NoError(t, err)
+	assert.Equal(t, pattern(5*mib, 42), data)
+	b := parse[nodeJSON](t, famfsRun(t, "stat", "--json", device+":/b"))
+	assert.Equal(t, nodeJSON{Device: device, Path: "b", Type: "file", Size: 5 * mib, Mode: "0600", UID: 7, GID: 8, Flags: 2, Index: 1,
+		Map: &layoutJSON{0, []extentJSON{{0, 16 * mib, 6 * mib}}}}, b)
+
+	r = famfsRun(t, "verify", "--seed", "42", device)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.out, "ok       "+device+":/a")
+	assert.Contains(t, r.err, "checked 2 files, 10 MiB")
+	r = famfsRun(t, "verify", "-q", "-S", "42", "-f", device+":/a")
+	assert.Equal(t, result{}, r)
+	r = famfsRun(t, "verify", "--seed", "43", device+":/a")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "DIFFERS  "+device+":/a: byte 0 is")
+	r = famfsRun(t, "verify", "--seed", "42", device+":/missing")
+	assert.Equal(t, 2, r.status)
+
+	// With several seeds, interleaved, as JSON.
+	made := parse[[]createdJSON](t, asMaster(t, "creat", "--json", "--interleave", "4,8,2M", "--multi", device+":/wide,17M,5", "--multi", device+":/wi,de,1M"))
+	require.Len(t, made, 2)
+	assert.EqualValues(t, 2*mib, made[0].Map.Chunk)
+	assert.Len(t, made[0].Map.Extents, 4)
+	require.NotNil(t, made[0].Seed)
+	assert.EqualValues(t, 5, *made[0].Seed)
+	assert.Equal(t, "wi,de", made[1].Path)
+	assert.Zero(t, made[1].Map.Chunk, "smaller than a chunk")
+	verdicts := parse[[]verdict](t, famfsRun(t, "verify", "--json", "-m", device+":/wide,5", "-m", device+":/a,42"))
+	require.Len(t, verdicts, 2)
+	assert.True(t, verdicts[0].OK && verdicts[1].OK)
+
+	// A seed that is chosen is printed, and is the one.
+	chosen := parse[[]createdJSON](t, asMaster(t, "creat", "--json", "-r", "-s", "3M", device+":/r"))
+	assert.Equal(t, 0, famfsRun(t, "verify", "--seed", fmt.Sprint(*chosen[0].Seed), device+":/r").status)
+
+	// Zeros, where something else stood.
+	asMaster(t, "mkfs", "--force", device)
+	asMaster(t, "creat", "-s", "8M", device+":/zeros")
+	asMaster(t, "creat", "-s", "6M", "--keep", device+":/kept")
+	fsys = readBack(t, device)
+	data, err = fsys.ReadFile("zeros")
+	require.NoError(t, err)
+	assert.Equal(t, make([]byte, 8*mib), data)
+
+	r = famfsRun(t, "--system-uuid", host, "creat", "-s", "1M", device+":/zeros")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "exist")
+	assert.Contains(t, r.err, "never replaced")
+}
+
+func TestVerifyAgainst(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "128M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"one": pattern(3*mib, 1), "d/two": []byte("two"), "d/three": pattern(10*mib+1, 3)})
+	asMaster(t, "cp", "-r", src, device+":/copy")
+	r := famfsRun(t, "verify", "--against", src, device+":/copy")
+	assert.Equal(t, 0, r.status, r.out+r.err)
+	assert.Equal(t, 0, famfsRun(t, "verify", "--against", src+"/one", device+":/copy/one").status)
+	assert.Equal(t, 0, famfsRun(t, "verify", "--against", device+":/copy", device+":/copy").status)
+
+	changed := pattern(10*mib+1, 3)
+	changed[9*mib+5] ^= 0x10
+	writeTree(t, src, map[string][]byte{"d/three": changed, "d/new": []byte("n"), "d/two": []byte("two and more")})
+	require.NoError(t, os.Remove(filepath.Join(src, "one")))
+	r = famfsRun(t, "verify", "--json", "--against", src, device+":/copy")
+	assert.Equal(t, 1, r.status)
+	found := make(map[string]verdict)
+	for _, v := range parse[[]verdict](t, r) {
+		found[strings.TrimPrefix(v.File, device+":/copy/")] = v
+	}
+	assert.Len(t, found, 4)
+	assert.EqualValues(t, 9*mib+5, found["d/three"].Offset)
+	assert.Contains(t, found["d/two"].Found, "has more")
+	assert.Contains(t, found["d/new"].Found, "does not exist on the device")
+	assert.Contains(t, found["one"].Found, "does not exist")
+
+	r = famfsRun(t, "verify", "--against", src, device+":/copy/one")
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "one is a directory")
+}
+
+func TestLs(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "128M")
+	asMaster(t, "mkdir", "-m", "0700", device+":/dir")
+	asMaster(t, "creat", "-s", "1M", "-u", "12345", "-g", "54321", device+":/dir/f")
+	asMaster(t, "creat", "-s", "9M", "-N", "2", device+":/wide")
+	assert.Equal(t, "dir\nwide\n", famfsRun(t, "ls", device).out)
+	assert.Equal(t, "dir\nwide\n", famfsRun(t, "ls", device+":/").out)
+	assert.Equal(t, "f\n", famfsRun(t, "ls", device+":/dir").out)
+	assert.Equal(t, device+":/dir\n", famfsRun(t, "ls", "-d", device+":/dir/").out)
+	assert.Equal(t, device+":/:\ndir\nwide\n\n"+device+":/dir:\nf\n", famfsRun(t, "ls", "-R", device).out)
+	assert.Equal(t, "wide\ndir\n", famfsRun(t, "ls", "-S", device).out)
+	long := lines(famfsRun(t, "ls", "-n", device+":/dir/f", device+":/wide").out)
+	assert.Equal(t, "-rw-r--r-- 12345 54321 1048576 "+device+":/dir/f", long[0])
+	assert.Contains(t, long[1], "  (2 strips, chunks of 2 MiB)")
+	assert.Contains(t, famfsRun(t, "ls", "-lh", device).out, " 9 MiB wide")
+	found := parse[[]nodeJSON](t, famfsRun(t, "ls", "-R", "--json", device))
+	require.Len(t, found, 3)
+	assert.Equal(t, []string{"dir", "wide", "dir/f"}, []string{found[0].Path, found[1].Path, found[2].Path})
+	assert.Equal(t, "0700", found[0].Mode)
+	r := famfsRun(t, "ls", device+":/wide/")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "not a directory")
+	asMaster(t, "mkdir", device+":/empty")
+	assert.Equal(t, "[]\n", famfsRun(t, "ls", "--json", device+":/empty").out)
+}
+
+func TestStat(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "3M", device+":/f")
+	r := famfsRun(t, "stat", device, device+":/f")
+	assert.Equal(t, 0, r.status)
+	for _, want := range []string{"Kind         file", host + "; this host is client", "1 of 15,420 entries used", "Log entry 0", "3145728 bytes (3 MiB)", "device 0, 4194304 bytes at 10485760", "1 file of 3 MiB, 0 directories"} {
+		assert.Contains(t, r.out, want)
+	}
+}
+
+func TestMkdir(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "mkdir", device+":/a", device+":/b")
+	assert.Equal(t, 1, famfsRun(t, "--system-uuid", host, "mkdir", device+":/a").status)
+	assert.Equal(t, 1, famfsRun(t, "--system-uuid", host, "mkdir", device+":/x/y").status)
+	asMaster(t, "mkdir", "-p", device+":/a", device+":/x/y/z", device+":/")
+	assert.Equal(t, "y\n", famfsRun(t, "ls", device+":/x").out)
+}
+
+func TestGetmap(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "256M")
+	asMaster(t, "creat", "-s", "5M", device+":/simple")
+	asMaster(t, "creat", "-s", "9M", "--interleave", "2,2,2M", device+":/wide")
+	r := famfsRun(t, "getmap", device+":/simple")
+	assert.Equal(t, device+":/simple: 5242880 bytes (5 MiB), 1 extent\nextent device   offset  length file offset\n     0      0 10485760 6291456           0\n", r.out)
+	m := parse[[]fileMapJSON](t, famfsRun(t, "getmap", "--json", "--chunks", device+":/wide"))[0]
+	assert.True(t, m.Interleaved)
+	require.Len(t, m.Extents, 2)
+	require.Len(t, m.Runs, 5)
+	assert.EqualValues(t, 1*mib, m.Runs[4].Length, "the last chunk is not full")
+	// The map says truly where the bytes are.
+	asMaster(t, "creat", "-s", "9M", "--seed", "9", "--interleave", "2,2,2M", device+":/seeded")
+	m = parse[[]fileMapJSON](t, famfsRun(t, "getmap", "--json", "--chunks", device+":/seeded"))[0]
+	f, err := os.Open(device)
+	require.NoError(t, err)
+	defer f.Close()
+	var content []byte
+	for _, run := range m.Runs {
+		b := make([]byte, run.Length)
+		_, err := f.ReadAt(b, run.Offset)
+		require.NoError(t, err)
+		assert.EqualValues(t, len(content), run.FileOffset)
+		content = append(content, b...)
+	}
+	assert.Equal(t, pattern(9*mib, 9), content)
+	assert.Equal(t, result{}, famfsRun(t, "getmap", "-q", device+":/wide"))
+	assert.Equal(t, 1, famfsRun(t, "getmap", "-q", device+":/no").status)
+}
+
+func TestFlushAndChkread(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "5M", "-r", "-N", "2", device+":/f")
+	assert.Equal(t, result{}, famfsRun(t, "flush", device))
+	r := famfsRun(t, "flush", "-i", "-v", device+":/f")
+	assert.Equal(t, "flushed and invalidated "+device+":/f: 5 MiB\n", r.out)
+	assert.Equal(t, 1, famfsRun(t, "flush", device+":/g").status)
+	r = famfsRun(t, "chkread", device)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.out, "ok       "+device+":/f")
+	assert.Equal(t, 2, famfsRun(t, "chkread", device+":/g").status)
+}
+
+func TestDf(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "5M", device+":/f")
+	out := lines(famfsRun(t, "df", device).out)
+	assert.Equal(t, []string{"Device", "1K-blocks", "Used", "Available", "Use%", "Largest", "Files", "Role"}, strings.Fields(out[0]))
+	assert.Equal(t, []string{device, "65536", "16384", "49152", "25%", "49152", "1", "client"}, strings.Fields(out[1]))
+	assert.Contains(t, famfsRun(t, "df", "-h", device).out, "64 MiB 16 MiB")
+	out = lines(famfsRun(t, "df", "-i", "--system-uuid", host, device).out)
+	assert.Equal(t, []string{device, "15420", "1", "15419", "1%", "1", "0", "master"}, strings.Fields(out[1]))
+	found := parse[[]dfJSON](t, famfsRun(t, "df", "--json", device))
+	require.Len(t, found, 1)
+	assert.EqualValues(t, 48*mib, found[0].Free)
+}
+
+// corrupt changes a byte of a log entry.
+func corrupt(t testing.TB, device string, entry int64) {
+	t.Helper()
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	at := int64(2*mib+48) + entry*544 + 45
+	var b [1]byte
+	_, err = f.ReadAt(b[:], at)
+	require.NoError(t, err)
+	b[0] ^= 0x20
+	_, err = f.WriteAt(b[:], at)
+	require.NoError(t, err)
+}
+
+func TestFsck(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	for _, name := range []string{"first", "second", "third"} {
+		asMaster(t, "creat", "-s", "1M", device+":/"+name)
+	}
+	r := famfsRun(t, "fsck", device)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.out, "3 files of 3 MiB")
+	assert.Contains(t, r.out, "  clean\n")
+	assert.True(t, parse[[]reportJSON](t, famfsRun(t, "fsck", "--json", device))[0].Clean)
+
+	before, err := os.ReadFile(device)
+	require.NoError(t, err)
+	corrupt(t, device, 1)
+	r = famfsRun(t, "fsck", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "log entry 1")
+	assert.Contains(t, r.out, "checksum mismatch")
+	assert.Contains(t, r.out, "do: readers stop here")
+	assert.Contains(t, r.out, "1 problem\n")
+	report := parse[[]reportJSON](t, famfsRun(t, "fsck", "--json", device))[0]
+	assert.Equal(t, 1, report.Status)
+	require.Len(t, report.Problems, 1)
+	assert.Equal(t, 1, report.Problems[0].Index)
+	assert.Equal(t, "checksum", report.Problems[0].Kind)
+	after, err := os.ReadFile(device)
+	require.NoError(t, err)
+	differing := 0
+	for i := range before {
+		if before[i] != after[i] {
+			differing++
+		}
+	}
+	assert.Equal(t, 1, differing, "fsck writes nothing: only what the test changed differs")
+
+	// What the other commands do with it.
+	r = famfsRun(t, "ls", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "famfs fsck "+device)
+	assert.Contains(t, r.err, "--tolerant")
+	assert.Equal(t, "first\n", famfsRun(t, "ls", "--tolerant", device).out)
+	assert.Contains(t, famfsRun(t, "logdump", device).out, "problem")
+
+	blank := filepath.Join(testDir(t), "blank")
+	require.NoError(t, os.WriteFile(blank, make([]byte, 16*mib), 0o600))
+	r = famfsRun(t, "fsck", blank)
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "not formatted")
+	assert.Equal(t, 2, famfsRun(t, "fsck", device, blank).status, "the highest")
+	reports := parse[[]reportJSON](t, famfsRun(t, "fsck", "--json", blank))
+	assert.Equal(t, 2, reports[0].Status)
+	assert.NotEmpty(t, reports[0].Error)
+	assert.Equal(t, 2, famfsRun(t, "fsck", filepath.Join(testDir(t), "missing")).status)
+}
+
+// A sequence number that is wrong stops readers too, a superblock that is wrong keeps
+// everybody out: fsck says what to do about each.
+func TestFsckAdvice(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "1M", device+":/f")
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	var b [8]byte
+	_, err = f.ReadAt(b[:], 2*mib+40)
+	require.NoError(t, err)
+	binary.LittleEndian.PutUint64(b[:], binary.LittleEndian.Uint64(b[:])+1) // one more entry, of zeros
+	_, err = f.WriteAt(b[:], 2*mib+40)
+	require.NoError(t, err)
+	r := famfsRun(t, "fsck", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "log entry 1\n")
+	assert.Contains(t, r.out, "readers stop here")
+	_, err = f.WriteAt([]byte{0xff}, 50)
+	require.NoError(t, err)
+	r = famfsRun(t, "fsck", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "superblock or log header\n")
+	assert.Contains(t, r.out, "cannot be opened")
+}
+
+// dumpedLog is what programs read of logdump --json.
+type dumpedLog struct {
+	Used, Capacity int
+	Superblock     superblockJSON
+	Entries        []struct {
+		nodeJSON
+		Problem *problemJSON
+	}
+}
+
+func TestLogdump(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "mkdir", device+":/d")
+	asMaster(t, "creat", "-s", "1M", device+":/d/f")
+	r := famfsRun(t, "logplay", "--dryrun", device)
+	assert.Equal(t, 0, r.status)
+	out := lines(r.out)
+	assert.Contains(t, out[0], "version 48, on-media format 2.2")
+	assert.Contains(t, out[1], "2 of 15,420 entries used")
+	assert.Regexp(t, `^ +0 directory 0755 .* d$`, out[3])
+	assert.Regexp(t, `^ +1 file +0644 .* 1048576 d/f  \[2097152@10485760\]$`, out[4])
+	log := parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
+	require.Len(t, log.Entries, 2)
+	assert.Equal(t, "directory", log.Entries[0].Type)
+	assert.Equal(t, "d/f", log.Entries[1].Path)
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "mkdir", device+":/old")
+	cmd := command("watch", "--all", "--interval", "5ms", "--count", "4", device)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = os.Stderr
+	require.NoError(t, cmd.Start())
+	defer cmd.Process.Kill()
+	seen := bufio.NewScanner(out)
+	require.True(t, seen.Scan())
+	assert.Regexp(t, `^drwxr-xr-x \d+ \d+ +0 .*:/old$`, seen.Text())
+	asMaster(t, "mkdir", device+":/other")
+	asMaster(t, "mkdir", device+":/new")
+	asMaster(t, "creat", "-s", "1M", device+":/new/f")
+	for _, name := range []string{"other", "new", "new/f"} {
+		require.True(t, seen.Scan())
+		assert.True(t, strings.HasSuffix(seen.Text(), " "+device+":/"+name), seen.Text())
+	}
+	assert.False(t, seen.Scan())
+	require.NoError(t, cmd.Wait())
+	r := famfsRun(t, "watch", "--all", "--json", "--count", "2", device+":/new")
+	assert.Equal(t, 0, r.status)
+	found := lines(r.out)
+	require.Len(t, found, 2)
+	assert.Contains(t, found[0], `"path":"new"`)
+	assert.Contains(t, found[1], `"path":"new/f"`)
+}
+
+func TestLayoutList(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "3M", device+":/a")
+	asMaster(t, "creat", "-s", "9M", "--interleave", "2,4,2M", device+":/b")
+	r := famfsRun(t, "layout", "--list", device)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.out, "64 MiB, 2 files of 12 MiB taking 16 MiB; 38 MiB free")
+	at := int64(0)
+	report := parse[layoutJSONReport](t, famfsRun(t, "layout", "--json", device))
+	for _, line := range lines(r.out)[2:] {
+		var off, n int64
+		_, err := fmt.Sscan(line, &off, &n)
+		require.NoError(t, err, line)
+		assert.Equal(t, at, off, "no gaps")
+		at += n
+	}
+	assert.EqualValues(t, 64*mib, at)
+	var free int64
+	for _, x := range report.Free {
+		free += x.Length
+	}
+	assert.Equal(t, report.Usage.Free, free)
+	assert.Zero(t, report.Unserved)
+	require.Len(t, report.Files, 2)
+}

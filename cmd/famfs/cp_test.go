@@ -1,0 +1,249 @@
+package main
+
+// Copying: where things go, what is refused, and that it can be taken up again.
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+// namesOn lists all files of a device.
+func namesOn(t testing.TB, device string) []string {
+	t.Helper()
+	var names []string
+	require.NoError(t, fs.WalkDir(readBack(t, device), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			names = append(names, name)
+		}
+		return err
+	}))
+	return names
+}
+
+func cpFails(t testing.TB, want string, args ...string) {
+	t.Helper()
+	r := famfsRun(t, append([]string{"--system-uuid", host, "cp"}, args...)...)
+	assert.Equal(t, 1, r.status, args)
+	assert.Contains(t, r.err, want, args)
+}
+
+// Where copies go is what cp has taught everybody.
+func TestCpPlaces(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	writeTree(t, src, map[string][]byte{"one": []byte("1"), "two": []byte("22"), "tree/a": []byte("a"), "tree/sub/b": []byte("b")})
+	one, two, tree := filepath.Join(src, "one"), filepath.Join(src, "two"), filepath.Join(src, "tree")
+	for _, c := range []struct {
+		args []string // after cp; @ is the device
+		want []string
+	}{
+		{[]string{one, "@:/copy"}, []string{"copy"}},
+		{[]string{one, "@:"}, []string{"one"}},
+		{[]string{one, "@:/dir"}, []string{"dir/one"}},
+		{[]string{one, "@:dir/"}, []string{"dir/one"}},
+		{[]string{one, two, "@:/dir"}, []string{"dir/one", "dir/two"}},
+		{[]string{"-r", tree, "@:/"}, []string{"tree/a", "tree/sub/b"}},
+		{[]string{"-r", tree, "@:/copy"}, []string{"copy/a", "copy/sub/b"}},
+		{[]string{"-r", tree, "@:/copy/"}, []string{"copy/a", "copy/sub/b"}},
+		{[]string{"-r", tree, "@:/dir"}, []string{"dir/tree/a", "dir/tree/sub/b"}},
+		{[]string{"-r", tree + "/.", "@:/dir"}, []string{"dir/a", "dir/sub/b"}},
+		{[]string{"-rT", tree, "@:/dir"}, []string{"dir/a", "dir/sub/b"}},
+		{[]string{"-r", tree, one, "@:/dir"}, []string{"dir/one", "dir/tree/a", "dir/tree/sub/b"}},
+		{[]string{"-r", tree, "@:/tree"}, []string{"tree/a", "tree/sub/b"}},
+	} {
+		device := newDevice(t, "64M")
+		asMaster(t, "mkdir", device+":/dir")
+		args := []string{"cp"}
+		for _, a := range c.args {
+			args = append(args, strings.ReplaceAll(a, "@", device))
+		}
+		for range 2 { // the second time everything is there
+			r := asMaster(t, args...)
+			if strings.HasPrefix(c.args[len(c.args)-1], "@:/copy/") {
+				break // a slash says: into it
+			}
+			assert.Equal(t, c.want, namesOn(t, device), "%v: %s", c.args, r.err)
+		}
+	}
+
+	device := newDevice(t, "64M")
+	asMaster(t, "cp", one, device+":/file")
+	cpFails(t, "is a directory; copy it with -r", tree, device+":/")
+	cpFails(t, "does not exist", one, device+":/no/dir")
+	cpFails(t, "no directory to copy into", one, device+":/no/")
+	cpFails(t, "no directory to copy into", one, two, device+":/no")
+	cpFails(t, "not a directory", one, two, device+":/file")
+	cpFails(t, "not a directory", "-r", tree, device+":/file")
+	cpFails(t, "no such file", filepath.Join(src, "missing"), device+":/x")
+	cpFails(t, "no such file", one, filepath.Join(src, "nodevice")+":/x")
+	r := famfsRun(t, "cp", one, two)
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "neither")
+	assert.Equal(t, []string{"file"}, namesOn(t, device))
+}
+
+func TestCpModesAndOptions(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "256M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"t/run": pattern(100, 1), "t/wide": pattern(9*mib, 2)})
+	if runtime.GOOS != "windows" {
+		require.NoError(t, os.Chmod(filepath.Join(src, "t/run"), 0o750))
+		require.NoError(t, os.Chmod(filepath.Join(src, "t"), 0o711))
+	}
+	asMaster(t, "cp", "-r", "-N", "4", "-B", "8", "-C", "2M", "-t", "3", filepath.Join(src, "t"), device+":/t")
+	fsys := readBack(t, device)
+	st, err := fsys.Stat("t/run")
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" {
+		assert.EqualValues(t, 0o750, st.Mode().Perm())
+		dir, err := fsys.Stat("t")
+		require.NoError(t, err)
+		assert.EqualValues(t, 0o711, dir.Mode().Perm())
+	}
+	st, err = fsys.Stat("t/wide")
+	require.NoError(t, err)
+	l := st.Sys().(*famfs.Attr).Layout
+	assert.EqualValues(t, 2*mib, l.Chunk)
+	assert.Len(t, l.Extents, 4)
+	asMaster(t, "cp", "-m", "0640", "-u", "5", "-g", "6", filepath.Join(src, "t/run"), device+":/owned")
+	n := parse[nodeJSON](t, famfsRun(t, "stat", "--json", device+":/owned"))
+	assert.Equal(t, []any{"0640", uint32(5), uint32(6)}, []any{n.Mode, n.UID, n.GID})
+	r := asMaster(t, "cp", "-q", filepath.Join(src, "t/run"), device+":/quiet")
+	assert.Empty(t, r.out+r.err)
+	r = asMaster(t, "cp", filepath.Join(src, "t/run"), device+":/loud")
+	assert.Regexp(t, `^copied 1 file, 100 B in `, r.err)
+	r = asMaster(t, "cp", "-v", filepath.Join(src, "t/run"), device+":/louder")
+	assert.Contains(t, r.err, device+":/louder\n")
+	summary := parse[copyJSON](t, asMaster(t, "cp", "--json", filepath.Join(src, "t/run"), device+":/loud"))
+	assert.Equal(t, copyJSON{Files: 1, Bytes: 100, Passed: 1}, summary)
+}
+
+// What famfs cannot hold is refused, each with the reason, and the rest is copied.
+func TestCpRefuses(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	long := strings.Repeat("x", 100)
+	writeTree(t, src, map[string][]byte{"t/good": []byte("good"), "t/empty": {}, "t/sub/better": []byte("b"), "t/" + long: []byte("l")})
+	args := []string{"--system-uuid", host, "cp", "-r", filepath.Join(src, "t"), device + ":/t"}
+	if err := os.Symlink("good", filepath.Join(src, "t/link")); err == nil {
+		r := famfsRun(t, args...)
+		assert.Equal(t, 1, r.status)
+		assert.Contains(t, r.err, filepath.Join(src, "t", "link")+": is a symbolic link")
+		assert.Contains(t, r.err, "-L")
+		r = famfsRun(t, append(args, "-L")...)
+		assert.Equal(t, 1, r.status)
+		assert.Contains(t, namesOn(t, device), "t/link")
+	}
+	r := famfsRun(t, args...)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, filepath.Join(src, "t", "empty")+": is empty, and famfs has no empty files")
+	assert.Contains(t, r.err, "path of 102 bytes, want at most 79")
+	names := namesOn(t, device)
+	assert.Contains(t, names, "t/good")
+	assert.Contains(t, names, "t/sub/better")
+
+	// A file that is there with other content is refused, and stays.
+	writeTree(t, src, map[string][]byte{"t/good": []byte("evil"), "t/sub/better": []byte("longer")})
+	r = famfsRun(t, args...)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "t/good is there already and has other content")
+	assert.Contains(t, r.err, "t/sub/better is there already and has 1 bytes instead of 6")
+	assert.Equal(t, "good", famfsRun(t, "cat", device+":/t/good").out)
+}
+
+func TestCpOut(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "128M"), t.TempDir()
+	src := filepath.Join(dir, "src")
+	files := map[string][]byte{"big": pattern(9*mib+7, 1), "sub/one": []byte("1"), "sub/ro": []byte("ro")}
+	writeTree(t, src, files)
+	require.NoError(t, os.Chmod(filepath.Join(src, "sub/ro"), 0o444))
+	asMaster(t, "cp", "-r", "-N", "2", src, device+":/src")
+
+	out := filepath.Join(dir, "out")
+	r := famfsRun(t, "cp", "-r", device+":/src", out)
+	require.Equal(t, 0, r.status, r.err)
+	assert.Contains(t, r.err, "copied 3 files, 9 MiB in ")
+	for name, data := range files {
+		got, err := os.ReadFile(filepath.Join(out, filepath.FromSlash(name)))
+		require.NoError(t, err)
+		assert.Equal(t, data, got, name)
+	}
+	if runtime.GOOS != "windows" {
+		st, err := os.Stat(filepath.Join(out, "sub/ro"))
+		require.NoError(t, err)
+		assert.EqualValues(t, 0o444, st.Mode().Perm())
+	}
+
+	// Again: what is there is passed over, what is missing is copied, what differs is
+	// refused, or replaced with --force.
+	require.NoError(t, os.Remove(filepath.Join(out, "sub/one")))
+	r = famfsRun(t, "cp", "-r", device+":/src", out)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.err, "copied 1 file, passed over 2 that were there already")
+	require.NoError(t, os.WriteFile(filepath.Join(out, "sub/one"), []byte("2"), 0o644))
+	r = famfsRun(t, "cp", "-r", device+":/src", out)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, filepath.Join(out, "sub", "one"))
+	assert.Contains(t, r.err, "has other content; --force replaces files")
+	assert.Equal(t, 0, famfsRun(t, "cp", "-rf", device+":/src", out).status)
+	got, err := os.ReadFile(filepath.Join(out, "sub/one"))
+	require.NoError(t, err)
+	assert.Equal(t, "1", string(got))
+
+	// Into a directory; a file; and nothing is left lying around.
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "into"), 0o755))
+	assert.Equal(t, 0, famfsRun(t, "cp", "-r", device+":/src/sub", device+":/src/big", filepath.Join(dir, "into")).status)
+	assert.Equal(t, 0, famfsRun(t, "cp", device+":/src/sub/one", filepath.Join(dir, "into", "uno")).status)
+	var found []string
+	require.NoError(t, filepath.WalkDir(filepath.Join(dir, "into"), func(p string, d fs.DirEntry, err error) error {
+		if !d.IsDir() {
+			rel, _ := filepath.Rel(filepath.Join(dir, "into"), p)
+			found = append(found, filepath.ToSlash(rel))
+		}
+		return err
+	}))
+	assert.Equal(t, []string{"big", "sub/one", "sub/ro", "uno"}, found)
+}
+
+func TestCpBetweenDevices(t *testing.T) {
+	t.Parallel()
+	from, to, src := newDevice(t, "64M"), newDevice(t, "128M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"d/a": pattern(3*mib, 4), "d/e/b": []byte("b")})
+	asMaster(t, "cp", "-r", filepath.Join(src, "d"), from+":/d")
+	asMaster(t, "cp", "-r", from+":/d", to+":/d")
+	assert.Equal(t, 0, famfsRun(t, "verify", "--against", from+":/d", to+":/d").status)
+	asMaster(t, "cp", "-r", to+":/d", to+":/again") // within one
+	assert.Equal(t, 0, famfsRun(t, "verify", "--against", filepath.Join(src, "d"), to+":/again").status)
+	asMaster(t, "cp", "-r", from+":", to+":/all")
+	assert.Equal(t, []string{"again/a", "again/e/b", "all/d/a", "all/d/e/b", "d/a", "d/e/b"}, namesOn(t, to))
+}
+
+// A copy that was broken off leaves nothing half, whatever DEST was called, and goes on
+// where it was.
+func TestCpResumes(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), filepath.Join(t.TempDir(), "models")
+	writeTree(t, src, map[string][]byte{"a": pattern(mib, 1), "b": pattern(mib, 2), "sub/c": pattern(mib, 3)})
+	asMaster(t, "mkdir", device+":/renamed", device+":/models")
+	asMaster(t, "cp", filepath.Join(src, "a"), device+":/renamed") // as an interrupted copy leaves it
+	asMaster(t, "cp", "-r", src, device+":/renamed")
+	asMaster(t, "cp", "-r", src, device+":/models")
+	assert.Equal(t, []string{"models/a", "models/b", "models/sub/c", "renamed/a", "renamed/b", "renamed/sub/c"}, namesOn(t, device))
+	// A directory with something else in it is one to copy into.
+	asMaster(t, "mkdir", device+":/box")
+	asMaster(t, "creat", "-s", "1", device+":/box/else")
+	for range 2 {
+		asMaster(t, "cp", "-r", src, device+":/box")
+	}
+	assert.Equal(t, "else\nmodels\n", famfsRun(t, "ls", device+":/box").out)
+}

@@ -1,0 +1,193 @@
+package main
+
+// The picture and the grouping of files, on devices of 3, 50 and 5,000 files.
+
+import (
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+// filledDevice makes a device with files in dirs directories; each third file is
+// interleaved if wide is set.
+func filledDevice(t testing.TB, size int64, files, dirs int, wide bool) string {
+	t.Helper()
+	device := filepath.Join(testDir(t), "device")
+	require.NoError(t, famfs.CreateBacking(device, size))
+	id, err := famfs.ParseUUID(host)
+	require.NoError(t, err)
+	require.NoError(t, famfs.Format(device, famfs.WithSystemUUID(id)))
+	fsys, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(id))
+	require.NoError(t, err)
+	defer fsys.Close()
+	for i := range files {
+		dir := fmt.Sprintf("set-%02d", i*dirs/files)
+		require.NoError(t, fsys.MkdirAll(dir, 0o755))
+		var opts []famfs.CreateOption
+		bytes := int64(1 + i%3*3*mib)
+		if wide && i%3 == 2 {
+			opts = append(opts, famfs.Interleave(famfs.Interleaving{Strips: 3, Buckets: 4, Chunk: 2 * mib}))
+		}
+		p, err := fsys.Create(fmt.Sprintf("%s/<file> & %d", dir, i), bytes, opts...)
+		require.NoError(t, err)
+		require.NoError(t, p.Commit())
+	}
+	return device
+}
+
+// svgElement is what the test reads of the picture.
+type svgElement struct {
+	XMLName  xml.Name
+	X        string       `xml:"x,attr"`
+	Y        string       `xml:"y,attr"`
+	Width    string       `xml:"width,attr"`
+	Height   string       `xml:"height,attr"`
+	Fill     string       `xml:"fill,attr"`
+	Class    string       `xml:"class,attr"`
+	Title    string       `xml:"title"`
+	Text     string       `xml:",chardata"`
+	Children []svgElement `xml:",any"`
+}
+
+func number(t testing.TB, s string) float64 {
+	t.Helper()
+	n, err := strconv.ParseFloat(s, 64)
+	require.NoError(t, err)
+	return n
+}
+
+func TestSVG(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		files, dirs int
+		size        int64
+		colours     int // at least
+	}{{3, 1, 256 * mib, 3}, {50, 5, 2048 * mib, 50}, {5000, 20, 64 << 30, 20}} {
+		device := filledDevice(t, c.size, c.files, c.dirs, true)
+		name := filepath.Join(t.TempDir(), "layout.svg")
+		r := famfsRun(t, "layout", "--svg", name, device)
+		require.Equal(t, 0, r.status, r.err)
+		assert.Contains(t, r.out, "wrote "+name)
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		assert.Less(t, len(text), 8*mib)
+		var root svgElement
+		require.NoError(t, xml.Unmarshal(text, &root), "well-formed, whatever the names")
+		assert.Equal(t, "svg", root.XMLName.Local)
+		assert.Contains(t, root.Title, device)
+		width, height := number(t, root.Width), number(t, root.Height)
+		tips := make(map[string]bool)
+		fills := make(map[string]bool)
+		hatched := 0
+		for _, g := range root.Children {
+			if g.Class != "f" {
+				continue
+			}
+			tips[strings.SplitN(g.Title, "\n", 2)[0]] = true
+			for _, e := range g.Children {
+				if e.XMLName.Local != "rect" {
+					continue
+				}
+				x, y, w, h := number(t, e.X), number(t, e.Y), number(t, e.Width), number(t, e.Height)
+				assert.True(t, x >= svgLeft && x+w <= svgLeft+svgMap+.1 && x+w <= width && y >= svgTop && y+h <= height, "%v lies in the picture", e)
+				if e.Fill == "url(#h)" {
+					hatched++
+				} else {
+					fills[e.Fill] = true
+				}
+			}
+		}
+		assert.True(t, tips["superblock and log: 10 MiB"])
+		if c.files <= 50 {
+			for i := range c.files {
+				assert.True(t, tips[fmt.Sprintf("set-%02d/<file> & %d", i*c.dirs/c.files, i)], "file %d", i)
+			}
+		}
+		assert.GreaterOrEqual(t, len(fills), c.colours, "%d files", c.files)
+		assert.Greater(t, hatched, 0, "interleaved files are to be seen")
+		assert.Contains(t, string(text), "famfs layout of ")
+		assert.Contains(t, string(text), "A line is ")
+	}
+}
+
+func TestSVGToStdout(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	r := famfsRun(t, "layout", "--svg", "-", device)
+	assert.Equal(t, 0, r.status)
+	assert.NoError(t, xml.Unmarshal([]byte(r.out), new(svgElement)), "an empty device has a picture too")
+	r = famfsRun(t, "layout", "--svg", filepath.Join(t.TempDir(), "no", "where.svg"), device)
+	assert.Equal(t, 1, r.status)
+}
+
+// Every file is in exactly one group, and there are no more groups than colours.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	for _, names := range [][]string{
+		{}, {"a"}, {"a/b/c/d"}, {"a", "b", "c"},
+		manyNames("one/%d", 100), append(manyNames("x/%d", 30), manyNames("y/z/%d", 30)...),
+		append(manyNames("d%d/f", 40), manyNames("%d", 40)...),
+	} {
+		for _, most := range []int{1, 2, 5, 12, 60} {
+			p := &plan{}
+			for i, name := range names {
+				p.files = append(p.files, placedFile{name: name, size: int64(i + 1)})
+			}
+			groups, of := p.groups(most)
+			assert.LessOrEqual(t, len(groups), most)
+			seen := make(map[int]int)
+			for g, group := range groups {
+				for _, f := range group.files {
+					seen[f]++
+					assert.Equal(t, g, of[f])
+				}
+				assert.NotEmpty(t, group.label)
+			}
+			assert.Len(t, seen, len(names))
+			for _, n := range seen {
+				assert.Equal(t, 1, n)
+			}
+			if len(names) > 0 && len(names) <= most {
+				assert.Len(t, groups, len(names), "few files have a colour each")
+			}
+		}
+	}
+}
+
+func manyNames(format string, n int) []string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf(format, i))
+	}
+	return names
+}
+
+// More files than pixels: the picture stays small.
+func TestSVGTogether(t *testing.T) {
+	t.Parallel()
+	s := &svgPicture{plan: &plan{}, perRow: 1 << 40}
+	const n = 100_000
+	for i := range n {
+		s.runs = append(s.runs, placedRun{int64(i) * 2 * mib, 2 * mib, i, 0})
+		s.files = append(s.files, placedFile{name: strconv.Itoa(i)})
+	}
+	all := s.together()
+	assert.Less(t, len(all), 2000)
+	at, several := int64(0), 0
+	for _, r := range all {
+		assert.Equal(t, at, r.off)
+		at += r.len
+		several += max(r.several, 1)
+	}
+	assert.Equal(t, int64(n)*2*mib, at)
+	assert.Equal(t, n, several)
+}

@@ -1,0 +1,349 @@
+package main
+
+// The layout as an SVG picture: the device in lines, files by colour, the chunks of
+// interleaved files numbered, and what is known of each under the mouse.
+
+import (
+	"bufio"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"math"
+	"path"
+	"strings"
+)
+
+// Measures of the picture, in its own units.
+const (
+	svgWidth    = 1240
+	svgLeft     = 92 // where the map begins; offsets stand before it
+	svgMap      = 1120
+	svgTop      = 112
+	svgGap      = 5 // between lines
+	svgMostRows = 32
+	svgGroups   = 60 // most entries of the legend
+	svgLegend   = 3  // its columns
+	// svgNarrow is how narrow a run must be to be drawn together with its neighbours.
+	svgNarrow = 0.7
+	// svgMostChunks bounds what is drawn of chunks.
+	svgMostChunks = 20000
+)
+
+// svgPicture is a picture being written.
+type svgPicture struct {
+	*plan
+	w      *bufio.Writer
+	groups []group
+	of     []int
+	shade  []int
+
+	perRow, rowHeight int64
+	rows              int
+	hatched           bool // there are interleaved files
+	chunks            int  // drawn so far
+	numbered          bool // chunks have numbers
+}
+
+// writeSVG writes the picture.
+func (p *plan) writeSVG(w io.Writer) error {
+	s := &svgPicture{plan: p, w: bufio.NewWriter(w)}
+	s.groups, s.of = p.groups(svgGroups)
+	s.shade = shades(len(p.files), s.groups)
+	s.perRow = 16 * p.unit
+	for s.perRow*svgMostRows < p.size {
+		s.perRow *= 2
+	}
+	s.rows = int((p.size + s.perRow - 1) / s.perRow)
+	s.rowHeight = 30
+	for _, f := range p.files {
+		s.hatched = s.hatched || f.layout.Chunk > 0
+	}
+	if s.rows > 16 && !s.hatched { // names and numbers of chunks need two lines
+		s.rowHeight = 22
+	}
+	mapBottom := svgTop + int64(s.rows)*(s.rowHeight+svgGap)
+	legendRows := (len(s.groups) + 2 + svgLegend - 1) / svgLegend
+	height := mapBottom + 58 + int64(legendRows)*24 + 24
+
+	s.printf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" font-family="system-ui,Helvetica,Arial,sans-serif">`+"\n", svgWidth, height, svgWidth, height)
+	s.printf("<title>%s</title>\n", escape("famfs layout of "+p.device))
+	s.printf(`<style>.f:hover rect{stroke:#111;stroke-width:2}.n{font-size:11px;pointer-events:none}.c{font-size:9px;text-anchor:middle;pointer-events:none}.h{paint-order:stroke;stroke-width:3px;stroke-linejoin:round}.a{font-size:11px;fill:#555}</style>` + "\n")
+	s.printf(`<defs><pattern id="h" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2.5" height="7" fill="#fff" fill-opacity=".38"/></pattern></defs>` + "\n")
+	s.printf(`<rect width="100%%" height="100%%" fill="#fff"/>` + "\n")
+	s.printf(`<text x="20" y="36" font-size="22" font-weight="600" fill="#111">famfs layout of %s</text>`+"\n", escape(shorten(printable(p.device), 80)))
+	s.printf(`<text x="20" y="60" font-size="13" fill="#444">%s</text>`+"\n", escape(p.summary()))
+	s.scale()
+	for _, r := range s.together() {
+		s.run(r)
+	}
+	s.legend(mapBottom)
+	s.printf("</svg>\n")
+	return s.w.Flush()
+}
+
+func (s *svgPicture) printf(format string, args ...any) { fmt.Fprintf(s.w, format, args...) }
+
+// escape makes text for XML, in which control characters cannot be.
+func escape(text string) string {
+	var b strings.Builder
+	xml.EscapeText(&b, []byte(printable(text)))
+	return b.String()
+}
+
+func (s *svgPicture) rowTop(row int) int64 { return svgTop + int64(row)*(s.rowHeight+svgGap) }
+
+// x is where byte n of a line is.
+func (s *svgPicture) x(n int64) float64 { return svgLeft + float64(n)/float64(s.perRow)*svgMap }
+
+// scale draws the ticks above the lines and the offsets before them.
+func (s *svgPicture) scale() {
+	const ticks = 8
+	for i := range ticks + 1 {
+		at := s.perRow / ticks * int64(i)
+		x, anchor := s.x(at), "middle"
+		if i == ticks {
+			anchor = "end"
+		}
+		s.printf(`<text class="a" x="%.1f" y="%d" text-anchor="%s">+%s</text>`, x, svgTop-12, anchor, strings.TrimSuffix(human(at), " B"))
+		s.printf(`<path d="M%.1f %dv5" stroke="#999"/>`+"\n", x, svgTop-8)
+	}
+	for row := range s.rows {
+		s.printf(`<text class="a" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", svgLeft-8, s.rowTop(row)+s.rowHeight/2+4, human(int64(row)*s.perRow))
+	}
+}
+
+// svgRun is a run to be drawn, or several narrow neighbours together.
+type svgRun struct {
+	placedRun
+	several int // how many runs; 0 is one
+	first   int // files of several
+	last    int
+}
+
+// together joins neighbours that are too narrow to be seen, so that the picture stays
+// of a size that can be shown, whatever the number of files.
+func (s *svgPicture) together() []svgRun {
+	var all []svgRun
+	for _, r := range s.plan.runs {
+		narrow := float64(r.len)/float64(s.perRow)*svgMap < svgNarrow
+		if n := len(all) - 1; narrow && r.owner >= 0 && n >= 0 && all[n].owner >= 0 {
+			before := &all[n]
+			if (before.several > 0 || float64(before.len)/float64(s.perRow)*svgMap < svgNarrow) && float64(before.len)/float64(s.perRow)*svgMap < 2*svgNarrow {
+				if before.several == 0 {
+					before.several, before.first = 1, before.owner
+				}
+				before.several++
+				before.len += r.len
+				before.last = r.owner
+				continue
+			}
+		}
+		all = append(all, svgRun{placedRun: r})
+	}
+	return all
+}
+
+// run draws a run, which may take several lines.
+func (s *svgPicture) run(r svgRun) {
+	fill, text, name := "#eceff2", "", ""
+	var file *placedFile
+	switch r.owner {
+	case ownerMetadata:
+		fill, text, name = "#4a5058", "superblock and log: "+human(r.len), "superblock and log"
+	case ownerFree:
+		text = "free: " + human(r.len)
+	default:
+		file = &s.files[r.owner]
+		fill, name = s.colour(r.owner), path.Base(file.name)
+		text = fmt.Sprintf("%s\n%s, %s", file.name, human(file.size), file.part(r.extent))
+		if file.layout.Chunk > 0 {
+			text += fmt.Sprintf(", chunks of %s", human(file.layout.Chunk))
+		}
+	}
+	if r.several > 0 {
+		text, name, file = fmt.Sprintf("%d extents, from %s to %s", r.several, s.files[r.first].name, s.files[r.last].name), "", nil
+	}
+	text += fmt.Sprintf("\n%s at %s (offset %d)", human(r.len), human(r.off), r.off)
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = escape(lines[i])
+	}
+	s.printf(`<g class="f"><title>%s</title>`, strings.Join(lines, "\n"))
+	s.eachPart(r.off, r.len, func(x, width float64, top int64) {
+		stroke := ""
+		if width > 3 && r.owner != ownerFree {
+			stroke = ` stroke="#fff" stroke-width=".6"`
+		}
+		s.printf(`<rect x="%.2f" y="%d" width="%.2f" height="%d" fill="%s"%s/>`, x, top, width, s.rowHeight, fill, stroke)
+		if file != nil && file.layout.Chunk > 0 {
+			s.printf(`<rect x="%.2f" y="%d" width="%.2f" height="%d" fill="url(#h)"/>`, x, top, width, s.rowHeight)
+		}
+	})
+	if file != nil && file.layout.Chunk > 0 {
+		s.drawChunks(r, file, fill)
+	}
+	s.label(r, file, name, fill)
+	s.printf("</g>\n")
+}
+
+// eachPart calls draw for each line that a run of the device takes.
+func (s *svgPicture) eachPart(off, length int64, draw func(x, width float64, top int64)) {
+	for end := off + length; off < end; {
+		row := off / s.perRow
+		n := min(end, (row+1)*s.perRow) - off
+		x := s.x(off % s.perRow)
+		draw(x, s.x(off%s.perRow+n)-x, s.rowTop(int(row)))
+		off += n
+	}
+}
+
+// label writes the name into the widest line of a run, if it fits.
+func (s *svgPicture) label(r svgRun, file *placedFile, name, fill string) {
+	var x, width float64
+	var top int64
+	s.eachPart(r.off, r.len, func(px, w float64, t int64) {
+		if w > width {
+			x, width, top = px, w, t
+		}
+	})
+	y := top + s.rowHeight/2 + 4
+	if file != nil && file.layout.Chunk > 0 {
+		name = fmt.Sprintf("%s %d/%d", name, r.extent+1, len(file.layout.Extents))
+		y = top + 11 // above the numbers of the chunks
+	}
+	name = printable(name)
+	const perLetter = 6.6
+	room := int((width - 8) / perLetter)
+	if r.owner == ownerMetadata && len(name) > room {
+		name, room = "log", room+2
+	}
+	if name == "" || room < 5 {
+		return
+	}
+	colour := "#fff"
+	if bright(fill) {
+		colour = "#111"
+	}
+	halo := ""
+	if file != nil && file.layout.Chunk > 0 {
+		halo = fmt.Sprintf(` stroke="%s"`, fill)
+	}
+	s.printf(`<text class="n h" x="%.1f" y="%d" fill="%s"%s>%s</text>`, x+4, y, colour, halo, escape(shorten(name, room)))
+}
+
+// drawChunks draws where the chunks of a strip end, and their numbers in the file.
+func (s *svgPicture) drawChunks(r svgRun, file *placedFile, fill string) {
+	chunk, strips := file.layout.Chunk, int64(len(file.layout.Extents))
+	width := float64(chunk) / float64(s.perRow) * svgMap
+	if width < 3 {
+		return
+	}
+	last := (file.size - 1) / chunk
+	colour := "#fff"
+	if bright(fill) {
+		colour = "#111"
+	}
+	for k := int64(0); k < r.len/chunk && s.chunks < svgMostChunks; k++ {
+		s.chunks++
+		at, number := r.off+k*chunk, k*strips+int64(r.extent)
+		x, top := s.x(at%s.perRow), s.rowTop(int(at/s.perRow))
+		if k > 0 {
+			s.printf(`<path d="M%.2f %dv%d" stroke="#fff" stroke-width="1"/>`, x, top, s.rowHeight)
+		}
+		if width >= 18 && number <= last {
+			s.numbered = true
+			s.printf(`<text class="c h" x="%.1f" y="%d" fill="%s" stroke="%s">%d</text>`, x+width/2, top+s.rowHeight-5, colour, fill, number)
+		}
+	}
+}
+
+// colour is that of a file.
+func (s *svgPicture) colour(file int) string { return s.groupColour(s.of[file], s.shade[file]) }
+
+// groupColour takes the palette as long as it suffices; beyond, hues that follow one
+// another as far apart as can be.
+func (s *svgPicture) groupColour(g, light int) string {
+	if s.groups[g].rest || len(s.groups) <= colours {
+		return palette[s.groups[g].colour][light].web
+	}
+	const golden = 137.508
+	lightness := []float64{0.46, 0.60, 0.38}[g%3]
+	if light == 1 {
+		lightness += 0.16
+	}
+	return hsl(math.Mod(float64(g)*golden, 360), 0.55, lightness)
+}
+
+// hsl converts to #rrggbb.
+func hsl(hue, saturation, lightness float64) string {
+	c := (1 - math.Abs(2*lightness-1)) * saturation
+	x := c * (1 - math.Abs(math.Mod(hue/60, 2)-1))
+	m := lightness - c/2
+	var r, g, b float64
+	switch int(hue / 60) {
+	case 0:
+		r, g = c, x
+	case 1:
+		r, g = x, c
+	case 2:
+		g, b = c, x
+	case 3:
+		g, b = x, c
+	case 4:
+		r, b = x, c
+	default:
+		r, b = c, x
+	}
+	return fmt.Sprintf("#%02x%02x%02x", int((r+m)*255+.5), int((g+m)*255+.5), int((b+m)*255+.5))
+}
+
+// bright says that dark text is read better on a colour than white.
+func bright(web string) bool {
+	var r, g, b int
+	fmt.Sscanf(web, "#%02x%02x%02x", &r, &g, &b)
+	return 299*r+587*g+114*b > 150000
+}
+
+// legend draws what the colours mean, below the map.
+func (s *svgPicture) legend(top int64) {
+	note := fmt.Sprintf("A line is %s. ", human(s.perRow))
+	if len(s.groups) < len(s.files) {
+		note += "A colour is a directory; its two shades tell neighbouring files apart. "
+	}
+	if s.hatched {
+		note += "Hatched: strips of interleaved files"
+		if s.numbered {
+			note += ", with the numbers of their chunks"
+		}
+		note += ". "
+	}
+	s.printf(`<text class="a" x="20" y="%d">%s</text>`+"\n", top+18, escape(note+"Point at anything for its name, size and place."))
+	const columnWidth = (svgWidth - 40) / svgLegend
+	n := 0
+	entry := func(what, how, fill, second string, hatched bool) {
+		x, y := int64(20+n%svgLegend*columnWidth), top+36+int64(n/svgLegend)*24
+		n++
+		s.printf(`<g><title>%s</title><rect x="%d" y="%d" width="11" height="16" fill="%s"/><rect x="%d" y="%d" width="11" height="16" fill="%s"/>`, escape(what+": "+how), x, y, fill, x+11, y, second)
+		if hatched {
+			s.printf(`<rect x="%d" y="%d" width="22" height="16" fill="url(#h)"/>`, x, y)
+		}
+		const letters = (columnWidth - 44) * 10 / 67
+		room := letters - len(how) - 2
+		s.printf(`<text x="%d" y="%d" font-size="12.5" fill="#222">%s <tspan fill="#666">%s</tspan></text></g>`+"\n", x+30, y+13, escape(shorten(printable(what), max(room, 10))), escape(how))
+	}
+	for i, g := range s.groups {
+		hatched := true
+		for _, f := range g.files {
+			hatched = hatched && s.files[f].layout.Chunk > 0
+		}
+		second := s.groupColour(i, 0)
+		if len(g.files) > 1 {
+			second = s.groupColour(i, 1)
+		}
+		entry(g.label, s.describe(g), s.groupColour(i, 0), second, hatched)
+	}
+	entry("superblock and log", human(s.metadata), "#4a5058", "#4a5058", false)
+	if free := s.freeSummary(); free != "" {
+		entry("free", free, "#eceff2", "#eceff2", false)
+	}
+}

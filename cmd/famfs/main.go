@@ -1,0 +1,251 @@
+// Command famfs makes, fills, looks at and checks famfs devices: without Go code,
+// without the C tools, and without a kernel file system or a daemon. It uses the
+// library's public face only.
+//
+//	famfs mkfs /dev/dax0.0
+//	famfs cp -r ./models /dev/dax0.0:/models
+//	famfs ls -l /dev/dax0.0:/models
+//
+// See README.md beside it, and famfs help.
+package main
+
+// What all commands share: the root command, the options that every command has, and
+// the status that the process ends with. Each command stands in a file of its own.
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"famfs"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// app is one run of the command.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+
+	// Options of every command.
+	systemUUID  uuidValue
+	tolerant    bool
+	verbose     int // how often -v was given
+	lockTimeout time.Duration
+
+	command string // "famfs ls", what errors begin with
+	failed  bool   // an error was reported, and the command went on
+}
+
+// run runs the command and returns the status of the process: 0 done, 1 failed, or
+// what the command defines, 2 not understood.
+func run(args []string, in io.Reader, out, err io.Writer) int {
+	a := &app{in: in, out: out, err: err, command: "famfs"}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(err)
+	return a.status(root.Execute())
+}
+
+// status reports err and returns the status that follows from it.
+func (a *app) status(err error) int {
+	var known *statusError
+	switch {
+	case err == nil && !a.failed:
+		return statusDone
+	case err == nil:
+		return statusFailed
+	case errors.As(err, &known):
+		if known.err != nil {
+			a.report("", err)
+		}
+		return known.status
+	case isUsage(err):
+		a.report("", err)
+		return statusUsage
+	}
+	a.report("", err)
+	return statusFailed
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "famfs",
+		Short: "Make, fill, look at and check famfs devices",
+		Long: `famfs makes, fills, looks at and checks famfs devices: shared memory (devdax, a
+file on fs-dax, or a plain file that stands in for them) with a file system on it.
+
+A path on a device is written DEVICE:PATH, as in /dev/dax0.0:/models/llama; the
+device alone stands for its root. The device is what stands before the first colon
+that ends the name of an existing file or device. An argument that names an
+existing local file as a whole is that file.
+
+Sizes: 4096, 64K, 64M, 2GiB, 1.5T; K, M, G, T and KiB, MiB … are powers of 1024,
+KB, MB … powers of 1000.
+
+Creating files and directories is the master's: the host that formatted the device.
+A host is known by --system-uuid, else by /opt/famfs/system_uuid, else by a UUID
+that is derived from /etc/machine-id. Everything else any host can do.
+
+Status: 0 done, 1 failed, 2 not understood; fsck and verify: 1 problems found,
+2 could not check. 130 after Ctrl-C.`,
+		Example: `  famfs mkfs --create 1GiB /dev/shm/device     # a file that stands in for a device
+  famfs cp -r ./models /dev/dax0.0:/models
+  famfs ls -lR /dev/dax0.0
+  famfs layout --svg layout.svg /dev/dax0.0`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError(errors.New("say what to do"))
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.command = cmd.CommandPath()
+			return nil
+		},
+	}
+	flags := root.PersistentFlags()
+	flags.Var(&a.systemUUID, "system-uuid", "who this host is, as `UUID`: decides whether it is the master")
+	flags.BoolVar(&a.tolerant, "tolerant", false, "read what comes before the first corrupt log entry instead of refusing the device")
+	flags.CountVarP(&a.verbose, "verbose", "v", "say more: each file, log entries that are passed over; -vv: what the device is")
+	flags.DurationVar(&a.lockTimeout, "lock-timeout", famfs.DefaultLockTimeout, "how long to wait for another process that writes")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		a.command = cmd.CommandPath()
+		return usageError(err)
+	})
+	root.AddCommand(
+		a.mkfsCommand(), a.lsCommand(), a.statCommand(), a.catCommand(), a.cpCommand(), a.creatCommand(),
+		a.mkdirCommand(), a.verifyCommand(), a.chkreadCommand(), a.getmapCommand(), a.flushCommand(),
+		a.logdumpCommand(), a.watchCommand(), a.fsckCommand(), a.dfCommand(), a.layoutCommand(),
+	)
+	for _, c := range root.Commands() {
+		c.ValidArgsFunction = a.completeTarget
+		// A command's own -h may mean something else, as in ls -h.
+		if c.Flags().ShorthandLookup("h") != nil {
+			c.Flags().Bool("help", false, "help for "+c.Name())
+		}
+	}
+	return root
+}
+
+// arguments makes a check of the number of arguments; most < 0 is any number.
+func (a *app) arguments(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		a.command = cmd.CommandPath()
+		return usageError(fmt.Errorf("%d arguments, want %s", len(args), what))
+	}
+}
+
+// options are those that every device is opened with.
+func (a *app) options() []famfs.Option {
+	opts := []famfs.Option{famfs.WithSystemUUID(a.systemUUID.id), famfs.WithLockTimeout(a.lockTimeout)}
+	if a.verbose > 0 {
+		level := slog.LevelWarn
+		if a.verbose > 1 {
+			level = slog.LevelDebug
+		}
+		opts = append(opts, famfs.WithLogger(slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))))
+	}
+	return opts
+}
+
+// open opens a device for reading.
+func (a *app) open(device string) (*famfs.FS, error) {
+	opts := a.options()
+	if a.tolerant {
+		opts = append(opts, famfs.Tolerant())
+	}
+	return famfs.Open(device, opts...)
+}
+
+// openToWrite opens a device for creating files.
+func (a *app) openToWrite(device string) (*famfs.FS, error) {
+	if a.tolerant {
+		return nil, usageError(errors.New("--tolerant only reads, and this writes"))
+	}
+	return famfs.Open(device, append(a.options(), famfs.ReadWrite())...)
+}
+
+// eachTarget calls do for each argument that names a path on a device, with the device
+// open for reading. What goes wrong with one is reported and does not keep the others
+// from their turn.
+func (a *app) eachTarget(args []string, do func(fsys *famfs.FS, t target) error) error {
+	return a.eachOn(args, a.open, do, nil)
+}
+
+// eachOn is eachTarget for devices that open opens; then is called at the end, while
+// they are still open.
+func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do func(fsys *famfs.FS, t target) error, then func()) error {
+	devices := make(map[string]*famfs.FS)
+	refused := make(map[string]bool) // reported already
+	defer func() {
+		for _, fsys := range devices {
+			fsys.Close()
+		}
+	}()
+	for _, arg := range args {
+		t, err := parseOnDevice(arg)
+		if err != nil {
+			a.reportFailure(arg, err)
+			continue
+		}
+		t.arg = arg
+		if refused[t.device] {
+			continue
+		}
+		fsys := devices[t.device]
+		if fsys == nil {
+			if fsys, err = open(t.device); err != nil {
+				var known *statusError
+				if errors.As(err, &known) {
+					return err
+				}
+				refused[t.device] = true
+				a.reportFailure(t.device, err)
+				continue
+			}
+			devices[t.device] = fsys
+		}
+		if err := do(fsys, t); err != nil {
+			var known *statusError
+			if errors.As(err, &known) {
+				return err
+			}
+			a.reportFailure(t.String(), err)
+		}
+	}
+	if then != nil {
+		then()
+	}
+	return nil
+}
+
+// uuidValue is a UUID as an option.
+type uuidValue struct{ id famfs.UUID }
+
+func (v *uuidValue) String() string {
+	if v.id == (famfs.UUID{}) {
+		return ""
+	}
+	return v.id.String()
+}
+
+func (v *uuidValue) Type() string { return "UUID" }
+
+func (v *uuidValue) Set(s string) (err error) {
+	v.id, err = famfs.ParseUUID(strings.TrimSpace(s))
+	return err
+}

@@ -1,0 +1,237 @@
+package main
+
+// How the tests run the command: as a process, which is this test binary again, on
+// stand-in devices.
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+const commandEnv = "FAMFS_TEST_COMMAND"
+
+// host is the system UUID of the master in all tests.
+const host = "01234567-89ab-4cde-8f01-23456789abcd"
+
+const mib = 1 << 20
+
+func TestMain(m *testing.M) {
+	if os.Getenv(commandEnv) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// testDir is a folder for stand-in devices; FAMFS_TEST_DIR can put it on tmpfs.
+func testDir(t testing.TB) string {
+	t.Helper()
+	parent := os.Getenv("FAMFS_TEST_DIR")
+	if parent == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(parent, "famfs-command-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// result is what a process left behind.
+type result struct {
+	out, err string
+	status   int
+}
+
+// command prepares a process.
+func command(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), commandEnv+"=1", "NO_COLOR=")
+	return cmd
+}
+
+// famfsRun runs the command to its end.
+func famfsRun(t testing.TB, args ...string) result {
+	t.Helper()
+	return finish(t, command(args...))
+}
+
+func finish(t testing.TB, cmd *exec.Cmd) result {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// asMaster runs the command as the master, and fails the test if it fails.
+func asMaster(t testing.TB, args ...string) result {
+	t.Helper()
+	r := famfsRun(t, append([]string{"--system-uuid", host}, args...)...)
+	require.Equal(t, 0, r.status, "%v\n%s%s", args, r.out, r.err)
+	return r
+}
+
+// newDevice makes and formats a stand-in device.
+func newDevice(t testing.TB, size string) string {
+	t.Helper()
+	device := filepath.Join(testDir(t), "device")
+	asMaster(t, "mkfs", "--create", size, device)
+	return device
+}
+
+// parse reads JSON that a command printed.
+func parse[T any](t testing.TB, r result) (v T) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(r.out), &v), r.out)
+	return v
+}
+
+// pattern is content for seed.
+func pattern(size int, seed uint64) []byte {
+	b := make([]byte, size)
+	fillPattern(b, seed, 0)
+	return b
+}
+
+// writeTree writes local files, of which the names are relative to dir.
+func writeTree(t testing.TB, dir string, files map[string][]byte) {
+	t.Helper()
+	for name, data := range files {
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		require.NoError(t, os.WriteFile(full, data, 0o644))
+	}
+}
+
+// readBack opens a device and returns its files by name.
+func readBack(t testing.TB, device string) *famfs.FS {
+	t.Helper()
+	fsys, err := famfs.Open(device)
+	require.NoError(t, err)
+	t.Cleanup(func() { fsys.Close() })
+	return fsys
+}
+
+func lines(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n") }
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	r := famfsRun(t, "--help")
+	assert.Equal(t, 0, r.status)
+	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "completion"} {
+		assert.Contains(t, r.out, "\n  "+name+" ", "listed")
+		help := famfsRun(t, name, "--help")
+		assert.Equal(t, 0, help.status, name)
+		assert.Contains(t, help.out, "Usage:\n  famfs "+name, name)
+		if name != "completion" {
+			assert.Contains(t, help.out, "Examples:\n  famfs "+name, name)
+		}
+		assert.Empty(t, help.err, name)
+	}
+}
+
+func TestNotUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{}, {"frobnicate"}, {"ls"}, {"ls", "--frobnicate", "x"}, {"cp", "one"}, {"creat", "x:/y"}, {"creat", "--size", "12Q", "x:/y"},
+		{"--system-uuid", "zz", "ls", "x"}, {"verify", "x:/y"}, {"layout", "--color", "blue", "x"}, {"creat", "--size", "1M", "--interleave", "a", "x:/y"},
+		{"layout", "--svg", "x", "--json", "y"}, {"mkdir", "-m", "999", "x:/y"}, {"creat", "-s", "1M", "-B", "4", "x:/y"},
+	} {
+		r := famfsRun(t, args...)
+		assert.Equal(t, 2, r.status, "%v: %s", args, r.err)
+		assert.Empty(t, r.out, args)
+		assert.Contains(t, r.err, "--help", args)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		r := famfsRun(t, "completion", shell)
+		assert.Equal(t, 0, r.status)
+		assert.Contains(t, r.out, "famfs", shell)
+	}
+	device := newDevice(t, "64M")
+	asMaster(t, "mkdir", "-p", device+":/models/llama")
+	asMaster(t, "creat", "-s", "1M", device+":/modest", device+":/models/lima")
+	complete := func(typed string) []string {
+		r := famfsRun(t, "__complete", "cat", typed)
+		require.Equal(t, 0, r.status)
+		all := lines(r.out)
+		return all[:len(all)-1] // the last line is a directive
+	}
+	assert.Equal(t, []string{device + ":/models/", device + ":/modest"}, complete(device+":/mod"))
+	assert.Equal(t, []string{device + ":/models/", device + ":/modest"}, complete(device+":"))
+	assert.Equal(t, []string{device + ":/models/lima", device + ":/models/llama/"}, complete(device+":/models/"))
+	assert.Empty(t, complete(device+":/x"))
+}
+
+// Errors name the device, the path, and the way out.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	blank := filepath.Join(dir, "blank")
+	require.NoError(t, famfs.CreateBacking(blank, 64*mib))
+	device := newDevice(t, "64M")
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"ls", blank}, []string{blank, "not formatted", "famfs mkfs " + blank}},
+		{[]string{"ls", dir + "/missing"}, []string{"missing", "no such file"}},
+		{[]string{"ls", dir + "/missing:/x"}, []string{"missing", "no such file"}},
+		{[]string{"cat", device + ":/nothing/here"}, []string{device + ":/nothing/here", "does not exist", "famfs ls -R " + device}},
+		{[]string{"cat", device}, []string{device, "is a directory", "famfs ls"}},
+		{[]string{"mkdir", device + ":/d"}, []string{device, "not the master", "--system-uuid"}},
+		{[]string{"mkfs", "--system-uuid", host, device}, []string{device, "already", "--force"}},
+		{[]string{"--system-uuid", host, "creat", "-s", "1G", device + ":/big"}, []string{device + ":/big", "no space left", "famfs layout " + device}},
+		{[]string{"--system-uuid", host, "creat", "-s", "1M", device + ":/no/dir"}, []string{device + ":/no/dir", "does not exist"}},
+		{[]string{"ls", dir}, []string{dir, "is a directory"}},
+		{[]string{"getmap", device + ":/"}, []string{"is a directory"}},
+		{[]string{"mkfs", "--system-uuid", host, "-f", "-l", "9M", device}, []string{device, "power of two"}},
+	} {
+		r := famfsRun(t, c.args...)
+		assert.Equal(t, 1, r.status, c.args)
+		for _, want := range c.want {
+			assert.Contains(t, r.err, want, c.args)
+		}
+		assert.True(t, strings.HasPrefix(r.err, "famfs "), r.err)
+	}
+}
+
+// One argument that fails does not keep the others from their turn.
+func TestGoesOn(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "10", "--seed", "1", device+":/a")
+	r := famfsRun(t, "cat", device+":/missing", device+":/a")
+	assert.Equal(t, 1, r.status)
+	assert.Equal(t, string(pattern(10, 1)), r.out)
+	assert.Contains(t, r.err, "missing")
+}
+
+// Names from a device cannot steer the terminal through messages.
+func TestPrintable(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "plain", printable("plain"))
+	assert.Equal(t, "zürich 日本", printable("zürich 日本"))
+	assert.Equal(t, `a\x1b[2Jb\n\xff`, printable("a\x1b[2Jb\n\xff"))
+	device := newDevice(t, "64M")
+	r := famfsRun(t, "cat", device+":/evil\x1b[31m")
+	assert.NotContains(t, r.err, "\x1b")
+	assert.Contains(t, r.err, `\x1b[31m`)
+}

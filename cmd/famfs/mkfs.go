@@ -1,0 +1,69 @@
+package main
+
+// famfs mkfs: making a file system on a device, or on a file that stands in for one.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"famfs"
+)
+
+func (a *app) mkfsCommand() *cobra.Command {
+	var (
+		logSize, create sizeValue
+		force, asJSON   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "mkfs DEVICE",
+		Short: "Make an empty file system on a device",
+		Long: `mkfs makes an empty file system on a device. This host becomes its master, the one
+host that may create files on it. A device that is formatted already is refused
+without --force. The log holds an entry for each file and directory that will ever
+be made: 8 MiB hold 15,420, 256 MiB hold 493,447.`,
+		Example: `  famfs mkfs /dev/dax0.0
+  famfs mkfs --loglen 256M --force /dev/dax0.0
+  famfs mkfs --create 1GiB /dev/shm/device    # a sparse file that stands in for a device`,
+		Args: a.arguments(1, 1, "one DEVICE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			device := args[0]
+			if create > 0 {
+				if err := famfs.CreateBacking(device, int64(create)); err != nil {
+					if errors.Is(err, fs.ErrExist) {
+						return fmt.Errorf("%w; leave --create out to format what is there", err)
+					}
+					return err
+				}
+			}
+			opts := []famfs.FormatOption{famfs.LogSize(int64(logSize)), famfs.WithSystemUUID(a.systemUUID.id)}
+			if force {
+				opts = append(opts, famfs.Force())
+			}
+			if err := famfs.Format(device, opts...); err != nil {
+				a.report(device, err)
+				return &statusError{status: statusFailed}
+			}
+			fsys, err := a.open(device)
+			if err != nil {
+				return err
+			}
+			defer fsys.Close()
+			if asJSON {
+				return a.printJSON(describeFileSystem(fsys))
+			}
+			sb, u := fsys.Superblock(), fsys.Usage()
+			_, err = fmt.Fprintf(a.out, "%s: formatted (%s, %v), file system %v; %s free, room for %s files and directories; this host is the %v\n",
+				device, human(u.Size), fsys.Device().Kind, sb.UUID, human(u.Free), grouped(u.LogCapacity), fsys.Role())
+			return err
+		},
+	}
+	logSize = famfs.DefaultLogSize
+	cmd.Flags().VarP(&logSize, "loglen", "l", "size of the log: a power of two of at least 8 MiB")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although it is formatted already: all that is on it is lost")
+	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file system as JSON")
+	return cmd
+}

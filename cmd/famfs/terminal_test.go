@@ -1,0 +1,234 @@
+//go:build unix
+
+package main
+
+// What only happens to a process with signals and terminals: a copy that is
+// interrupted, the bar, and the map.
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+// interruptWhen starts cmd and interrupts it once ready says so. It reports whether
+// the process was still at work.
+func interruptWhen(t *testing.T, cmd *exec.Cmd, ready func() bool) (r result, inTime bool) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	require.NoError(t, cmd.Start())
+	done := make(chan struct{})
+	go func() { cmd.Wait(); close(done) }()
+	for !ready() {
+		select {
+		case <-done:
+			return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, false
+		case <-time.After(200 * time.Microsecond):
+		}
+	}
+	cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		cmd.Process.Kill()
+		<-done
+		t.Fatal("did not end when interrupted")
+	}
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, cmd.ProcessState.ExitCode() == statusInterrupted
+}
+
+// attempts is how often a test tries to interrupt a process before it is done.
+const attempts = 10
+
+func TestCpInterrupted(t *testing.T) {
+	dir := testDir(t)
+	src := filepath.Join(dir, "models")
+	const files, each = 24, 8 * mib
+	tree := make(map[string][]byte)
+	for i := range files {
+		tree["shard-"+string(rune('a'+i))] = pattern(each, uint64(i))
+	}
+	writeTree(t, src, tree)
+	for range attempts {
+		device := newDevice(t, "512M")
+		args := []string{"--system-uuid", host, "cp", "-r", "-t", "1", src, device + ":/models"}
+		reader, err := famfs.Open(device)
+		require.NoError(t, err)
+		r, inTime := interruptWhen(t, command(args...), func() bool {
+			reader.Refresh()
+			return reader.Usage().Files >= 2
+		})
+		require.NoError(t, reader.Close())
+		if !inTime {
+			continue
+		}
+		assert.Contains(t, r.err, "interrupted: ")
+		assert.Contains(t, r.err, "run the same command again to go on")
+		fsys := readBack(t, device)
+		there := fsys.Usage().Files
+		require.Less(t, there, files)
+		assert.EqualValues(t, there*each, fsys.Usage().FileBytes)
+		assert.EqualValues(t, 10*mib+there*each, fsys.Usage().Allocated, "no space is lost")
+		entries, err := fsys.ReadDir("models")
+		require.NoError(t, err)
+		for _, e := range entries {
+			data, err := fsys.ReadFile("models/" + e.Name())
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(tree[e.Name()], data), "%s is whole", e.Name())
+		}
+		assert.Equal(t, 0, famfsRun(t, "fsck", device).status)
+
+		r = famfsRun(t, args...)
+		require.Equal(t, 0, r.status, r.err)
+		assert.Regexp(t, `^copied \d+ files, passed over \d+ that were there already, 192 MiB in`, lastLine(r.err))
+		assert.Equal(t, 0, famfsRun(t, "verify", "-q", "--against", src, device+":/models").status)
+		return
+	}
+	t.Fatalf("the copy was done before it could be interrupted, %d times", attempts)
+}
+
+func lastLine(s string) string {
+	all := lines(s)
+	return all[len(all)-1]
+}
+
+func TestCpOutInterrupted(t *testing.T) {
+	dir := testDir(t)
+	device := newDevice(t, "512M")
+	asMaster(t, "creat", "-s", "256M", "--seed", "3", device+":/big")
+	for range attempts {
+		out := filepath.Join(dir, "out")
+		require.NoError(t, os.RemoveAll(out))
+		require.NoError(t, os.Mkdir(out, 0o755))
+		r, inTime := interruptWhen(t, command("cp", device+":/big", out), func() bool {
+			entries, err := os.ReadDir(out)
+			return err == nil && len(entries) > 0
+		})
+		if !inTime {
+			continue
+		}
+		assert.Contains(t, r.err, "interrupted: 0 of 1 files are there")
+		entries, err := os.ReadDir(out)
+		require.NoError(t, err)
+		assert.Empty(t, entries, "no half file, and nothing besides")
+		require.Equal(t, 0, famfsRun(t, "cp", device+":/big", out).status)
+		assert.Equal(t, 0, famfsRun(t, "verify", "--against", filepath.Join(out, "big"), device+":/big").status)
+		return
+	}
+	t.Fatalf("the copy was done before it could be interrupted, %d times", attempts)
+}
+
+// onTerminal runs the command on a terminal of this width and returns what it showed.
+func onTerminal(t *testing.T, width, height uint16, args ...string) (string, int) {
+	t.Helper()
+	cmd := command(args...)
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color")
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: width, Rows: height})
+	require.NoError(t, err)
+	defer tty.Close()
+	var shown bytes.Buffer
+	var copied sync.WaitGroup
+	copied.Go(func() { io.Copy(&shown, tty) }) // ends with an error when the process does
+	cmd.Wait()
+	copied.Wait()
+	return strings.ReplaceAll(shown.String(), "\r\n", "\n"), cmd.ProcessState.ExitCode()
+}
+
+var escapeSequence = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+func TestBar(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "256M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"t/a": pattern(48*mib, 1), "t/b": pattern(48*mib, 2)})
+	shown, status := onTerminal(t, 100, 30, "--system-uuid", host, "cp", "-r", "-t", "1", filepath.Join(src, "t"), device+":/t")
+	assert.Equal(t, 0, status, shown)
+	plain := escapeSequence.ReplaceAllString(shown, "")
+	assert.Contains(t, plain, "100%")
+	assert.Contains(t, plain, "2/2 files")
+	assert.Regexp(t, `\(\d+/96 MiB, [0-9.]+ [MG]iB/s\)`, plain, "how far, and the rate")
+	assert.Regexp(t, `\[\d+m?s?:\d+m?s?\]`, plain, "time taken, and left")
+	assert.Contains(t, plain, "copied 2 files, 96 MiB in ")
+	for _, line := range strings.FieldsFunc(plain, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		assert.LessOrEqual(t, utf8.RuneCountInString(line), 100, line)
+	}
+	shown, status = onTerminal(t, 100, 30, "--system-uuid", host, "cp", "-q", filepath.Join(src, "t/a"), device+":/quiet")
+	assert.Equal(t, 0, status)
+	assert.Empty(t, shown)
+	// Where there is no terminal, there is no bar.
+	r := asMaster(t, "cp", "-r", filepath.Join(src, "t"), device+":/plain")
+	assert.NotContains(t, r.err, "\r")
+	assert.NotContains(t, r.err, "\x1b")
+}
+
+func TestMap(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "256M")
+	asMaster(t, "creat", "-s", "30M", "--keep", device+":/model.safetensors")
+	asMaster(t, "creat", "-s", "40M", "--keep", "--interleave", "4,4,2M", device+":/table.arrow")
+	for _, width := range []uint16{40, 80, 133, 220} {
+		shown, status := onTerminal(t, width, 40, "layout", device)
+		require.Equal(t, 0, status, shown)
+		assert.Contains(t, shown, "\x1b[0;38;5;32m█", "the first file's colour")
+		assert.Contains(t, shown, "▒", "interleaved")
+		assert.Contains(t, shown, "·", "free")
+		plain := escapeSequence.ReplaceAllString(shown, "")
+		longest := 0
+		for _, line := range lines(plain)[1:] { // the first may be a long device name
+			longest = max(longest, utf8.RuneCountInString(line))
+		}
+		assert.LessOrEqual(t, longest, int(width), plain)
+		assert.Greater(t, longest, int(width)-12, "uses the width")
+		assert.LessOrEqual(t, len(lines(plain)), 40, "fits the height")
+		if width >= 80 {
+			for _, want := range []string{"model.safetensors  30 MiB", "table.arrow  40 MiB, 4 strips × 2 MiB", "superblock and log  10 MiB", "free  "} {
+				assert.Contains(t, plain, want)
+			}
+		}
+	}
+	// Without colours: letters.
+	r := famfsRun(t, "layout", "--width", "90", device)
+	assert.NotContains(t, r.out, "\x1b")
+	assert.Contains(t, r.out, "###")
+	assert.Contains(t, r.out, "aaaa")
+	assert.Contains(t, r.out, "BBBB")
+	assert.Contains(t, famfsRun(t, "layout", "--color", "always", device).out, "\x1b[0;38;5;32m")
+}
+
+func TestLsOnTerminal(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	fsys, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(mustUUID(t, host)))
+	require.NoError(t, err)
+	for _, name := range []string{"a", "b", "evil\x1b[31m", "new\nline"} {
+		require.NoError(t, fsys.WriteFile(name, []byte("x"), 0o644))
+	}
+	require.NoError(t, fsys.Mkdir("dir", 0o755))
+	require.NoError(t, fsys.Close())
+	shown, status := onTerminal(t, 80, 24, "ls", device)
+	assert.Equal(t, 0, status)
+	assert.Equal(t, []string{"a", "b", "dir/", `evil\x1b[31m`, `new\nline`}, strings.Fields(shown))
+	assert.Contains(t, famfsRun(t, "ls", device).out, "new\nline\n", "as it is for programs")
+}
+
+func mustUUID(t testing.TB, s string) famfs.UUID {
+	t.Helper()
+	id, err := famfs.ParseUUID(s)
+	require.NoError(t, err)
+	return id
+}

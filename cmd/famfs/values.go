@@ -1,0 +1,236 @@
+package main
+
+// Values of options as people write them: sizes, modes, interleaving; and the options
+// of the commands that create files, which are named as those of the C tools.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"famfs"
+)
+
+// sizeValue is a number of bytes as an option.
+type sizeValue int64
+
+func (v *sizeValue) Type() string { return "SIZE" }
+
+func (v *sizeValue) String() string {
+	if *v == 0 {
+		return ""
+	}
+	return strings.ReplaceAll(human(int64(*v)), " ", "")
+}
+
+func (v *sizeValue) Set(s string) error {
+	n, err := parseSize(s)
+	*v = sizeValue(n)
+	return err
+}
+
+// parseSize reads 4096, 64M, 2GiB, 1.5T, 64MB.
+func parseSize(s string) (int64, error) {
+	bad := func(why string) error {
+		return fmt.Errorf("size %q %s; want a number of bytes such as 4096, 64M or 2GiB", s, why)
+	}
+	number := strings.TrimRight(s, "kKmMgGtTpPiIbB ")
+	unit := strings.ToLower(strings.TrimSpace(s[len(number):]))
+	base := 1024.0
+	switch {
+	case strings.HasSuffix(unit, "ib") && len(unit) == 3:
+		unit = unit[:1]
+	case strings.HasSuffix(unit, "b") && len(unit) == 2:
+		unit, base = unit[:1], 1000
+	case unit == "b":
+		unit = ""
+	}
+	power := strings.Index("kmgtp", unit)
+	if len(unit) > 1 || power < 0 {
+		return 0, bad("has an unknown unit")
+	}
+	factor := 1.0
+	if unit != "" {
+		factor = math.Pow(base, float64(power+1))
+	}
+	if n, err := strconv.ParseInt(number, 0, 64); err == nil {
+		if n < 0 || n > math.MaxInt64/int64(factor) {
+			return 0, bad("is out of range")
+		}
+		return n * int64(factor), nil
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(f) {
+		return 0, bad("is no number")
+	}
+	if f < 0 || f*factor >= math.MaxInt64 {
+		return 0, bad("is out of range")
+	}
+	return int64(f * factor), nil
+}
+
+// human writes a number of bytes as people do.
+func human(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	value := float64(n)
+	for len(units) > 1 && value >= 1024 {
+		value, units = value/1024, units[1:]
+	}
+	if value >= 1000 { // four digits: %.4g would do it too, but not round 1023.96
+		return fmt.Sprintf("%.0f %s", value, units[0])
+	}
+	return fmt.Sprintf("%.3g %s", value, units[0])
+}
+
+// grouped writes a number with its thousands apart.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// count writes how many there are of something.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + many
+}
+
+// modeValue is permission bits in octal as an option.
+type modeValue struct {
+	mode fs.FileMode
+	set  bool
+}
+
+func (v *modeValue) Type() string { return "MODE" }
+
+func (v *modeValue) String() string {
+	if !v.set {
+		return ""
+	}
+	return fmt.Sprintf("%04o", octal(v.mode))
+}
+
+func (v *modeValue) Set(s string) error {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o7777 {
+		return fmt.Errorf("mode %q, want octal permission bits such as 0644", s)
+	}
+	v.mode, v.set = fs.FileMode(n&0o777), true
+	for bit, mode := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if n&bit != 0 {
+			v.mode |= mode
+		}
+	}
+	return nil
+}
+
+// octal is a mode as chmod has it.
+func octal(m fs.FileMode) uint32 {
+	n := uint32(m.Perm())
+	for bit, mode := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if m&mode != 0 {
+			n |= bit
+		}
+	}
+	return n
+}
+
+// createOptions are the options of the commands that create files.
+type createOptions struct {
+	mode     modeValue
+	uid, gid int64
+	// interleave is STRIPS[,BUCKETS[,CHUNK]]; the others are the same one by one.
+	interleave      string
+	strips, buckets int
+	chunk           sizeValue
+	workers         int
+}
+
+func (o *createOptions) register(flags *pflag.FlagSet, mode string) {
+	flags.VarP(&o.mode, "mode", "m", "permission bits of the files in octal (default: "+mode+")")
+	flags.Int64VarP(&o.uid, "uid", "u", -1, "user that owns the files (default: the caller)")
+	flags.Int64VarP(&o.gid, "gid", "g", -1, "group that owns the files (default: the caller's)")
+	flags.StringVar(&o.interleave, "interleave", "", "interleave the files, as `STRIPS[,BUCKETS[,CHUNK]]`, e.g. 4,8,2M: over 4 strips from 4 of 8 parts of the device, in chunks of 2 MiB")
+	flags.IntVarP(&o.strips, "nstrips", "N", 0, "interleave over `n` strips, 1 to 16")
+	flags.IntVarP(&o.buckets, "nbuckets", "B", 0, "take the strips from different ones of `n` equal parts of the device, at most 64 (default: as many as strips)")
+	flags.VarP(&o.chunk, "chunksize", "C", "bytes on one strip before the next has its turn, a power of two of at least 2 MiB (default 2MiB)")
+	flags.IntVarP(&o.workers, "threadct", "t", 0, "how many to work on at a time (default: the number of processors)")
+}
+
+// options are the library's.
+func (o *createOptions) options() ([]famfs.CreateOption, error) {
+	var opts []famfs.CreateOption
+	if o.mode.set {
+		opts = append(opts, famfs.Mode(o.mode.mode))
+	}
+	if o.uid > math.MaxUint32 || o.gid > math.MaxUint32 || o.uid < -1 || o.gid < -1 {
+		return nil, usageError(errors.New("uid and gid must fit in 32 bits"))
+	}
+	if o.uid >= 0 || o.gid >= 0 {
+		uid, gid := o.uid, o.gid
+		if uid < 0 {
+			uid = int64(max(os.Getuid(), 0))
+		}
+		if gid < 0 {
+			gid = int64(max(os.Getgid(), 0))
+		}
+		opts = append(opts, famfs.Owner(uint32(uid), uint32(gid)))
+	}
+	i, err := o.interleaving()
+	if err != nil {
+		return nil, usageError(err)
+	}
+	if i.Strips > 0 {
+		opts = append(opts, famfs.Interleave(i))
+	}
+	return opts, nil
+}
+
+func (o *createOptions) interleaving() (i famfs.Interleaving, err error) {
+	i = famfs.Interleaving{Strips: o.strips, Buckets: o.buckets, Chunk: int64(o.chunk)}
+	if o.interleave != "" {
+		if o.strips != 0 || o.buckets != 0 || o.chunk != 0 {
+			return i, errors.New("--interleave says all: leave out -N, -B and -C")
+		}
+		parts := strings.Split(o.interleave, ",")
+		if len(parts) > 3 {
+			return i, fmt.Errorf("--interleave %q, want STRIPS[,BUCKETS[,CHUNK]]", o.interleave)
+		}
+		if i.Strips, err = strconv.Atoi(parts[0]); err != nil {
+			return i, fmt.Errorf("--interleave %q, want STRIPS[,BUCKETS[,CHUNK]]: %w", o.interleave, err)
+		}
+		if len(parts) > 1 {
+			if i.Buckets, err = strconv.Atoi(parts[1]); err != nil {
+				return i, fmt.Errorf("--interleave %q, want STRIPS[,BUCKETS[,CHUNK]]: %w", o.interleave, err)
+			}
+		}
+		if len(parts) > 2 {
+			if i.Chunk, err = parseSize(parts[2]); err != nil {
+				return i, fmt.Errorf("--interleave: %w", err)
+			}
+		}
+		if i.Strips == 0 {
+			return i, errors.New("--interleave over 0 strips, want 1 to 16")
+		}
+	}
+	if i.Strips == 0 && (i.Buckets != 0 || i.Chunk != 0) {
+		return i, errors.New("--nbuckets and --chunksize need --nstrips")
+	}
+	if i.Strips != 0 && i.Buckets == 0 {
+		i.Buckets = i.Strips
+	}
+	if i.Strips != 0 && i.Chunk == 0 {
+		i.Chunk = 2 << 20
+	}
+	return i, nil
+}

@@ -1,0 +1,461 @@
+package main
+
+// famfs verify and famfs chkread: whether files hold what they should.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"famfs"
+)
+
+// firstError keeps the first error of several goroutines.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *firstError) keep(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// verdict is what was found of a file.
+type verdict struct {
+	File  string `json:"file"`
+	Size  int64  `json:"size"`
+	OK    bool   `json:"ok"`
+	Found string `json:"found,omitempty"` // what is wrong
+	// Offset of the first byte that differs, -1 if it is not that.
+	Offset int64 `json:"offset"`
+}
+
+// differs is a difference in content.
+type differs struct {
+	offset int64
+	how    string
+}
+
+func (d *differs) Error() string { return d.how }
+
+// verifier is one call of verify.
+type verifier struct {
+	*app
+	ctx            context.Context
+	quiet, asJSON  bool
+	workers        int
+	progress       *progress
+	verdicts       []verdict
+	wrong, trouble int
+	mu             sync.Mutex
+}
+
+// check is one file to verify: run looks at data, the mapped file.
+type check struct {
+	fsys *famfs.FS
+	t    target
+	size int64
+	run  func(data []byte) error
+	err  error // known to be wrong without looking
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	v := &verifier{app: a}
+	var (
+		seed    uint64
+		against string
+		files   []string
+		multi   []string
+	)
+	cmd := &cobra.Command{
+		Use:   "verify {--seed N | --against PATH} DEVICE[:PATH]...",
+		Short: "Check content against a seed, a file or a tree",
+		Long: `verify checks the content of files: against a seed, as famfs creat --seed filled
+them, or against a file or a tree, which may itself be on a device. A directory
+stands for all files below it. Against a tree, files that only one side has count
+as differences.
+
+Caches are invalidated first, so that what another host wrote and flushed is seen.
+Status: 0 all as it should be, 1 something differs, 2 something could not be checked.`,
+		Example: `  famfs verify --seed 42 /dev/dax0.0:/table
+  famfs verify --against ./models /dev/dax0.0:/models
+  famfs verify --against /dev/dax1.0:/models /dev/dax0.0:/models
+  famfs verify --multi /dev/dax0.0:/a,42 --multi /dev/dax0.0:/b,43`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args = append(files, args...)
+			seeds := make(map[string]uint64)
+			hasSeed := cmd.Flags().Changed("seed")
+			for _, arg := range args {
+				seeds[arg] = seed
+			}
+			for _, m := range multi {
+				at := strings.LastIndexByte(m, ',')
+				n, err := strconv.ParseUint(m[at+1:], 0, 64)
+				if at < 0 || err != nil {
+					return usageError(fmt.Errorf("--multi %q, want DEVICE:PATH,SEED", m))
+				}
+				args, seeds[m[:at]] = append(args, m[:at]), n
+			}
+			switch {
+			case len(multi) > 0 && (hasSeed || against != "" || len(args) > len(multi)):
+				return usageError(errors.New("--multi says all: leave out --seed, --against and other files"))
+			case len(args) == 0:
+				return usageError(errors.New("say what to check, as DEVICE:PATH"))
+			case len(multi) == 0 && hasSeed == (against != ""):
+				return usageError(errors.New("say what it is checked against: --seed or --against"))
+			}
+			return v.run(args, func(fsys *famfs.FS, t target) ([]check, func() error, error) {
+				if against != "" {
+					return v.againstTree(fsys, t, against)
+				}
+				checks, err := v.withSeed(fsys, t, seeds[t.arg])
+				return checks, nil, err
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64VarP(&seed, "seed", "S", 0, "the `number` that the content follows from")
+	flags.StringVar(&against, "against", "", "the file or tree that it is to equal: a local path or DEVICE:PATH")
+	flags.StringArrayVarP(&files, "filename", "f", nil, "check this `DEVICE:PATH`, as if it were an argument")
+	flags.StringArrayVarP(&multi, "multi", "m", nil, "check this file with its own seed: `DEVICE:PATH,SEED`; may be repeated")
+	v.register(cmd)
+	return cmd
+}
+
+func (a *app) chkreadCommand() *cobra.Command {
+	v := &verifier{app: a}
+	cmd := &cobra.Command{
+		Use:   "chkread DEVICE[:PATH]...",
+		Short: "Check that reading a file and mapping it give the same",
+		Long: `chkread reads files and maps them and compares the two, which reach the memory in
+different ways: reads go through one window over the whole device, a mapping is made
+of the file's extents. A directory stands for all files below it.
+Status: 0 the same, 1 something differs, 2 something could not be checked.`,
+		Example: "  famfs chkread /dev/dax0.0:/table\n  famfs chkread /dev/dax0.0",
+		Args:    a.arguments(1, -1, "DEVICE[:PATH]..."),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return v.run(args, func(fsys *famfs.FS, t target) ([]check, func() error, error) {
+				checks, err := v.eachFile(fsys, t, func(name string) func([]byte) error {
+					return func(data []byte) error {
+						f, err := fsys.Open(name)
+						if err != nil {
+							return err
+						}
+						defer f.Close()
+						return v.compare(data, f, "read")
+					}
+				})
+				return checks, nil, err
+			})
+		},
+	}
+	v.register(cmd)
+	return cmd
+}
+
+func (v *verifier) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&v.quiet, "quiet", "q", false, "say nothing of files that are as they should be, and show no progress")
+	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print what was found as a JSON array")
+	cmd.Flags().IntVarP(&v.workers, "threadct", "t", 0, "how many files to check at a time (default: the number of processors)")
+}
+
+// run collects the checks of all arguments and runs them. list also returns what to
+// call at the end.
+func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, func() error, error)) error {
+	if v.workers <= 0 {
+		v.workers = runtime.GOMAXPROCS(0)
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	v.ctx = ctx
+	v.verdicts = []verdict{}
+	var all []check
+	var finish []func() error
+	err := v.eachOn(args, v.open, func(fsys *famfs.FS, t target) error {
+		checks, close, err := list(fsys, t)
+		if close != nil {
+			finish = append(finish, close)
+		}
+		all = append(all, checks...)
+		return err
+	}, func() { v.runChecks(all) })
+	for _, close := range finish {
+		close()
+	}
+	if err != nil {
+		return err
+	}
+	if v.asJSON {
+		if err := v.printJSON(v.verdicts); err != nil {
+			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &statusError{statusInterrupted, errors.New("interrupted: not everything was checked")}
+	case v.failed || v.trouble > 0:
+		return &statusError{status: statusUsage}
+	case v.wrong > 0:
+		return &statusError{status: statusFailed}
+	}
+	return nil
+}
+
+func (v *verifier) runChecks(checks []check) {
+	var total int64
+	for _, c := range checks {
+		total += c.size
+	}
+	v.progress = v.newProgress("checked", len(checks), total, v.quiet || v.asJSON, false)
+	queue := make(chan check)
+	var running sync.WaitGroup
+	for range v.workers {
+		running.Go(func() {
+			for c := range queue {
+				v.runCheck(c)
+			}
+		})
+	}
+	for _, c := range checks {
+		if v.ctx.Err() != nil {
+			break
+		}
+		queue <- c
+	}
+	close(queue)
+	running.Wait()
+	v.progress.finish(v.ctx.Err() == nil, "checked "+count(len(v.verdicts), "file", "files"))
+}
+
+func (v *verifier) runCheck(c check) {
+	err := c.err
+	if err == nil {
+		err = v.withMapped(c)
+	}
+	if v.ctx.Err() != nil {
+		return
+	}
+	v.progress.file(c.t.String(), "")
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	found := verdict{File: c.t.String(), Size: c.size, OK: err == nil, Offset: -1}
+	var d *differs
+	switch {
+	case err == nil:
+		if !v.quiet && !v.asJSON {
+			v.progress.aside(func() { fmt.Fprintf(v.out, "ok       %s\n", v.displayName(found.File)) })
+		}
+	case errors.As(err, &d):
+		v.wrong++
+		found.Found, found.Offset = d.how, d.offset
+		if !v.asJSON {
+			v.progress.aside(func() { fmt.Fprintf(v.out, "DIFFERS  %s: %s\n", v.displayName(found.File), d.how) })
+		}
+	default:
+		v.trouble++
+		found.Found = err.Error()
+		v.progress.aside(func() { v.report(found.File, err) })
+	}
+	v.verdicts = append(v.verdicts, found)
+}
+
+func (v *verifier) withMapped(c check) (err error) {
+	m, err := c.fsys.Map(c.t.name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if err := m.Invalidate(); err != nil {
+		return err
+	}
+	return famfs.Guard(func() error { return c.run(m.Bytes()) })
+}
+
+// eachFile makes a check of each file that t names or holds.
+func (v *verifier) eachFile(fsys *famfs.FS, t target, run func(name string) func(data []byte) error) ([]check, error) {
+	var checks []check
+	err := fs.WalkDir(fsys, t.name, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		checks = append(checks, check{fsys: fsys, t: target{device: t.device, name: name}, size: st.Size(), run: run(name)})
+		return nil
+	})
+	return checks, err
+}
+
+const verifyPiece = 8 << 20 // a multiple of patternBlock
+
+// pieces calls look for data piece by piece, telling progress, until the command is
+// interrupted.
+func (v *verifier) pieces(data []byte, look func(piece []byte, off int64) error) error {
+	for off := int64(0); off < int64(len(data)); off += verifyPiece {
+		if v.ctx.Err() != nil {
+			return v.ctx.Err()
+		}
+		piece := data[off:min(off+verifyPiece, int64(len(data)))]
+		if err := look(piece, off); err != nil {
+			return err
+		}
+		v.progress.bytes(int64(len(piece)))
+	}
+	return nil
+}
+
+func (v *verifier) withSeed(fsys *famfs.FS, t target, seed uint64) ([]check, error) {
+	return v.eachFile(fsys, t, func(string) func([]byte) error {
+		return func(data []byte) error {
+			return v.pieces(data, func(piece []byte, off int64) error {
+				at := checkPattern(piece, seed, off)
+				if at < 0 {
+					return nil
+				}
+				want := byte(patternWord(seed, uint64(at)/patternBlock) >> (at % 8 * 8))
+				return &differs{at, fmt.Sprintf("byte %d is %#02x, want %#02x for seed %d", at, piece[at-off], want, seed)}
+			})
+		}
+	})
+}
+
+// compare compares data with what r holds.
+func (v *verifier) compare(data []byte, r io.Reader, source string) error {
+	buffer := make([]byte, 1<<20)
+	err := v.pieces(data, func(piece []byte, off int64) error {
+		for len(piece) > 0 {
+			n := min(len(buffer), len(piece))
+			got, err := io.ReadFull(r, buffer[:n])
+			if at := firstDifference(piece[:got], buffer[:got]); at >= 0 {
+				at64 := off + int64(at)
+				return &differs{at64, fmt.Sprintf("byte %d is %#02x, and %s gives %#02x", at64, piece[at], source, buffer[at])}
+			}
+			if err == io.EOF || err == io.ErrUnexpectedEOF {
+				end := off + int64(got)
+				return &differs{end, fmt.Sprintf("has %d bytes, and %s ends after %d", len(data), source, end)}
+			}
+			if err != nil {
+				return err
+			}
+			off, piece = off+int64(n), piece[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if n, err := io.ReadFull(r, buffer[:1]); n > 0 {
+		return &differs{int64(len(data)), fmt.Sprintf("has %d bytes, and %s has more", len(data), source)}
+	} else if err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+func firstDifference(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return -1
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
+// againstTree checks t against a file or tree.
+func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks []check, finish func() error, err error) {
+	ref, err := parseTarget(against)
+	if err != nil {
+		return nil, nil, err
+	}
+	var refFS fs.FS
+	root := "."
+	if ref.device != "" {
+		other, err := v.open(ref.device)
+		if err != nil {
+			return nil, nil, err
+		}
+		refFS, root, finish = other, ref.name, other.Close
+	} else {
+		full, err := filepath.Abs(ref.name)
+		if err != nil {
+			return nil, nil, err
+		}
+		refFS = os.DirFS(filepath.Dir(full))
+		if root = filepath.Base(full); filepath.Dir(full) == full {
+			root = "."
+		}
+	}
+	st, err := fs.Stat(refFS, root)
+	if err != nil {
+		return nil, finish, err
+	}
+	here, err := fsys.Stat(t.name)
+	if err != nil {
+		return nil, finish, err
+	}
+	if st.IsDir() != here.IsDir() {
+		return nil, finish, fmt.Errorf("%s and %s: one is a directory, the other a file; name two files or two directories: %w", t, ref, fs.ErrInvalid)
+	}
+	matched := make(map[string]bool)
+	checks, err = v.eachFile(fsys, t, func(name string) func([]byte) error {
+		at := counterpart(name, t.name, root)
+		matched[at] = true
+		shown := ref.at(at)
+		if ref.device == "" {
+			shown = filepath.Join(ref.name, filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(at, root), "/")))
+		}
+		return func(data []byte) error {
+			f, err := refFS.Open(at)
+			if errors.Is(err, fs.ErrNotExist) {
+				return &differs{-1, shown + " does not exist"}
+			}
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return v.compare(data, f, shown)
+		}
+	})
+	if err != nil {
+		return nil, finish, err
+	}
+	err = fs.WalkDir(refFS, root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || matched[name] {
+			return err
+		}
+		at := counterpart(name, root, t.name)
+		checks = append(checks, check{fsys: fsys, t: target{device: t.device, name: at}, err: &differs{-1, "does not exist on the device"}})
+		return nil
+	})
+	return checks, finish, err
+}
+
+// counterpart moves name, which lies at or below from, to the same place below to.
+func counterpart(name, from, to string) string {
+	if from == "." {
+		return path.Join(to, name)
+	}
+	return path.Join(to, strings.TrimPrefix(name[len(from):], "/"))
+}
