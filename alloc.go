@@ -482,3 +482,30 @@ func (a *allocator) spread(n int64, strips, buckets, first int) ([]unitRun, bool
 	}
 	return runs, true
 }
+
+// freeRun returns the first run of free units that begins at or after from, whole.
+func (a *allocator) freeRun(from int64) (unitRun, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settle()
+	q := search{from: from, to: a.units, n: 1}
+	if !a.find(&q, 1, 0, int64(a.leaves)*blockUnits) {
+		return unitRun{}, false
+	}
+	start, end := q.run.start, q.run.start
+	for end < a.units {
+		b, at := a.blocks[end/blockUnits], end%blockUnits
+		if b == nil {
+			end = min(a.units, end-at+blockUnits)
+			continue
+		}
+		taken := b.taken[at/64] >> uint(at%64)
+		if taken == 0 {
+			end += 64 - at%64
+			continue
+		}
+		end += int64(bits.TrailingZeros64(taken))
+		break
+	}
+	return unitRun{start, min(end, a.units) - start}, true
+}

@@ -53,8 +53,8 @@ func OnProgress(tell func(Progress)) CopyOption {
 	return copyOption(func(c *copyConfig) { c.progress = tell })
 }
 
-// CreateWith applies options to every file that is created, after its mode was set to
-// that of the source.
+// CreateWith applies options to every file and directory that is created, after its
+// mode was set to that of the source.
 func CreateWith(opts ...CreateOption) CopyOption {
 	return copyOption(func(c *copyConfig) { c.create = append(c.create, opts...) })
 }
@@ -166,7 +166,7 @@ func (c *copier) copyOther(name string, d fs.DirEntry) error {
 		return err
 	}
 	if target := path.Join(c.dir, name); target != "." {
-		return c.fs.MkdirAll(target, st.Mode())
+		return c.fs.mkdirAll(target, append([]CreateOption{Mode(st.Mode())}, c.create...)...)
 	}
 	return nil
 }

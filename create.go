@@ -476,26 +476,30 @@ func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
 
 // Mkdir makes a directory in one that exists, owned by the user and group of the
 // process. For the errors see Create.
-func (f *FS) Mkdir(name string, perm fs.FileMode) error {
-	if err := f.mkdir(name, perm); err != nil {
+func (f *FS) Mkdir(name string, perm fs.FileMode) error { return f.MkdirWith(name, Mode(perm)) }
+
+// MkdirWith is Mkdir with the options of Create, of which Interleave means nothing
+// here. The default mode is 0755.
+func (f *FS) MkdirWith(name string, opts ...CreateOption) error {
+	c := newCreateConfig(append([]CreateOption{Mode(0o755)}, opts...))
+	if err := f.mkdir(name, c); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
 	return nil
 }
 
-func (f *FS) mkdir(name string, perm fs.FileMode) error {
+func (f *FS) mkdir(name string, c createConfig) error {
 	if !f.gate.enter() {
 		return fs.ErrClosed
 	}
 	defer f.gate.leave()
-	c := newCreateConfig(nil)
 	if err := f.beginWrite(name, c); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	err := f.checkNew(name)
 	if err == nil {
-		err = f.appendEntry(&entry{kind: typeMkdir, path: []byte(name), uid: c.uid, gid: c.gid, mode: encodeMode(perm)})
+		err = f.appendEntry(&entry{kind: typeMkdir, path: []byte(name), uid: c.uid, gid: c.gid, mode: encodeMode(c.mode)})
 	}
 	f.mu.Unlock()
 	return errors.Join(err, f.lock.release())
@@ -505,6 +509,10 @@ func (f *FS) mkdir(name string, perm fs.FileMode) error {
 // already is no error; fs.ErrExist means that a file stands in the way. For other
 // errors see Create.
 func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
+	return f.mkdirAll(name, Mode(perm))
+}
+
+func (f *FS) mkdirAll(name string, opts ...CreateOption) error {
 	if !f.gate.isOpen() {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrClosed}
 	}
@@ -515,11 +523,11 @@ func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fmt.Errorf("a file stands there: %w", fs.ErrExist)}
 	}
 	if parent := parentPath(name); parent != "." && fs.ValidPath(name) {
-		if err := f.MkdirAll(parent, perm); err != nil {
+		if err := f.mkdirAll(parent, opts...); err != nil {
 			return err
 		}
 	}
-	err := f.Mkdir(name, perm)
+	err := f.MkdirWith(name, opts...)
 	if errors.Is(err, fs.ErrExist) {
 		// Another writer may have made it; what it is shows now.
 		if index, ok := f.replica.ns.lookup(name); ok && f.replica.ns.node(index).isDir {

@@ -381,6 +381,52 @@ func TestMkdir(t *testing.T) {
 	assert.Equal(t, fs.ModeDir|0o750, st.Mode())
 }
 
+func TestMkdirWith(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.MkdirWith("plain"))
+	require.NoError(t, m.MkdirWith("own", Mode(fs.ModeSticky|0o700), Owner(7, 8)))
+	reader := openTest(t, path)
+	for name, want := range map[string]struct {
+		mode fs.FileMode
+		uid  uint32
+	}{"plain": {fs.ModeDir | 0o755, newCreateConfig(nil).uid}, "own": {fs.ModeDir | fs.ModeSticky | 0o700, 7}} {
+		st, err := reader.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, want.mode, st.Mode(), name)
+		assert.Equal(t, want.uid, st.Sys().(*Attr).UID, name)
+	}
+}
+
+// What FreeSpace yields is all that Usage counts, in order and apart.
+func TestFreeSpace(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	all := func() (runs []Extent) {
+		for x := range m.FreeSpace() {
+			runs = append(runs, x)
+		}
+		return runs
+	}
+	u := m.Usage()
+	assert.Equal(t, []Extent{{0, 10 * mib, u.Free}}, all())
+	fragment(t, m, 7)
+	var sum, end int64
+	runs := all()
+	assert.Len(t, runs, 7)
+	for _, x := range runs {
+		assert.Greater(t, x.Offset, end)
+		end = x.Offset + x.Length
+		sum += x.Length
+	}
+	assert.Equal(t, m.Usage().Free, sum)
+	for range m.FreeSpace() {
+		break
+	}
+	require.NoError(t, m.WriteFile("more", make([]byte, 7*2*mib), 0o644))
+	assert.Empty(t, all())
+}
+
 func TestWriteFileEmpty(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"math"
 	"sync"
@@ -224,6 +225,21 @@ func (r *replica) usage() Usage {
 		Dirs:        int(r.dirs.Load()),
 		LogUsed:     int(r.ns.end()),
 		LogCapacity: int(lastIndex(r.sb.LogSize) + 1),
+	}
+}
+
+// FreeSpace yields the runs of free space, as extents of device 0 in ascending order.
+// What is created or given back meanwhile may or may not show.
+func (f *FS) FreeSpace() iter.Seq[Extent] {
+	return func(yield func(Extent) bool) {
+		unit := f.sb.AllocUnit
+		for at := int64(0); ; {
+			r, ok := f.replica.alloc.freeRun(at)
+			if !ok || !yield(Extent{Offset: r.start * unit, Length: r.n * unit}) {
+				return
+			}
+			at = r.end()
+		}
 	}
 }
 

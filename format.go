@@ -1,7 +1,7 @@
 package famfs
 
-// Making a file system: the order of stores that leaves a device, at every moment,
-// with its old file system, with none, or with the new one whole.
+// Making and ending a file system: the order of stores that leaves a device, at every
+// moment, with its old file system, with none, or with the new one whole.
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 )
 
 // Format makes an empty file system on the device or file at path. This host becomes
@@ -32,29 +33,75 @@ func Format(path string, opts ...FormatOption) error {
 	return nil
 }
 
-func format(path string, c formatConfig) (err error) {
+func format(path string, c formatConfig) error {
 	host, identityErr := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
 	if len(host) == 0 {
 		return fmt.Errorf("this host has neither %s nor %s; say who it is with WithSystemUUID: %w", systemUUIDFile, machineIDFile, errors.Join(fs.ErrInvalid, identityErr))
 	}
+	if err := checkLogSize(c.logSize, math.MaxInt64); err != nil {
+		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
+	}
+	return withMetadata(path, logOffset+c.logSize, func(dev *device, m metadata) error {
+		size := dev.info.Size
+		if need := logOffset + c.logSize + defaultUnit; size < need {
+			return fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, need, fs.ErrInvalid)
+		}
+		return writeFileSystem(m, Superblock{
+			Version:    formatVersion,
+			LogOffset:  logOffset,
+			LogSize:    c.logSize,
+			AllocUnit:  defaultUnit,
+			OMFMajor:   omfMajor,
+			OMFMinor:   omfMinor,
+			UUID:       NewUUID(),
+			DeviceUUID: NewUUID(),
+			SystemUUID: host[0],
+			DeviceSize: size,
+			DeviceName: path,
+		}, c.force)
+	})
+}
+
+// Wipe makes the device or file at path one that is not formatted: all that was on it
+// is lost, as by Format with Force, and every host that has it open must open it again
+// once it is formatted. Only the superblock is overwritten. A device that is not
+// formatted is ErrNotFormatted; other errors are those of Format.
+func Wipe(path string) error {
+	err := withMetadata(path, superblockArea, func(_ *device, m metadata) error {
+		m.invalidate(0, superblockSize)
+		m.fence()
+		if found := m.load64(0); found != superblockMagic {
+			return fmt.Errorf("superblock: found magic %#x, want %#x: %w", found, uint64(superblockMagic), ErrNotFormatted)
+		}
+		m.store64(0, 0) // as in writeFileSystem
+		if err := flushAndFence(m, 0, 8); err != nil {
+			return err
+		}
+		return zero(m, 8, superblockArea-8)
+	})
+	if err != nil {
+		return fmt.Errorf("famfs: wipe %s: %w", path, err)
+	}
+	return nil
+}
+
+// withMetadata opens a device, takes the writers' lock, and maps its first n bytes, or
+// as many as it has, for use.
+func withMetadata(path string, n int64, use func(*device, metadata) error) (err error) {
 	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dev.close()) }()
-	size := dev.info.Size
-	if err := checkLogSize(c.logSize, size); err != nil {
-		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
-	}
-	if need := logOffset + c.logSize + defaultUnit; size < need {
-		return fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, need, fs.ErrInvalid)
-	}
 	lock := newWriteLock(dev)
 	if err := lock.acquire(context.Background(), DefaultLockTimeout); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
-	r, err := dev.mapPrefix(logOffset + c.logSize)
+	if n > dev.info.Size {
+		return fmt.Errorf("superblock and log of %d bytes together pass the end of the device at %d: %w", n, dev.info.Size, fs.ErrInvalid)
+	}
+	r, err := dev.mapPrefix(n)
 	if err != nil {
 		return err
 	}
@@ -63,20 +110,7 @@ func format(path string, c formatConfig) (err error) {
 		mapped.remove(r.mem)
 		err = errors.Join(err, r.unmap())
 	}()
-	sb := Superblock{
-		Version:    formatVersion,
-		LogOffset:  logOffset,
-		LogSize:    c.logSize,
-		AllocUnit:  defaultUnit,
-		OMFMajor:   omfMajor,
-		OMFMinor:   omfMinor,
-		UUID:       NewUUID(),
-		DeviceUUID: NewUUID(),
-		SystemUUID: host[0],
-		DeviceSize: size,
-		DeviceName: path,
-	}
-	return Guard(func() error { return writeFileSystem(&mappedMetadata{dev, r.mem}, sb, c.force) })
+	return Guard(func() error { return use(dev, &mappedMetadata{dev, r.mem}) })
 }
 
 // writeFileSystem writes superblock and log of an empty file system.

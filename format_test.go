@@ -205,16 +205,16 @@ func TestFormatRefuses(t *testing.T) {
 		"log of 4 MiB":              {64 << 20, []FormatOption{LogSize(4 << 20)}, "want a power of two of at least 8388608"},
 		"log of no power of two":    {64 << 20, []FormatOption{LogSize(12 << 20)}, "want a power of two"},
 		"log a byte too long":       {64 << 20, []FormatOption{LogSize(8<<20 + 1)}, "want a power of two"},
-		"log as large as device":    {64 << 20, []FormatOption{LogSize(64 << 20)}, "passes the end of the device"},
-		"log larger than device":    {64 << 20, []FormatOption{LogSize(1 << 40)}, "passes the end of the device"},
-		"largest power of two":      {64 << 20, []FormatOption{LogSize(1 << 62)}, "passes the end of the device"},
+		"log as large as device":    {64 << 20, []FormatOption{LogSize(64 << 20)}, "pass the end of the device"},
+		"log larger than device":    {64 << 20, []FormatOption{LogSize(1 << 40)}, "pass the end of the device"},
+		"largest power of two":      {64 << 20, []FormatOption{LogSize(1 << 62)}, "pass the end of the device"},
 		"no room for a file":        {10 << 20, nil, "want at least 12582912"},
 		"a byte short of a file":    {12<<20 - 1, nil, "want at least 12582912"},
 		"short of it, longer log":   {20<<20 - 1, []FormatOption{LogSize(16 << 20)}, "want at least 20971520"},
-		"no room for the log":       {9 << 20, nil, "passes the end of the device"},
-		"a page":                    {4096, nil, "passes the end of the device"},
-		"a byte":                    {1, nil, "passes the end of the device"},
-		"a byte, though formatting": {1, []FormatOption{Force()}, "passes the end of the device"},
+		"no room for the log":       {9 << 20, nil, "pass the end of the device"},
+		"a page":                    {4096, nil, "pass the end of the device"},
+		"a byte":                    {1, nil, "pass the end of the device"},
+		"a byte, though formatting": {1, []FormatOption{Force()}, "pass the end of the device"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -514,4 +514,22 @@ func TestCreateBytesInterleaved(t *testing.T) {
 	requireBytes(t, data[:rawUnit], readRaw(t, path, 5*rawUnit, rawUnit), "first chunk, on strip 0")
 	requireBytes(t, data[rawUnit:2*rawUnit], readRaw(t, path, 16*rawUnit, rawUnit), "second chunk, on strip 1")
 	requireBytes(t, data[2*rawUnit:], readRaw(t, path, 6*rawUnit, 1<<20), "third chunk, on strip 0")
+}
+
+func TestWipe(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	p, err := m.Create("pending", 1)
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	require.NoError(t, m.Close())
+	require.NoError(t, Wipe(path))
+	_, err = Open(path)
+	assert.ErrorIs(t, err, ErrNotFormatted)
+	assert.Zero(t, bytes.Trim(readMetadata(t, path)[:superblockArea], "\x00"))
+	assert.ErrorIs(t, Wipe(path), ErrNotFormatted)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)), "without Force")
+	assert.Zero(t, openTest(t, path).Usage().LogUsed)
+	assert.ErrorIs(t, Wipe(path+"-missing"), fs.ErrNotExist)
 }

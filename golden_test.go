@@ -9,8 +9,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,6 +190,27 @@ func testGoldenContent(t *testing.T, path, name string, g *golden) {
 	for index, reason := range passedOver[name] {
 		assert.Contains(t, reasons[index], reason)
 	}
+
+	names := map[uint32]string{typeFile: "file", typeMkdir: "mkdir", typeAddDev: "add-daxdev"}
+	seen := 0
+	for e, err := range fsys.Log() {
+		want := g.Entries[seen]
+		assert.Equal(t, int(want.Index), e.Index)
+		assert.Equal(t, want.SeqNum, e.Seq)
+		assert.Equal(t, want.CRC, fmt.Sprintf("%#x", e.CRC))
+		assert.Equal(t, names[want.Type], e.Type)
+		assert.Equal(t, passedOver[name][e.Index] != "", err != nil, "entry %d: %v", e.Index, err)
+		if want.Type == typeAddDev {
+			assert.Equal(t, AddedDevice{int(min(want.DevIndex, math.MaxInt32)), int64(want.DevSize), parseUUID(t, want.DevUUID)}, e.Device)
+		} else {
+			assert.Equal(t, want.path(t), e.Path)
+			assert.Equal(t, want.Mode, encodeMode(e.Mode))
+			assert.Equal(t, want.Size, e.Size)
+			assert.Equal(t, want.layout(), e.Layout)
+		}
+		seen++
+	}
+	assert.Len(t, g.Entries, seen)
 
 	for _, e := range g.Entries {
 		if e.Type == typeAddDev || passedOver[name][int(e.Index)] != "" {

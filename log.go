@@ -121,17 +121,20 @@ const (
 )
 
 // checkEntry says what makes b, a copy of entry index, unsound: what it says cannot
-// be believed at all, or has not arrived yet.
+// be believed at all, or has not arrived yet. The error does not name the entry.
 func checkEntry(b *[entrySize]byte, index uint64) error {
 	le := binary.LittleEndian
-	if found, want := le.Uint64(b[entryCRC:]), checksum(b[:entryCRC]); found != want {
-		return fmt.Errorf("log entry %d: found CRC %#x, want %#x: %w: %w", index, found, want, ErrChecksum, ErrCorrupt)
+	if found, want := checksumIn(b[:]), checksum(b[:entryCRC]); found != want {
+		return fmt.Errorf("found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
 	}
 	if seq := le.Uint64(b[0:]); seq != index {
-		return fmt.Errorf("log entry %d: found sequence number %d, want %d: %w", index, seq, index, ErrCorrupt)
+		return fmt.Errorf("found sequence number %d, want %d: %w", seq, index, ErrCorrupt)
 	}
 	return nil
 }
+
+// checksumIn returns the checksum that an entry carries.
+func checksumIn(b []byte) uint64 { return binary.LittleEndian.Uint64(b[entryCRC:]) }
 
 // decode reads b into e. Counts are kept as they are found; extents holds no more
 // than there is room for.

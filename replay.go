@@ -133,7 +133,7 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 			}
 			return policy != skipCorrupt || len(*r.problems.Load()) <= maxProblems, nil
 		case policy == failAtCorrupt:
-			return false, d.corrupt[0].err
+			return false, ofEntry(d.corrupt[0].index, d.corrupt[0].err)
 		}
 		r.apply(d, d.corrupt[0].index)
 		return false, nil
@@ -299,6 +299,9 @@ func (r *replica) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry, 
 	d.slab[index&(slabNodes-1)].fill(e, path, r.ns.hash(path))
 }
 
+// ofEntry says which entry an error is about.
+func ofEntry(index uint64, err error) error { return fmt.Errorf("log entry %d: %w", index, err) }
+
 // listUnread lists the entries from r.next to end, of which a tolerant replay serves
 // none, as problems.
 func (r *replica) listUnread(end uint64) error {
@@ -310,12 +313,12 @@ func (r *replica) listUnread(end uint64) error {
 			r.meta.invalidate(entryAt(index), entrySize)
 			r.meta.fence()
 			r.meta.load(b[:], entryAt(index))
-			p := Problem{Index: int(index), Err: checkEntry(&b, index)}
-			if p.Err == nil {
-				e.path = nil
+			p, err := Problem{Index: int(index)}, checkEntry(&b, index)
+			if err == nil {
 				e.decode(&b)
-				p.Path, p.Err = string(e.path), fmt.Errorf("log entry %d: %w: entry %d: %w", index, errTail, r.next, ErrCorrupt)
+				p.Path, err = string(e.path), fmt.Errorf("%w: entry %d: %w", errTail, r.next, ErrCorrupt)
 			}
+			p.Err = ofEntry(index, err)
 			if len(unread) == maxProblems {
 				p = Problem{Index: int(index), Err: fmt.Errorf("log entries %d to %d: %w: entry %d: %w", index, end-1, errTail, r.next, ErrCorrupt)}
 				index = end

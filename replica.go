@@ -92,7 +92,7 @@ func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger
 // addProblem notes that an entry was passed over.
 func (r *replica) addProblem(index int64, path string, err error) {
 	if index >= 0 {
-		err = fmt.Errorf("log entry %d: %w", index, err)
+		err = ofEntry(uint64(index), err)
 	}
 	before := *r.problems.Load()
 	switch {

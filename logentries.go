@@ -1,0 +1,115 @@
+package famfs
+
+// The log as users may look at it: its entries one by one, as they stand on the
+// medium. What they come to is the namespace; this is for those who look for what went
+// wrong.
+
+import (
+	"fmt"
+	"io/fs"
+	"iter"
+	"math"
+)
+
+// LogEntry is an entry of the log as it stands on the medium (format: log entry). Where
+// the entry is unsound or unacceptable, its fields are what was found, not what is
+// valid.
+type LogEntry struct {
+	Index int
+	// Seq is the sequence number, CRC the checksum that the entry carries.
+	Seq, CRC uint64
+	// Type is "file", "mkdir" or "add-daxdev", otherwise "type" and its number.
+	Type string
+	// Path, Mode, UID and GID are those of files and directories; Size, Flags and
+	// Layout of files.
+	Path            string
+	Mode            fs.FileMode
+	UID, GID, Flags uint32
+	Size            int64
+	Layout          Layout
+	// Device is what an add-daxdev entry adds.
+	Device AddedDevice
+}
+
+// AddedDevice is a further device of a file system, named by an add-daxdev entry. Files
+// on it cannot be used through this package.
+type AddedDevice struct {
+	Index int
+	Size  int64
+	UUID  UUID
+}
+
+// Log yields the entries of the log in order, up to the last Refresh and, where the FS
+// is Tolerant, those beyond it that are not served. The error says what is wrong with
+// the entry, as in Problems; the sequence goes on after it. It ends after an error for
+// which the entry is zero: the FS is closed, or the memory failed.
+func (f *FS) Log() iter.Seq2[LogEntry, error] {
+	return func(yield func(LogEntry, error) bool) {
+		wrong := make(map[int]error)
+		end := f.replica.ns.end()
+		for _, p := range f.Problems() {
+			wrong[p.Index] = p.Err
+			end = max(end, int64(p.Index)+1)
+		}
+		for index := range uint64(end) {
+			e, err := f.logEntry(index)
+			if err != nil {
+				yield(LogEntry{}, fmt.Errorf("famfs: read log entry %d of %s: %w", index, f.dev.info.Path, err))
+				return
+			}
+			if !yield(e, wrong[e.Index]) {
+				return
+			}
+		}
+	}
+}
+
+func (f *FS) logEntry(index uint64) (LogEntry, error) {
+	if !f.gate.enter() {
+		return LogEntry{}, fs.ErrClosed
+	}
+	defer f.gate.leave()
+	var b [entrySize]byte
+	err := Guard(func() error {
+		m := &mappedMetadata{f.dev, f.window.mem}
+		m.invalidate(entryAt(index), entrySize)
+		m.fence()
+		m.load(b[:], entryAt(index))
+		return nil
+	})
+	if err != nil {
+		return LogEntry{}, err
+	}
+	var raw entry
+	raw.decode(&b)
+	return raw.public(int(index), b[:]), nil
+}
+
+// public returns e, decoded from b, as users see it.
+func (e *entry) public(index int, b []byte) LogEntry {
+	out := LogEntry{Index: index, Seq: e.seq, CRC: checksumIn(b), Type: fmt.Sprintf("type %d", e.kind), Path: string(e.path)}
+	switch e.kind {
+	case typeFile:
+		out.Type, out.Size, out.Flags = "file", clamp(e.size), e.flags
+		if e.mapType == mapInterleaved {
+			out.Layout.Chunk = clamp(e.chunk)
+		}
+		for _, x := range e.extents {
+			out.Layout.Extents = append(out.Layout.Extents, Extent{Device: int(min(x.device, math.MaxInt32)), Offset: clamp(x.offset), Length: clamp(x.length)})
+		}
+	case typeMkdir:
+		out.Type, out.Mode = "mkdir", fs.ModeDir
+	case typeAddDev:
+		out.Type = "add-daxdev"
+		out.Device = AddedDevice{Index: int(min(e.deviceIndex, math.MaxInt32)), Size: clamp(e.deviceSize), UUID: e.deviceUUID}
+		return out
+	default:
+		return out
+	}
+	out.Mode |= decodeMode(e.mode)
+	out.UID, out.GID = e.uid, e.gid
+	return out
+}
+
+// clamp keeps what does not fit from becoming negative.
+func clamp(v uint64) int64 { return int64(min(v, math.MaxInt64)) }
