@@ -5,7 +5,9 @@ package main
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/xml"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +38,35 @@ func TestMkfs(t *testing.T) {
 	assert.NotEqual(t, first.Superblock.UUID, second.Superblock.UUID)
 	assert.Equal(t, "master", second.Role)
 	assert.EqualValues(t, 54*mib, second.Usage.Free)
+}
+
+func TestMkfsKill(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "1M", "--seed", "1", device+":/f")
+	r := famfsRun(t, "mkfs", "--kill", device)
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "--force")
+	for _, args := range [][]string{{"--create", "64M"}, {"--loglen", "16M"}} {
+		r = famfsRun(t, append([]string{"mkfs", "--kill", "--force", device}, args...)...)
+		assert.Equal(t, 2, r.status)
+		assert.Contains(t, r.err, "none of the others can be")
+	}
+	assert.Equal(t, 0, famfsRun(t, "verify", "-q", "--seed", "1", device).status, "all is as it was")
+
+	r = famfsRun(t, "mkfs", "--kill", "--force", device) // any host, as with --force
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Contains(t, r.out, device+": not formatted any more")
+	assert.Contains(t, famfsRun(t, "ls", device).err, "not formatted")
+	r = famfsRun(t, "mkfs", "-kf", device)
+	assert.Equal(t, 1, r.status)
+	assert.Empty(t, r.out)
+	assert.Contains(t, r.err, device)
+	assert.Contains(t, r.err, "not formatted")
+	assert.Contains(t, r.err, "nothing to do")
+	asMaster(t, "mkfs", device)
+	assert.Equal(t, killedJSON{device, true}, parse[killedJSON](t, famfsRun(t, "mkfs", "-kf", "--json", device)))
+	assert.Equal(t, 1, famfsRun(t, "mkfs", "-kf", device+"-missing").status)
 }
 
 func TestCreatAndVerify(t *testing.T) {
@@ -172,6 +203,26 @@ func TestMkdir(t *testing.T) {
 	assert.Equal(t, 1, famfsRun(t, "--system-uuid", host, "mkdir", device+":/x/y").status)
 	asMaster(t, "mkdir", "-p", device+":/a", device+":/x/y/z", device+":/")
 	assert.Equal(t, "y\n", famfsRun(t, "ls", device+":/x").out)
+
+	// Mode and owner, also of those above that are made; what is there stays as it is.
+	asMaster(t, "mkdir", "-u", "7", "-g", "8", device+":/own")
+	asMaster(t, "mkdir", "-p", "-u", "9", "-g", "10", "-m", "0750", device+":/own/p/q", device+":/own/p/q/r")
+	asMaster(t, "mkdir", "-u", "11", device+":/half")
+	found := make(map[string][]any)
+	for _, n := range parse[[]nodeJSON](t, famfsRun(t, "ls", "-R", "--json", device)) {
+		found[n.Path] = []any{n.Mode, n.UID, n.GID}
+	}
+	assert.Equal(t, []any{"0755", uint32(7), uint32(8)}, found["own"])
+	for _, name := range []string{"own/p", "own/p/q", "own/p/q/r"} {
+		assert.Equal(t, []any{"0750", uint32(9), uint32(10)}, found[name], name)
+	}
+	assert.Equal(t, []any{"0755", uint32(11), uint32(max(os.Getgid(), 0))}, found["half"])
+	assert.Equal(t, 2, famfsRun(t, "--system-uuid", host, "mkdir", "-u", "4294967296", device+":/no").status)
+	asMaster(t, "creat", "-s", "1", device+":/file")
+	r := famfsRun(t, "--system-uuid", host, "mkdir", "-p", device+":/file/d", device+":/after")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "exist")
+	assert.Contains(t, famfsRun(t, "ls", device).out, "after\n")
 }
 
 func TestGetmap(t *testing.T) {
@@ -249,6 +300,21 @@ func corrupt(t testing.TB, device string, entry int64) {
 	require.NoError(t, err)
 }
 
+// forge changes a log entry so that it stays sound.
+func forge(t testing.TB, device string, entry int64, change func(b []byte)) {
+	t.Helper()
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	b, at := make([]byte, 544), int64(2*mib+48)+entry*544
+	_, err = f.ReadAt(b, at)
+	require.NoError(t, err)
+	change(b)
+	binary.LittleEndian.PutUint64(b[536:], uint64(crc32.ChecksumIEEE(b[:536])))
+	_, err = f.WriteAt(b, at)
+	require.NoError(t, err)
+}
+
 func TestFsck(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -291,7 +357,29 @@ func TestFsck(t *testing.T) {
 	assert.Contains(t, r.err, "famfs fsck "+device)
 	assert.Contains(t, r.err, "--tolerant")
 	assert.Equal(t, "first\n", famfsRun(t, "ls", "--tolerant", device).out)
-	assert.Contains(t, famfsRun(t, "logdump", device).out, "problem")
+	dumped := parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
+	assert.Equal(t, 1, dumped.Used)
+	require.Len(t, dumped.Entries, 3, "those behind the corrupt one too")
+	assert.Nil(t, dumped.Entries[0].Problem)
+	for i, name := range []string{"first", "second", "third"} {
+		e := dumped.Entries[i]
+		assert.Equal(t, []any{i, uint64(i), "file"}, []any{e.Index, e.Seq, e.Type})
+		if i != 1 { // of which the path is what is corrupt
+			assert.Equal(t, name, e.Path)
+		}
+		assert.Len(t, e.Map.Extents, 1)
+	}
+	require.NotNil(t, dumped.Entries[1].Problem)
+	assert.Equal(t, "checksum", dumped.Entries[1].Problem.Kind)
+	assert.Regexp(t, "^found CRC ", dumped.Entries[1].Problem.Message)
+	assert.Contains(t, dumped.Entries[1].Problem.Do, "readers stop here")
+	require.NotNil(t, dumped.Entries[2].Problem)
+	assert.Regexp(t, "^not served", dumped.Entries[2].Problem.Message)
+	r = famfsRun(t, "logdump", device)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.out, "1 of 15,420 entries served, 2 more not\n")
+	assert.Regexp(t, `(?m)^ +1 file .*\n +problem: found CRC `, r.out)
+	assert.Regexp(t, `(?m)^ +2 file .* third  \[2097152@\d+\]\n +problem: not served`, r.out)
 
 	blank := filepath.Join(testDir(t), "blank")
 	require.NoError(t, os.WriteFile(blank, make([]byte, 16*mib), 0o600))
@@ -338,7 +426,10 @@ type dumpedLog struct {
 	Superblock     superblockJSON
 	Entries        []struct {
 		nodeJSON
-		Problem *problemJSON
+		Seq         uint64
+		CRC         string
+		AddedDevice *addedDeviceJSON `json:"added_device"`
+		Problem     *problemJSON
 	}
 }
 
@@ -352,12 +443,22 @@ func TestLogdump(t *testing.T) {
 	out := lines(r.out)
 	assert.Contains(t, out[0], "version 48, on-media format 2.2")
 	assert.Contains(t, out[1], "2 of 15,420 entries used")
-	assert.Regexp(t, `^ +0 directory 0755 .* d$`, out[3])
+	assert.Regexp(t, `^ +0 mkdir 0755 .* d$`, out[3])
 	assert.Regexp(t, `^ +1 file +0644 .* 1048576 d/f  \[2097152@10485760\]$`, out[4])
 	log := parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
 	require.Len(t, log.Entries, 2)
-	assert.Equal(t, "directory", log.Entries[0].Type)
+	assert.Equal(t, "mkdir", log.Entries[0].Type)
 	assert.Equal(t, "d/f", log.Entries[1].Path)
+	out = lines(famfsRun(t, "logdump", "-v", device).out)
+	assert.Equal(t, []string{"entry", "seq", "crc", "type"}, strings.Fields(out[2])[:4])
+	assert.Equal(t, []string{"1", "1", log.Entries[1].CRC, "file"}, strings.Fields(out[4])[:4])
+
+	// A type that there is none of.
+	forge(t, device, 1, func(b []byte) { b[8] = 9 })
+	log = parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
+	require.Len(t, log.Entries, 2)
+	assert.Equal(t, "type 9", log.Entries[1].Type)
+	assert.Contains(t, log.Entries[1].Problem.Message, "found type 9")
 }
 
 func TestWatch(t *testing.T) {
@@ -413,6 +514,41 @@ func TestLayoutList(t *testing.T) {
 		free += x.Length
 	}
 	assert.Equal(t, report.Usage.Free, free)
-	assert.Zero(t, report.Unserved)
+	assert.Empty(t, report.Claimed)
 	require.Len(t, report.Files, 2)
+}
+
+// What an entry claims that was passed over is nobody's, and shown as such.
+func TestLayoutClaimed(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "65M") // which ends with half a unit
+	for _, name := range []string{"a", "b", "c"} {
+		asMaster(t, "creat", "-s", "8M", device+":/"+name)
+	}
+	assert.NotContains(t, famfsRun(t, "layout", device).out, "claimed")
+	assert.NotContains(t, famfsRun(t, "layout", "--svg", "-", device).out, "claimed")
+	forge(t, device, 1, func(b []byte) { b[40] = 'a' }) // logged before, and the first wins
+
+	report := parse[layoutJSONReport](t, famfsRun(t, "layout", "--json", device))
+	assert.Equal(t, []extentJSON{{0, 18 * mib, 8 * mib}}, report.Claimed)
+	assert.Equal(t, []extentJSON{{0, 34 * mib, 30 * mib}}, report.Free)
+	assert.EqualValues(t, 30*mib, report.Usage.Free)
+	assert.Len(t, report.Files, 2)
+	list := famfsRun(t, "layout", "--list", device).out
+	assert.Contains(t, list, "2 files of 16 MiB taking 16 MiB; 30 MiB free; 8 MiB claimed by log entries passed over, see famfs fsck\n")
+	assert.Regexp(t, `(?m)^ *18874368 +8388608 claimed +-$`, list)
+
+	r := famfsRun(t, "layout", "--width", "76", device)
+	assert.Equal(t, 0, r.status)
+	assert.Contains(t, r.out, "\n !  claimed by log entries passed over  8 MiB, see famfs fsck\n")
+	cells := r.out[strings.Index(r.out, "0 B "):strings.Index(r.out, "each column")]
+	assert.Equal(t, strings.Count(cells, "a"), strings.Count(cells, "!"))
+	coloured := famfsRun(t, "layout", "--color", "always", device).out
+	assert.Contains(t, coloured, "38;5;124m×")
+
+	svg := famfsRun(t, "layout", "--svg", "-", device).out
+	assert.NoError(t, xml.Unmarshal([]byte(svg), new(svgElement)))
+	assert.Contains(t, svg, "<title>claimed by log entries passed over: 8 MiB\n8 MiB at 18 MiB (offset 18874368)</title>")
+	assert.Contains(t, svg, `fill="url(#x)"`)
+	assert.Contains(t, svg, `<pattern id="x"`)
 }

@@ -54,7 +54,8 @@ func (a *app) cpCommand() *cobra.Command {
 		Long: `cp copies files, and with -r directories, to a device, from a device, or between
 devices; SOURCE and DEST are local paths or DEVICE:PATH. Where DEST is a directory the
 copies go into it; otherwise DEST is the copy's name. Copying to a device needs the
-master, and keeps permission bits, not owners.
+master, and keeps permission bits, not owners: the files and directories that are made
+are the caller's, or whose --uid and --gid say. --mode is for files only.
 
 Every file appears whole or not at all, also when Ctrl-C ends the copy. Run the same
 command again and it goes on: files that are there with the same size and content are
@@ -85,7 +86,7 @@ Status: 0 all is copied, 1 something is not, 130 interrupted.`,
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "show no progress and no summary")
 	flags.BoolVarP(&c.force, "force", "f", false, "replace local files that differ; files on a device are never replaced")
 	flags.BoolVar(&c.asJSON, "json", false, "print a summary as JSON instead of progress")
-	c.create.register(flags, "that of the source")
+	c.create.register(flags, "that of the source", "files and directories")
 	return cmd
 }
 
@@ -197,6 +198,9 @@ func (c *copyCommand) plan(args []string) error {
 		there = os.DirFS(c.localBase)
 	}
 	c.tree = newTree()
+	if c.device != nil {
+		c.tree.mode = c.create.mode
+	}
 	for _, s := range sources {
 		from, root, err := c.sourceFS(s)
 		if err != nil {

@@ -117,6 +117,17 @@ func TestCpModesAndOptions(t *testing.T) {
 	asMaster(t, "cp", "-m", "0640", "-u", "5", "-g", "6", filepath.Join(src, "t/run"), device+":/owned")
 	n := parse[nodeJSON](t, famfsRun(t, "stat", "--json", device+":/owned"))
 	assert.Equal(t, []any{"0640", uint32(5), uint32(6)}, []any{n.Mode, n.UID, n.GID})
+	// Owners are those of directories too, modes of files only.
+	asMaster(t, "cp", "-r", "-m", "0640", "-u", "5", "-g", "6", filepath.Join(src, "t"), device+":/all")
+	dir := parse[[]nodeJSON](t, famfsRun(t, "ls", "-d", "--json", device+":/all"))[0]
+	want := "0711"
+	if runtime.GOOS == "windows" {
+		want = dir.Mode
+	}
+	assert.Equal(t, []any{"directory", want, uint32(5), uint32(6)}, []any{dir.Type, dir.Mode, dir.UID, dir.GID})
+	for _, n := range parse[[]nodeJSON](t, famfsRun(t, "ls", "--json", device+":/all")) {
+		assert.Equal(t, []any{"0640", uint32(5), uint32(6)}, []any{n.Mode, n.UID, n.GID}, n.Path)
+	}
 	r := asMaster(t, "cp", "-q", filepath.Join(src, "t/run"), device+":/quiet")
 	assert.Empty(t, r.out+r.err)
 	r = asMaster(t, "cp", filepath.Join(src, "t/run"), device+":/loud")

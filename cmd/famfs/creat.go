@@ -54,6 +54,9 @@ each file has a size and seed of its own.`,
 			if err != nil {
 				return err
 			}
+			if create.mode.set {
+				opts = append(opts, famfs.Mode(create.mode.mode))
+			}
 			job := creatJob{size: int64(size), keep: keep}
 			if cmd.Flags().Changed("seed") {
 				job.seed = &seed
@@ -121,7 +124,7 @@ each file has a size and seed of its own.`,
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave in the files whatever stood in the memory before")
 	cmd.Flags().StringArrayVarP(&multi, "multi", "M", nil, "create this file: `DEVICE:PATH,SIZE[,SEED]`; may be repeated")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the files that were made as a JSON array")
-	create.register(cmd.Flags(), "0644")
+	create.register(cmd.Flags(), "0644", "files")
 	return cmd
 }
 

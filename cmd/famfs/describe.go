@@ -111,9 +111,14 @@ func describeNode(device, name string, st fs.FileInfo) nodeJSON {
 		n.Type = "directory"
 		return n
 	}
-	n.Map = &layoutJSON{Chunk: attr.Layout.Chunk}
-	for _, x := range attr.Layout.Extents {
-		n.Map.Extents = append(n.Map.Extents, extentJSON{x.Device, x.Offset, x.Length})
-	}
+	n.Map = describeMap(attr.Layout)
 	return n
+}
+
+func describeMap(l famfs.Layout) *layoutJSON {
+	m := &layoutJSON{Chunk: l.Chunk, Extents: []extentJSON{}} // an unsound log entry may have none
+	for _, x := range l.Extents {
+		m.Extents = append(m.Extents, extentJSON{x.Device, x.Offset, x.Length})
+	}
+	return m
 }

@@ -100,6 +100,8 @@ func (a *app) wayOut(what string, err error) string {
 		return "see " + a.command + " --help"
 	case is(context.Canceled):
 		return ""
+	case is(famfs.ErrNotFormatted) && a.command == "famfs mkfs": // --kill
+		return "there is no file system on it: nothing to do"
 	case is(famfs.ErrNotFormatted):
 		return fmt.Sprintf("format it with: famfs mkfs %s (what is on it is lost)", device)
 	case is(famfs.ErrVersion):

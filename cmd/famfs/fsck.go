@@ -123,10 +123,9 @@ func (a *app) stopsAt(device string) int {
 // describeProblem says what a person can do about p. stops says that readers stop at
 // this entry.
 func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
-	d := problemJSON{Index: p.Index, Path: p.Path, Message: p.Err.Error(), Kind: "other"}
-	for prefix := fmt.Sprintf("log entry %d: ", p.Index); strings.HasPrefix(d.Message, prefix); {
-		d.Message = d.Message[len(prefix):] // which Index says
-	}
+	// Which entry it is Index says.
+	message := strings.TrimPrefix(p.Err.Error(), fmt.Sprintf("log entry %d: ", p.Index))
+	d := problemJSON{Index: p.Index, Path: p.Path, Message: message, Kind: "other"}
 	is := func(target error) bool { return errors.Is(p.Err, target) }
 	switch {
 	case p.Index < 0 && is(famfs.ErrVersion):

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,8 +32,16 @@ type goldenImage struct {
 		Mode     string `json:"mode_octal"`
 		UID, GID uint32
 		SHA256   *string
+		Seq      uint64 `json:"seqnum"`
+		CRC      string
+		DevSize  uint64 `json:"dd_size"`
+		DevUUID  string `json:"dd_uuid"`
+		DevIndex uint32 `json:"dd_index"`
 	}
 }
+
+// goldenTypes are the names that the types of entries have here.
+var goldenTypes = map[string]string{"FILE": "file", "MKDIR": "mkdir", "ADD_DAXDEV": "add-daxdev"}
 
 // openGolden unpacks an image and reads its description.
 func openGolden(t *testing.T, name string) (device string, g goldenImage) {
@@ -88,18 +97,24 @@ func TestGolden(t *testing.T) {
 			named, unserved := 0, 0
 			for i, want := range g.Entries {
 				got := dumped.Entries[i]
-				if want.Type == "ADD_DAXDEV" && got.Type == "other" {
-					continue
-				}
-				if got.Type == "problem" { // a file on a device that is not this one, or such a device again
+				assert.Equal(t, []any{i, want.Seq, want.CRC, goldenTypes[want.Type]}, []any{got.Index, got.Seq, got.CRC, got.Type})
+				if got.Problem != nil { // a file on a device that is not this one, or such a device again
 					assert.Nil(t, want.SHA256)
 					unserved++
+				}
+				if want.Type == "ADD_DAXDEV" {
+					// No int of all platforms holds the largest index.
+					assert.Equal(t, addedDeviceJSON{int(min(want.DevIndex, math.MaxInt32)), int64(want.DevSize), want.DevUUID}, *got.AddedDevice)
 					continue
 				}
+				assert.Nil(t, got.AddedDevice)
 				path, err := hex.DecodeString(want.PathHex)
 				require.NoError(t, err)
 				assert.Equal(t, string(path), got.Path)
 				assert.Equal(t, []any{fmt.Sprintf("%04s", want.Mode), want.UID, want.GID, want.Size}, []any{got.Mode, got.UID, got.GID, got.Size})
+				if got.Problem != nil {
+					continue
+				}
 				listed := list[string(path)]
 				assert.Equal(t, got.nodeJSON.Mode, listed.Mode)
 				assert.Equal(t, i, listed.Index)

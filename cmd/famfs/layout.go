@@ -28,8 +28,9 @@ type plan struct {
 	unit     int64
 	usage    famfs.Usage
 	files    []placedFile // by where they begin
-	runs     []placedRun  // of the whole device, by offset, without gaps
-	problems int
+	// runs are of all allocation units, by offset, without gaps. What is behind the
+	// last whole unit of the device is nothing that could be used.
+	runs []placedRun
 }
 
 // placedFile is a file and where it lies.
@@ -43,12 +44,15 @@ type placedFile struct {
 const (
 	ownerFree     = -1
 	ownerMetadata = -2
+	// ownerClaimed is log entries that were passed over: their space is given to
+	// nobody.
+	ownerClaimed = -3
 )
 
 // placedRun is a run of bytes of the device: an extent, a strip, or what lies between.
 type placedRun struct {
 	off, len int64
-	owner    int // index of a file, or ownerFree, ownerMetadata
+	owner    int // index of a file, or ownerFree, ownerMetadata, ownerClaimed
 	extent   int
 }
 
@@ -60,7 +64,7 @@ type layoutJSONReport struct {
 	Metadata  extentJSON       `json:"metadata"`
 	Files     []placedFileJSON `json:"files"`
 	Free      []extentJSON     `json:"free"`
-	Unserved  int64            `json:"claimed_by_entries_passed_over"`
+	Claimed   []extentJSON     `json:"claimed_by_entries_passed_over"`
 	Usage     usageJSON        `json:"usage"`
 }
 
@@ -82,7 +86,9 @@ func (a *app) layoutCommand() *cobra.Command {
 		Long: `layout shows where every file lies on the device, as a map that fits the terminal:
 a colour for each file, or, where there are more than colours, for each directory;
 grey dots are free, white is superblock and log, and shaded areas are strips of
-interleaved files. Without colours there are letters instead: capitals are interleaved.
+interleaved files. Red crosses are what log entries claim that were passed over: it is
+no file's, and given to none; see famfs fsck. Without colours there are letters
+instead: capitals are interleaved, ! is claimed.
 
 --svg writes a picture for a browser, with names and sizes under the mouse.`,
 		Example: `  famfs layout /dev/dax0.0
@@ -157,7 +163,7 @@ func planOf(fsys *famfs.FS) (*plan, error) {
 	sb := fsys.Superblock()
 	p := &plan{
 		device: fsys.Device().Path, fsUUID: sb.UUID, size: fsys.Device().Size, metadata: sb.LogOffset + sb.LogSize,
-		unit: sb.AllocUnit, usage: fsys.Usage(), problems: len(fsys.Problems()),
+		unit: sb.AllocUnit, usage: fsys.Usage(),
 	}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -185,33 +191,36 @@ func planOf(fsys *famfs.FS) (*plan, error) {
 			}
 		}
 	}
+	for x := range fsys.FreeSpace() {
+		p.runs = append(p.runs, placedRun{x.Offset, x.Length, ownerFree, 0})
+	}
 	slices.SortFunc(p.runs, func(a, b placedRun) int { return cmp.Compare(a.off, b.off) })
-	p.runs = withGaps(p.runs, p.size)
+	p.runs = withGaps(p.runs, p.size/p.unit*p.unit)
 	return p, nil
 }
 
-// withGaps adds what is free between and behind runs. The library vouches for runs
+// withGaps adds what is claimed between and behind runs. The library vouches for runs
 // that do not overlap.
 func withGaps(runs []placedRun, size int64) []placedRun {
 	var all []placedRun
 	at := int64(0)
 	for _, r := range runs {
 		if r.off > at {
-			all = append(all, placedRun{at, r.off - at, ownerFree, 0})
+			all = append(all, placedRun{at, r.off - at, ownerClaimed, 0})
 		}
 		all = append(all, r)
 		at = r.off + r.len
 	}
 	if at < size {
-		all = append(all, placedRun{at, size - at, ownerFree, 0})
+		all = append(all, placedRun{at, size - at, ownerClaimed, 0})
 	}
 	return all
 }
 
-// free returns the runs that no file has.
-func (p *plan) free() (runs []placedRun, total, longest int64) {
+// of returns the runs of an owner that is no file.
+func (p *plan) of(owner int) (runs []placedRun, total, longest int64) {
 	for _, r := range p.runs {
-		if r.owner == ownerFree {
+		if r.owner == owner {
 			runs = append(runs, r)
 			total += r.len
 			longest = max(longest, r.len)
@@ -220,28 +229,40 @@ func (p *plan) free() (runs []placedRun, total, longest int64) {
 	return runs, total, longest
 }
 
-// claimed is how many bytes belong to entries that were passed over; they look free.
+// claimed is how many bytes entries claim that were passed over.
 func (p *plan) claimed() int64 {
-	_, total, _ := p.free()
-	return max(total/p.unit*p.unit-p.usage.Free, 0)
+	_, total, _ := p.of(ownerClaimed)
+	return total
 }
+
+// What claimed runs are called.
+const (
+	claimedLabel = "claimed by log entries passed over"
+	claimedHint  = "see famfs fsck"
+)
 
 // summary is the device in a line.
 func (p *plan) summary() string {
-	_, total, longest := p.free()
-	s := fmt.Sprintf("%s, %s of %s taking %s; %s free", human(p.size), count(len(p.files), "file", "files"), human(p.usage.FileBytes), human(p.size-total-min(p.metadata, p.size)), human(total))
-	if total > longest {
+	_, free, longest := p.of(ownerFree)
+	taken := int64(0)
+	for _, r := range p.runs {
+		if r.owner >= 0 {
+			taken += r.len
+		}
+	}
+	s := fmt.Sprintf("%s, %s of %s taking %s; %s free", human(p.size), count(len(p.files), "file", "files"), human(p.usage.FileBytes), human(taken), human(free))
+	if free > longest {
 		s += ", the longest run " + human(longest)
 	}
 	if n := p.claimed(); n > 0 {
-		s += fmt.Sprintf("; %s of that is claimed by log entries that were passed over, see famfs fsck", human(n))
+		s += fmt.Sprintf("; %s %s, %s", human(n), claimedLabel, claimedHint)
 	}
 	return s
 }
 
 // freeSummary says how much is free, "" for nothing.
 func (p *plan) freeSummary() string {
-	runs, total, longest := p.free()
+	runs, total, longest := p.of(ownerFree)
 	switch len(runs) {
 	case 0:
 		return ""
@@ -254,21 +275,23 @@ func (p *plan) freeSummary() string {
 func (p *plan) report() layoutJSONReport {
 	r := layoutJSONReport{
 		Device: p.device, Size: p.size, AllocUnit: p.unit, Metadata: extentJSON{0, 0, p.metadata},
-		Files: []placedFileJSON{}, Free: []extentJSON{}, Unserved: p.claimed(),
+		Files: []placedFileJSON{}, Free: p.extents(ownerFree), Claimed: p.extents(ownerClaimed),
 		Usage: usageJSON{p.usage.Size, p.usage.Allocated, p.usage.Free, p.usage.LargestFree, p.usage.FileBytes, p.usage.Files, p.usage.Dirs, p.usage.LogUsed, p.usage.LogCapacity},
 	}
 	for _, f := range p.files {
-		m := layoutJSON{Chunk: f.layout.Chunk}
-		for _, x := range f.layout.Extents {
-			m.Extents = append(m.Extents, extentJSON{x.Device, x.Offset, x.Length})
-		}
-		r.Files = append(r.Files, placedFileJSON{f.name, f.size, m})
-	}
-	free, _, _ := p.free()
-	for _, x := range free {
-		r.Free = append(r.Free, extentJSON{0, x.off, x.len})
+		r.Files = append(r.Files, placedFileJSON{f.name, f.size, *describeMap(f.layout)})
 	}
 	return r
+}
+
+// extents are the runs of an owner that is no file, for programs.
+func (p *plan) extents(owner int) []extentJSON {
+	all := []extentJSON{}
+	runs, _, _ := p.of(owner)
+	for _, x := range runs {
+		all = append(all, extentJSON{0, x.off, x.len})
+	}
+	return all
 }
 
 // printPlan prints a line for each run.
@@ -280,6 +303,8 @@ func (a *app) printPlan(p *plan) error {
 		switch r.owner {
 		case ownerMetadata:
 			part = "superblock and log"
+		case ownerClaimed:
+			part = "claimed"
 		case ownerFree:
 		default:
 			f := &p.files[r.owner]

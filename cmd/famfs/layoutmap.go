@@ -42,17 +42,18 @@ var (
 
 // mapCell is what a cell shows: a colour in one of its shades, or what is no file.
 type mapCell struct {
-	owner       int // index of palette, or ownerFree, ownerMetadata, ownerNothing
+	owner       int // index of palette, or ownerFree, ownerMetadata, ownerClaimed, ownerNothing
 	light       int // which shade
 	interleaved bool
 }
 
 // ownerNothing is behind the end of the device.
-const ownerNothing = -3
+const ownerNothing = -4
 
 const (
 	ansiFree     = 240
 	ansiMetadata = 252
+	ansiClaimed  = 124
 )
 
 // shades says which of the two shades each file has: the other one than its neighbour
@@ -131,7 +132,8 @@ func (p *plan) writeMap(w io.Writer, columns, lines int, coloured bool) error {
 // cells says for each cell of the device, in whole lines, what takes most of it; of and
 // shade are the colour of each file.
 func (p *plan) cells(cell int64, perLine int, of, shade []int) []mapCell {
-	n := int((p.size + cell - 1) / cell)
+	end := p.runs[len(p.runs)-1].off + p.runs[len(p.runs)-1].len
+	n := int((end + cell - 1) / cell)
 	cells := make([]mapCell, (n+perLine-1)/perLine*perLine)
 	run := 0
 	for i := range cells {
@@ -139,7 +141,7 @@ func (p *plan) cells(cell int64, perLine int, of, shade []int) []mapCell {
 			cells[i] = mapCell{owner: ownerNothing}
 			continue
 		}
-		from, to := int64(i)*cell, min(int64(i+1)*cell, p.size)
+		from, to := int64(i)*cell, min(int64(i+1)*cell, end)
 		most, best := int64(0), 0
 		for run < len(p.runs) && p.runs[run].off+p.runs[run].len <= from {
 			run++
@@ -168,6 +170,8 @@ func (c mapCell) ansi() int {
 		return ansiFree
 	case ownerMetadata:
 		return ansiMetadata
+	case ownerClaimed:
+		return ansiClaimed
 	}
 	return palette[c.owner][c.light].ansi
 }
@@ -183,6 +187,8 @@ func colouredChar(left, right mapCell) (style, glyph string) {
 		return "", " "
 	case left == right && left.owner == ownerFree:
 		return fore(left), "·"
+	case left == right && left.owner == ownerClaimed:
+		return fore(left), "×"
 	case left == right && left.interleaved:
 		return fore(left), "▒"
 	case left == right:
@@ -207,6 +213,8 @@ func letter(c mapCell) byte {
 		return '.'
 	case c.owner == ownerMetadata:
 		return '#'
+	case c.owner == ownerClaimed:
+		return '!'
 	case c.interleaved:
 		return 'A' + byte(c.owner)
 	}
@@ -258,11 +266,14 @@ func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, colo
 		}
 		line(swatch, printable(g.label), p.describe(g))
 	}
-	meta, free := "# ", ". "
+	meta, claimed, free := "# ", "! ", ". "
 	if coloured {
-		meta, free = plain(ansiMetadata, "██"), plain(ansiFree, "··")
+		meta, claimed, free = plain(ansiMetadata, "██"), plain(ansiClaimed, "××"), plain(ansiFree, "··")
 	}
 	line(meta, "superblock and log", human(p.metadata))
+	if n := p.claimed(); n > 0 {
+		line(claimed, claimedLabel, human(n)+", "+claimedHint)
+	}
 	if how := p.freeSummary(); how != "" {
 		line(free, "free", how)
 	}

@@ -23,6 +23,8 @@ const (
 	svgMostRows = 32
 	svgGroups   = 60 // most entries of the legend
 	svgLegend   = 3  // its columns
+	// svgClaimed fills what no file has and none gets: crosses.
+	svgClaimed = "url(#x)"
 	// svgNarrow is how narrow a run must be to be drawn together with its neighbours.
 	svgNarrow = 0.7
 	// svgMostChunks bounds what is drawn of chunks.
@@ -62,13 +64,21 @@ func (p *plan) writeSVG(w io.Writer) error {
 		s.rowHeight = 22
 	}
 	mapBottom := svgTop + int64(s.rows)*(s.rowHeight+svgGap)
-	legendRows := (len(s.groups) + 2 + svgLegend - 1) / svgLegend
+	entries := len(s.groups) + 2 // with log and free
+	if s.claimed() > 0 {
+		entries++
+	}
+	legendRows := (entries + svgLegend - 1) / svgLegend
 	height := mapBottom + 58 + int64(legendRows)*24 + 24
 
 	s.printf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" font-family="system-ui,Helvetica,Arial,sans-serif">`+"\n", svgWidth, height, svgWidth, height)
 	s.printf("<title>%s</title>\n", escape("famfs layout of "+p.device))
 	s.printf(`<style>.f:hover rect{stroke:#111;stroke-width:2}.n{font-size:11px;pointer-events:none}.c{font-size:9px;text-anchor:middle;pointer-events:none}.h{paint-order:stroke;stroke-width:3px;stroke-linejoin:round}.a{font-size:11px;fill:#555}</style>` + "\n")
-	s.printf(`<defs><pattern id="h" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2.5" height="7" fill="#fff" fill-opacity=".38"/></pattern></defs>` + "\n")
+	s.printf(`<defs><pattern id="h" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2.5" height="7" fill="#fff" fill-opacity=".38"/></pattern>`)
+	if s.claimed() > 0 {
+		s.printf(`<pattern id="x" width="9" height="9" patternUnits="userSpaceOnUse"><rect width="9" height="9" fill="#fbe9e7"/><path d="M2 2l5 5M7 2l-5 5" stroke="#b3261e" stroke-width="1.2"/></pattern>`)
+	}
+	s.printf("</defs>\n")
 	s.printf(`<rect width="100%%" height="100%%" fill="#fff"/>` + "\n")
 	s.printf(`<text x="20" y="36" font-size="22" font-weight="600" fill="#111">famfs layout of %s</text>`+"\n", escape(shorten(printable(p.device), 80)))
 	s.printf(`<text x="20" y="60" font-size="13" fill="#444">%s</text>`+"\n", escape(p.summary()))
@@ -152,6 +162,8 @@ func (s *svgPicture) run(r svgRun) {
 		fill, text, name = "#4a5058", "superblock and log: "+human(r.len), "superblock and log"
 	case ownerFree:
 		text = "free: " + human(r.len)
+	case ownerClaimed:
+		fill, text = svgClaimed, claimedLabel+": "+human(r.len)
 	default:
 		file = &s.files[r.owner]
 		fill, name = s.colour(r.owner), path.Base(file.name)
@@ -343,6 +355,9 @@ func (s *svgPicture) legend(top int64) {
 		entry(g.label, s.describe(g), s.groupColour(i, 0), second, hatched)
 	}
 	entry("superblock and log", human(s.metadata), "#4a5058", "#4a5058", false)
+	if n := s.claimed(); n > 0 {
+		entry(claimedLabel, human(n)+", "+claimedHint, svgClaimed, svgClaimed, false)
+	}
 	if free := s.freeSummary(); free != "" {
 		entry("free", free, "#eceff2", "#eceff2", false)
 	}

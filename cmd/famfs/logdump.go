@@ -1,11 +1,10 @@
 package main
 
-// famfs logdump: the log, entry by entry, as far as the library shows it.
+// famfs logdump: the log, entry by entry, as it stands on the device.
 
 import (
 	"fmt"
 	"io/fs"
-	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -13,17 +12,28 @@ import (
 	"famfs"
 )
 
-// logEntryJSON is an entry. Type is file or directory; problem for one that was
-// passed over; other for one that made neither a file nor a directory: an added
-// device, or a directory made again.
+// logEntryJSON is an entry. Type is file, mkdir or add-daxdev, or "type" and a number;
+// files and directories have the fields that they have in other commands. What is said
+// of an entry with a problem is what was found, not what is valid.
 type logEntryJSON struct {
 	Index int    `json:"index"`
+	Seq   uint64 `json:"seq"`
+	CRC   string `json:"crc"` // in hexadecimal
 	Type  string `json:"type"`
 	*nodeJSON
-	Problem *problemJSON `json:"problem,omitempty"`
+	AddedDevice *addedDeviceJSON `json:"added_device,omitempty"`
+	Problem     *problemJSON     `json:"problem,omitempty"`
 }
 
-// logJSON is the whole log.
+// addedDeviceJSON is what an add-daxdev entry adds.
+type addedDeviceJSON struct {
+	Index int    `json:"index"`
+	Size  int64  `json:"size"`
+	UUID  string `json:"uuid"`
+}
+
+// logJSON is the whole log. Used is how many entries are served: all but those from
+// the first corrupt one on.
 type logJSON struct {
 	Device     string         `json:"device"`
 	Superblock superblockJSON `json:"superblock"`
@@ -38,13 +48,17 @@ func (a *app) logdumpCommand() *cobra.Command {
 		Use:     "logdump DEVICE",
 		Aliases: []string{"logplay"},
 		Short:   "Show the log, entry by entry",
-		Long: `logdump shows the superblock and the log, entry by entry: what each made, and why
-one was passed over. It is what the C tools do with logplay --dryrun; playing the log
-needs no command, as every program does that for itself when it opens the device.
+		Long: `logdump shows the superblock and the log, entry by entry, as it stands on the device:
+files, directories (mkdir), further devices (add-daxdev), and what is wrong with an
+entry; with -v sequence numbers and checksums too. It is what the C tools do with
+logplay --dryrun; playing the log needs no command, as every program does that for
+itself when it opens the device.
 
-A corrupt log is shown up to the first corrupt entry; see famfs fsck for all of it.`,
+A corrupt log is shown to its end. What is shown of an entry with a problem is what was
+found there, and nothing from the first corrupt one on is served; see famfs fsck for
+what to do.`,
 		Example: `  famfs logdump /dev/dax0.0
-  famfs logdump --json /dev/dax0.0 | jq '.entries[] | select(.type == "problem")'`,
+  famfs logdump --json /dev/dax0.0 | jq '.entries[] | select(.problem)'`,
 		Args: a.arguments(1, 1, "one DEVICE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			a.tolerant = true
@@ -70,63 +84,69 @@ A corrupt log is shown up to the first corrupt entry; see famfs fsck for all of 
 	return cmd
 }
 
-// logEntries puts the log together from the files and directories that it made and
-// the problems that it has.
+// logEntries reads the log.
 func logEntries(fsys *famfs.FS) ([]logEntryJSON, error) {
-	var entries []logEntryJSON
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || name == "." {
-			return err
+	entries := []logEntryJSON{}
+	served := fsys.Usage().LogUsed
+	for e, err := range fsys.Log() {
+		if err != nil && e.Type == "" {
+			return nil, err // no more can be read
 		}
-		st, err := d.Info()
+		found := logEntryJSON{Index: e.Index, Seq: e.Seq, CRC: fmt.Sprintf("%#x", e.CRC), Type: e.Type}
+		switch e.Type {
+		case "file", "mkdir":
+			found.nodeJSON = &nodeJSON{Path: e.Path, Size: e.Size, Mode: fmt.Sprintf("%04o", octal(e.Mode)), UID: e.UID, GID: e.GID, Flags: e.Flags}
+		case "add-daxdev":
+			found.AddedDevice = &addedDeviceJSON{e.Device.Index, e.Device.Size, e.Device.UUID.String()}
+		}
+		if e.Type == "file" {
+			found.Map = describeMap(e.Layout)
+		}
 		if err != nil {
-			return err
+			problem := describeProblem(fsys.Device().Path, famfs.Problem{Index: e.Index, Path: e.Path, Err: err}, e.Index == served)
+			if e.Index > served {
+				problem.Do = fmt.Sprintf("readers stop before it: see entry %d", served)
+			}
+			found.Problem = &problem
 		}
-		n := describeNode("", name, st)
-		entries = append(entries, logEntryJSON{Index: n.Index, Type: n.Type, nodeJSON: &n})
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		entries = append(entries, found)
 	}
-	seen := make(map[int]bool)
-	for _, e := range entries {
-		seen[e.Index] = true
-	}
-	for _, p := range fsys.Problems() {
-		found := describeProblem(fsys.Device().Path, p, p.Index == fsys.Usage().LogUsed)
-		entries = append(entries, logEntryJSON{Index: p.Index, Type: "problem", Problem: &found})
-		seen[p.Index] = true
-	}
-	for i := range fsys.Usage().LogUsed {
-		if !seen[i] {
-			entries = append(entries, logEntryJSON{Index: i, Type: "other"})
-		}
-	}
-	slices.SortStableFunc(entries, func(a, b logEntryJSON) int { return a.Index - b.Index })
 	return entries, nil
 }
 
 func (a *app) printLog(fsys *famfs.FS, entries []logEntryJSON) error {
 	sb, u := fsys.Superblock(), fsys.Usage()
 	fmt.Fprintf(a.out, "superblock: version %d, on-media format %d.%d, file system %v, master %v\n", sb.Version, sb.OMFMajor, sb.OMFMinor, sb.UUID, sb.SystemUUID)
-	fmt.Fprintf(a.out, "log: %s at %s, %s of %s entries used\n", human(sb.LogSize), human(sb.LogOffset), grouped(u.LogUsed), grouped(u.LogCapacity))
-	rows := [][]string{{"entry", "type", "mode", "uid", "gid", "size", "path"}}
-	for _, e := range entries {
-		index := strconv.Itoa(e.Index)
-		switch {
-		case e.nodeJSON != nil:
-			n := e.nodeJSON
-			size, where := "-", ""
-			if n.Map != nil {
-				size, where = num(n.Size), "  "+shortMap(n.Map)
-			}
-			rows = append(rows, []string{index, e.Type, n.Mode, strconv.FormatUint(uint64(n.UID), 10), strconv.FormatUint(uint64(n.GID), 10), size, printable(n.Path) + where})
-		case e.Problem != nil:
-			rows = append(rows, []string{index, "problem", "-", "-", "-", "-", printable(e.Problem.Path + "  " + e.Problem.Message)})
-		default:
-			rows = append(rows, []string{index, "other", "-", "-", "-", "-", "an added device, or a directory made again"})
+	served := "used"
+	if n := len(entries) - u.LogUsed; n > 0 {
+		served = fmt.Sprintf("served, %s more not", grouped(n))
+	}
+	fmt.Fprintf(a.out, "log: %s at %s, %s of %s entries %s\n", human(sb.LogSize), human(sb.LogOffset), grouped(u.LogUsed), grouped(u.LogCapacity), served)
+	row := func(index, seq, crc string, rest ...string) []string {
+		if a.verbose > 0 {
+			return append([]string{index, seq, crc}, rest...)
 		}
+		return append([]string{index}, rest...)
+	}
+	rows := [][]string{row("entry", "seq", "crc", "type", "mode", "uid", "gid", "size", "path")}
+	for _, e := range entries {
+		mode, uid, gid, size, what := "-", "-", "-", "-", ""
+		if n := e.nodeJSON; n != nil {
+			mode, uid, gid, what = n.Mode, strconv.FormatUint(uint64(n.UID), 10), strconv.FormatUint(uint64(n.GID), 10), printable(n.Path)
+			if n.Map != nil {
+				size, what = num(n.Size), what+"  "+shortMap(n.Map)
+			}
+		}
+		if d := e.AddedDevice; d != nil {
+			size, what = num(d.Size), fmt.Sprintf("device %d, %s", d.Index, d.UUID)
+		}
+		if e.Problem != nil {
+			what += "\n      problem: " + printable(e.Problem.Message) // on a line of its own
+		}
+		rows = append(rows, row(strconv.Itoa(e.Index), strconv.FormatUint(e.Seq, 10), e.CRC, e.Type, mode, uid, gid, size, what))
+	}
+	if a.verbose > 0 {
+		return columns(a.out, rows, 0, 1, 2, 5, 6, 7)
 	}
 	return columns(a.out, rows, 0, 3, 4, 5)
 }

@@ -3,6 +3,7 @@ package main
 // famfs mkdir: making directories.
 
 import (
+	"errors"
 	"io/fs"
 
 	"github.com/spf13/cobra"
@@ -13,31 +14,58 @@ import (
 func (a *app) mkdirCommand() *cobra.Command {
 	var parents bool
 	var mode modeValue
+	var owner ownerOptions
 	cmd := &cobra.Command{
 		Use:   "mkdir DEVICE:PATH...",
 		Short: "Make directories",
-		Long:  "mkdir makes directories, as mkdir does. It needs the master. Directories are never\nremoved; each takes an entry of the log.",
+		Long: `mkdir makes directories, as mkdir does. It needs the master. Directories are never
+removed; each takes an entry of the log. With -p the directories above that are
+missing are made too, with the same mode and owner; those that are there stay as they
+are.`,
 		Example: `  famfs mkdir /dev/dax0.0:/models
-  famfs mkdir -p -m 0700 /dev/dax0.0:/models/llama/7b`,
+  famfs mkdir -p -m 0700 -u 1000 -g 1000 /dev/dax0.0:/models/llama/7b`,
 		Args: a.arguments(1, -1, "DEVICE:PATH..."),
 		RunE: func(_ *cobra.Command, args []string) error {
+			opts, err := owner.options()
+			if err != nil {
+				return err
+			}
+			if mode.set {
+				opts = append(opts, famfs.Mode(mode.mode))
+			}
 			return a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
-				perm := fs.FileMode(0o755)
-				if mode.set {
-					perm = mode.mode
-				}
-				make := fsys.Mkdir
 				if parents {
-					if t.name == "." {
-						return nil
-					}
-					make = fsys.MkdirAll
+					return mkdirAll(fsys, t.name, opts)
 				}
-				return make(t.name, perm)
+				return fsys.MkdirWith(t.name, opts...)
 			}, nil)
 		},
 	}
 	cmd.Flags().BoolVarP(&parents, "parents", "p", false, "make directories above it too, and no error if it is there")
 	cmd.Flags().VarP(&mode, "mode", "m", "permission bits in octal (default 0755)")
+	owner.register(cmd.Flags(), "directories")
 	return cmd
+}
+
+// mkdirAll makes name and the directories above it that are missing, one by one: the
+// library's MkdirAll takes no owner.
+func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption) error {
+	if name == "." {
+		return nil
+	}
+	isDir := func(name string) bool {
+		st, err := fsys.Stat(name)
+		return err == nil && st.IsDir()
+	}
+	for end := range len(name) + 1 {
+		dir := name[:end]
+		if end < len(name) && name[end] != '/' || isDir(dir) {
+			continue
+		}
+		// Another process may make it at the same time; that shows now.
+		if err := fsys.MkdirWith(dir, opts...); err != nil && !(errors.Is(err, fs.ErrExist) && isDir(dir)) {
+			return err
+		}
+	}
+	return nil
 }

@@ -15,7 +15,8 @@ import (
 func (a *app) mkfsCommand() *cobra.Command {
 	var (
 		logSize, create sizeValue
-		force, asJSON   bool
+		force, kill     bool
+		asJSON          bool
 	)
 	cmd := &cobra.Command{
 		Use:   "mkfs DEVICE",
@@ -23,13 +24,21 @@ func (a *app) mkfsCommand() *cobra.Command {
 		Long: `mkfs makes an empty file system on a device. This host becomes its master, the one
 host that may create files on it. A device that is formatted already is refused
 without --force. The log holds an entry for each file and directory that will ever
-be made: 8 MiB hold 15,420, 256 MiB hold 493,447.`,
+be made: 8 MiB hold 15,420, 256 MiB hold 493,447.
+
+With --kill --force it takes the file system off the device instead: only the
+superblock is overwritten, but all that was on it is lost, and hosts that have it open
+must open it again once it is formatted.`,
 		Example: `  famfs mkfs /dev/dax0.0
   famfs mkfs --loglen 256M --force /dev/dax0.0
-  famfs mkfs --create 1GiB /dev/shm/device    # a sparse file that stands in for a device`,
+  famfs mkfs --create 1GiB /dev/shm/device    # a sparse file that stands in for a device
+  famfs mkfs --kill --force /dev/dax0.0       # no file system any more`,
 		Args: a.arguments(1, 1, "one DEVICE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			device := args[0]
+			if kill {
+				return a.kill(device, force, asJSON)
+			}
 			if create > 0 {
 				if err := famfs.CreateBacking(device, int64(create)); err != nil {
 					if errors.Is(err, fs.ErrExist) {
@@ -63,7 +72,33 @@ be made: 8 MiB hold 15,420, 256 MiB hold 493,447.`,
 	logSize = famfs.DefaultLogSize
 	cmd.Flags().VarP(&logSize, "loglen", "l", "size of the log: a power of two of at least 8 MiB")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although it is formatted already: all that is on it is lost")
+	cmd.Flags().BoolVarP(&kill, "kill", "k", false, "overwrite the superblock instead: the device is not formatted then; needs --force")
 	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file system as JSON")
+	cmd.MarkFlagsMutuallyExclusive("kill", "create")
+	cmd.MarkFlagsMutuallyExclusive("kill", "loglen")
 	return cmd
+}
+
+// killedJSON is what mkfs --kill prints for programs.
+type killedJSON struct {
+	Device string `json:"device"`
+	Killed bool   `json:"killed"`
+}
+
+// kill takes the file system off a device. As with the C tools one option is not
+// enough: all is lost, also to other hosts.
+func (a *app) kill(device string, force, asJSON bool) error {
+	if !force {
+		return usageError(fmt.Errorf("--kill loses all that is on %s: give --force too", device))
+	}
+	if err := famfs.Wipe(device); err != nil {
+		a.report(device, err)
+		return &statusError{status: statusFailed}
+	}
+	if asJSON {
+		return a.printJSON(killedJSON{device, true})
+	}
+	_, err := fmt.Fprintf(a.out, "%s: not formatted any more; what was on it is lost\n", a.displayName(device))
+	return err
 }

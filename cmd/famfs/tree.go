@@ -15,7 +15,10 @@ import (
 )
 
 // tree is an fs.FS of directories that are made up and files that lie elsewhere.
-type tree struct{ nodes map[string]*treeNode }
+type tree struct {
+	nodes map[string]*treeNode
+	mode  modeValue // of all files, if it is set
+}
 
 // treeNode is a file or directory of a tree.
 type treeNode struct {
@@ -29,7 +32,7 @@ type treeNode struct {
 }
 
 func newTree() *tree {
-	return &tree{map[string]*treeNode{".": {name: ".", mode: fs.ModeDir | 0o755}}}
+	return &tree{nodes: map[string]*treeNode{".": {name: ".", mode: fs.ModeDir | 0o755}}}
 }
 
 // total is how many files the tree has, and their bytes.
@@ -157,8 +160,31 @@ func (t *tree) Open(name string) (fs.File, error) {
 	if n.mode.IsDir() {
 		return &treeDir{node: n}, nil
 	}
-	return n.from.Open(n.at)
+	f, err := n.from.Open(n.at)
+	if err != nil || !t.mode.set {
+		return f, err
+	}
+	return fileWithMode{f, t.mode.mode}, nil
 }
+
+// fileWithMode is an open file that says it has other permission bits. A directory
+// that is copied with the files must not get theirs: nobody could enter it.
+type fileWithMode struct {
+	fs.File
+	mode fs.FileMode
+}
+
+func (f fileWithMode) Stat() (fs.FileInfo, error) {
+	st, err := f.File.Stat()
+	return infoWithMode{st, f.mode}, err
+}
+
+type infoWithMode struct {
+	fs.FileInfo
+	mode fs.FileMode
+}
+
+func (i infoWithMode) Mode() fs.FileMode { return i.mode }
 
 // ReadDir lists a directory by name.
 func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {

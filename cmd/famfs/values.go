@@ -145,10 +145,36 @@ func octal(m fs.FileMode) uint32 {
 	return n
 }
 
+// ownerOptions are the options that say whose something is to be.
+type ownerOptions struct{ uid, gid int64 }
+
+func (o *ownerOptions) register(flags *pflag.FlagSet, what string) {
+	flags.Int64VarP(&o.uid, "uid", "u", -1, "user that owns the "+what+" (default: the caller)")
+	flags.Int64VarP(&o.gid, "gid", "g", -1, "group that owns the "+what+" (default: the caller's)")
+}
+
+// options are the library's.
+func (o *ownerOptions) options() ([]famfs.CreateOption, error) {
+	if o.uid > math.MaxUint32 || o.gid > math.MaxUint32 || o.uid < -1 || o.gid < -1 {
+		return nil, usageError(errors.New("uid and gid must fit in 32 bits"))
+	}
+	if o.uid < 0 && o.gid < 0 {
+		return nil, nil
+	}
+	uid, gid := o.uid, o.gid
+	if uid < 0 {
+		uid = int64(max(os.Getuid(), 0))
+	}
+	if gid < 0 {
+		gid = int64(max(os.Getgid(), 0))
+	}
+	return []famfs.CreateOption{famfs.Owner(uint32(uid), uint32(gid))}, nil
+}
+
 // createOptions are the options of the commands that create files.
 type createOptions struct {
-	mode     modeValue
-	uid, gid int64
+	mode  modeValue
+	owner ownerOptions
 	// interleave is STRIPS[,BUCKETS[,CHUNK]]; the others are the same one by one.
 	interleave      string
 	strips, buckets int
@@ -156,10 +182,11 @@ type createOptions struct {
 	workers         int
 }
 
-func (o *createOptions) register(flags *pflag.FlagSet, mode string) {
+// register adds the options; mode is the default of --mode, owned what --uid and --gid
+// are about.
+func (o *createOptions) register(flags *pflag.FlagSet, mode, owned string) {
 	flags.VarP(&o.mode, "mode", "m", "permission bits of the files in octal (default: "+mode+")")
-	flags.Int64VarP(&o.uid, "uid", "u", -1, "user that owns the files (default: the caller)")
-	flags.Int64VarP(&o.gid, "gid", "g", -1, "group that owns the files (default: the caller's)")
+	o.owner.register(flags, owned)
 	flags.StringVar(&o.interleave, "interleave", "", "interleave the files, as `STRIPS[,BUCKETS[,CHUNK]]`, e.g. 4,8,2M: over 4 strips from 4 of 8 parts of the device, in chunks of 2 MiB")
 	flags.IntVarP(&o.strips, "nstrips", "N", 0, "interleave over `n` strips, 1 to 16")
 	flags.IntVarP(&o.buckets, "nbuckets", "B", 0, "take the strips from different ones of `n` equal parts of the device, at most 64 (default: as many as strips)")
@@ -167,24 +194,11 @@ func (o *createOptions) register(flags *pflag.FlagSet, mode string) {
 	flags.IntVarP(&o.workers, "threadct", "t", 0, "how many to work on at a time (default: the number of processors)")
 }
 
-// options are the library's.
+// options are the library's, but for the mode, which is not for directories.
 func (o *createOptions) options() ([]famfs.CreateOption, error) {
-	var opts []famfs.CreateOption
-	if o.mode.set {
-		opts = append(opts, famfs.Mode(o.mode.mode))
-	}
-	if o.uid > math.MaxUint32 || o.gid > math.MaxUint32 || o.uid < -1 || o.gid < -1 {
-		return nil, usageError(errors.New("uid and gid must fit in 32 bits"))
-	}
-	if o.uid >= 0 || o.gid >= 0 {
-		uid, gid := o.uid, o.gid
-		if uid < 0 {
-			uid = int64(max(os.Getuid(), 0))
-		}
-		if gid < 0 {
-			gid = int64(max(os.Getgid(), 0))
-		}
-		opts = append(opts, famfs.Owner(uint32(uid), uint32(gid)))
+	opts, err := o.owner.options()
+	if err != nil {
+		return nil, err
 	}
 	i, err := o.interleaving()
 	if err != nil {
