@@ -42,7 +42,8 @@ func (e *FaultError) Unwrap() error { return ErrDevice }
 // they call Guard themselves. Other panics pass through.
 //
 // fn is left at the instruction that faulted: what it had locked or half changed
-// stays so, unless it uses defer. Guard may be nested and called from any number
+// stays so, unless it uses defer. In a program built with the race detector, operations
+// of sync/atomic on memory that faults end the program all the same. Guard may be nested and called from any number
 // of goroutines; it costs some nanoseconds.
 func Guard(fn func() error) (err error) {
 	before := debug.SetPanicOnFault(true)
