@@ -1,0 +1,447 @@
+package famfs
+
+// Limits that the system sets to a process: mappings, address space, and file
+// descriptors; each in a process of its own, which is this test binary run again. And
+// memory that faults at one store of an append, which takes the page away from it.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/fstest"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+const limitEnv = "FAMFS_TEST_LIMIT" // which limit, device
+
+var limits = map[string]func(t *testing.T, device string){
+	"files":         limitFiles,
+	"address space": limitAddressSpace,
+	"chunks":        limitChunks,
+	"mappings":      limitMappings,
+}
+
+// limitContent is what stands in the file "first" of every device here.
+var limitContent = pattern(3*mib, 1)
+
+func TestSystemLimits(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	for name := range limits {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fileBacking(t, 2<<30)
+			require.NoError(t, Format(path, WithSystemUUID(testHost)))
+			if name == "chunks" {
+				setUnit(t, path, smallUnit)
+			}
+			m := openTest(t, path, ReadWrite())
+			require.NoError(t, m.WriteFile("first", limitContent, 0o644))
+			require.NoError(t, m.Close())
+			cmd := exec.Command(os.Args[0], "-test.run=^TestLimitProcess$", "-test.count=1", "-test.v")
+			cmd.Env = append(os.Environ(), limitEnv+"="+name+","+path)
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			if strings.Contains(string(out), "--- SKIP") {
+				t.Skipf("%s", out)
+			}
+			after := openTest(t, path, ReadWrite())
+			assertGoesOn(t, after, limitContent)
+			requireNoneMissing(t, after)
+		})
+	}
+}
+
+// TestLimitProcess is what the processes run; by itself it does nothing.
+func TestLimitProcess(t *testing.T) {
+	name, device, ok := strings.Cut(os.Getenv(limitEnv), ",")
+	if !ok {
+		t.Skip("serves the test of limits")
+	}
+	limits[name](t, device)
+}
+
+// setLimit sets the soft limit of a resource and returns what takes it back.
+func setLimit(t testing.TB, resource int, n uint64) (undo func()) {
+	t.Helper()
+	// Not the package syscall, whose descendants would have the limit raised again.
+	var was unix.Rlimit
+	require.NoError(t, unix.Getrlimit(resource, &was))
+	require.NoError(t, unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: was.Max}))
+	return func() { require.NoError(t, unix.Setrlimit(resource, &was)) }
+}
+
+func openDescriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries) - 1 // without that of the listing
+}
+
+// limitFiles opens a device until there are no descriptors left. Everything but opening
+// goes on, for it needs none.
+func limitFiles(t *testing.T, device string) {
+	m := openTest(t, device, ReadWrite())
+	undo := setLimit(t, unix.RLIMIT_NOFILE, uint64(openDescriptors(t)+20))
+	var more []*FS
+	var err error
+	for err == nil {
+		require.Less(t, len(more), 100)
+		var fsys *FS
+		if fsys, err = Open(device); err == nil {
+			more = append(more, fsys)
+		}
+	}
+	require.NotEmpty(t, more)
+	assertLimit(t, err, syscall.EMFILE, "famfs: open "+device, "too many open files")
+	_, err = Check(device)
+	assertLimit(t, err, syscall.EMFILE, "famfs: check "+device)
+	assertLimit(t, Format(device, Force()), syscall.EMFILE, device)
+	other := filepath.Join(filepath.Dir(device), "other")
+	assertLimit(t, CreateBacking(other, mib), syscall.EMFILE, other)
+	assert.NoFileExists(t, other)
+
+	usage := m.Usage()
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("d/f", []byte("x"), 0o644))
+	require.NoError(t, m.CopyFS(context.Background(), "copy", fstest.MapFS{"a/b": {Data: []byte("y")}}))
+	assert.Equal(t, usage.Files+2, m.Usage().Files)
+	for _, fsys := range append(more, m) {
+		_, err := fsys.Refresh()
+		require.NoError(t, err)
+		data, err := fsys.ReadFile("copy/a/b")
+		require.NoError(t, err)
+		assert.Equal(t, "y", string(data))
+		mapped, err := fsys.Map("first")
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(limitContent, mapped.Bytes()))
+		require.NoError(t, mapped.Close())
+	}
+	require.NoError(t, more[0].Close())
+	again, err := Open(device)
+	require.NoError(t, err, "there is one again")
+	require.NoError(t, again.Close())
+	for _, fsys := range more[1:] {
+		require.NoError(t, fsys.Close())
+	}
+	undo()
+	n := openDescriptors(t)
+	for range 3 { // what fails keeps none either
+		_, err := Open(filepath.Dir(device))
+		require.Error(t, err)
+		_, err = Open(device, ReadWrite(), WithSystemUUID(otherHost))
+		require.ErrorIs(t, err, ErrNotMaster)
+	}
+	assert.Equal(t, n, openDescriptors(t))
+}
+
+// addressSpaceUsed is how many bytes of address space the process has.
+func addressSpaceUsed(t testing.TB) uint64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	require.NoError(t, err)
+	pages, err := strconv.ParseUint(strings.Fields(string(text))[0], 10, 64)
+	require.NoError(t, err)
+	return pages * uint64(os.Getpagesize())
+}
+
+// limitAddressSpace allows much less than the device has. Files that fit are mapped,
+// others are read.
+func limitAddressSpace(t *testing.T, device string) {
+	m := openTest(t, device, ReadWrite())
+	big, err := m.Create("big", 1<<30)
+	require.NoError(t, err)
+	_, err = big.WriteAt([]byte("here"), 1<<29)
+	require.NoError(t, err)
+	require.NoError(t, big.Commit())
+
+	// The runtime itself reserves by 64 MiB, under the race detector several of them.
+	undo := setLimit(t, unix.RLIMIT_AS, addressSpaceUsed(t)+768*mib)
+	before := newUnchangedMapped(t, m)
+	for _, opts := range [][]MapOption{nil, {Writable()}, {Populate()}} {
+		_, err = m.Map("big", opts...)
+		assertLimit(t, err, syscall.ENOMEM, "map big", device, "cannot allocate memory")
+		assert.NotErrorIs(t, err, ErrNoSpace)
+	}
+	before()
+	_, err = Open(device)
+	assertLimit(t, err, syscall.ENOMEM, "famfs: open "+device, "cannot allocate memory")
+	_, err = Check(device)
+	assertLimit(t, err, syscall.ENOMEM, "famfs: check "+device)
+	before()
+
+	// Creating it is refused when it is to be written, and leaves nothing behind.
+	p, err := m.Create("new", 900*mib)
+	require.NoError(t, err)
+	assert.Nil(t, p.Bytes())
+	_, err = p.WriteAt([]byte("x"), 0)
+	assertLimit(t, err, syscall.ENOMEM, "write new")
+	assertLimit(t, p.Commit(), syscall.ENOMEM, "commit new", "the file could not be written")
+	require.NoError(t, p.Close())
+	before()
+
+	file, err := m.Open("big")
+	require.NoError(t, err)
+	b := make([]byte, 4)
+	_, err = file.(*openFileHandle).ReadAt(b, 1<<29)
+	require.NoError(t, err)
+	assert.Equal(t, "here", string(b))
+	require.NoError(t, file.Close())
+	mapped, err := m.Map("first")
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(limitContent, mapped.Bytes()))
+	require.NoError(t, mapped.Close())
+	require.NoError(t, m.WriteFile("small", []byte("x"), 0o644))
+
+	undo()
+	mapped, err = m.Map("big")
+	require.NoError(t, err)
+	assert.Equal(t, "here", string(mapped.Bytes()[1<<29:][:4]))
+	require.NoError(t, mapped.Close())
+}
+
+// newUnchangedMapped is newUnchanged for a process that can map nothing more: what it
+// returns checks that usage, log and mappings are what they were.
+func newUnchangedMapped(t *testing.T, m *FS) (check func()) {
+	t.Helper()
+	metadata := func() []byte { return bytes.Clone(m.metaRegion.mem[:m.sb.logEnd()]) }
+	usage, was, regions := m.Usage(), metadata(), mappingsOf(t, m.dev.info.Path)
+	return func() {
+		t.Helper()
+		assert.Equal(t, usage, m.Usage())
+		assert.True(t, bytes.Equal(was, metadata()), "the bytes of superblock and log")
+		assert.Equal(t, regions, mappingsOf(t, m.dev.info.Path))
+	}
+}
+
+// mappingsOf counts the mappings of a file, or all of the process for "".
+func mappingsOf(t testing.TB, path string) int {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	require.NoError(t, err)
+	return strings.Count(string(maps), path+"\n")
+}
+
+// maxMappings is how many mappings the system allows a process.
+func maxMappings(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/vm/max_map_count")
+	require.NoError(t, err)
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	if n > 200_000 {
+		t.Skipf("vm.max_map_count is %d, which takes too long to reach", n)
+	}
+	return n
+}
+
+// limitChunks maps a file whose chunks are more than the system allows mappings: it can
+// be read, and as much of it as is allowed was not left mapped.
+func limitChunks(t *testing.T, device string) {
+	allowed := int64(maxMappings(t))
+	m := openTest(t, device, ReadWrite())
+	i := Interleave(Interleaving{Strips: 2, Buckets: 2, Chunk: smallUnit})
+	create := func(name string, chunks int64) {
+		t.Helper()
+		p, err := m.Create(name, chunks*smallUnit-5, i)
+		require.NoError(t, err)
+		require.NoError(t, p.Commit())
+	}
+	create("few", 100)
+	create("many", allowed+10)
+	check := newUnchangedMapped(t, m)
+	for range 2 {
+		_, err := m.Map("many")
+		assertLimit(t, err, syscall.ENOMEM, "map many", fmt.Sprintf("of %d of a file on %s", allowed+10, device), "vm.max_map_count", "reading through fs.FS needs none")
+		check()
+	}
+	mapped, err := m.Map("few")
+	require.NoError(t, err)
+	require.Len(t, mapped.Bytes(), 100*smallUnit-5)
+
+	// To write such a file at once would take as many.
+	p, err := m.Create("new", (allowed+10)*smallUnit, i)
+	require.NoError(t, err)
+	assert.Nil(t, p.Bytes())
+	assertLimit(t, p.Commit(), syscall.ENOMEM, "commit new", "vm.max_map_count")
+	require.NoError(t, p.Close())
+	require.NoError(t, mapped.Close())
+	check()
+
+	data, err := m.ReadFile("many")
+	require.NoError(t, err)
+	assert.Len(t, data, int((allowed+10)*smallUnit-5))
+}
+
+// limitMappings has the process use up its mappings for other things. A file of one
+// run cannot be mapped either, what is mapped stays so, and can be given up.
+func limitMappings(t *testing.T, device string) {
+	if raceEnabled {
+		t.Skip("the race detector wants mappings too, and ends the program where there are none")
+	}
+	allowed := maxMappings(t)
+	m := openTest(t, device, ReadWrite())
+	for n := range 40 {
+		p, err := m.Create(itoa(n), 2*mib)
+		require.NoError(t, err)
+		_, err = p.Write([]byte(itoa(n)))
+		require.NoError(t, err)
+		require.NoError(t, p.Commit())
+	}
+	first, err := m.Map("first")
+	require.NoError(t, err)
+	usage := m.Usage()
+
+	// The runtime must not want any while there are none: it is to have all the memory
+	// and all the threads that it may need, and not to collect.
+	file, err := m.Open(itoa(39))
+	require.NoError(t, err)
+	defer file.Close()
+	buffer := make([]byte, 1000)
+	ballast := make([]byte, 32*mib)
+	runtime.KeepAlive(ballast)
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var threads sync.WaitGroup
+	for range 16 {
+		threads.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			unix.Nanosleep(&unix.Timespec{Nsec: 20e6}, nil)
+		})
+	}
+	threads.Wait()
+	// Neighbours with other rights cannot become one mapping.
+	const spare = 20
+	page := os.Getpagesize()
+	filler := (allowed - mappingsOf(t, "") - spare) &^ 1
+	mem, err := unix.Mmap(-1, 0, filler*page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	for at := page; at < len(mem)-page && err == nil; at += 2 * page {
+		err = unix.Mprotect(mem[at:at+page], unix.PROT_READ)
+	}
+	var mapped []*Mapping
+	for n := 0; err == nil && n < 40; n++ {
+		var more *Mapping
+		// Every other one, that they do not become one mapping.
+		if more, err = m.Map(itoa(n * 7 % 40)); err == nil {
+			mapped = append(mapped, more)
+		}
+	}
+	failed := err
+	same := m.Usage() == usage && bytes.Equal(first.Bytes(), limitContent)
+	_, readErr := file.Read(buffer)
+	mkdirErr := m.Mkdir("d", 0o755)
+	var closeErrs []error
+	for _, m := range mapped {
+		closeErrs = append(closeErrs, m.Close())
+	}
+	require.NoError(t, unix.Munmap(mem)) // before anything else that may allocate
+	t.Logf("%d mapped before %v", len(mapped), failed)
+	assertLimit(t, failed, syscall.ENOMEM, "map ", device)
+	assert.True(t, same)
+	require.NoError(t, readErr)
+	require.NoError(t, mkdirErr)
+	require.NoError(t, errors.Join(closeErrs...))
+
+	again, err := m.Map(itoa(39))
+	require.NoError(t, err)
+	assert.Equal(t, itoa(39), string(again.Bytes()[:len(itoa(39))]))
+	require.NoError(t, again.Close())
+	require.NoError(t, first.Close())
+	assert.Equal(t, 2, mappingsOf(t, device), "window and log")
+}
+
+// protect takes the right to write to the page of the log that has offset off. Not
+// under the race detector: it stores in C, where a fault ends the program; only loads
+// are made to fault before.
+func protect(t testing.TB, m *FS, off int64) (undo func()) {
+	t.Helper()
+	page := int64(os.Getpagesize())
+	mem := m.metaRegion.mem[off/page*page:][:page]
+	require.Zero(t, uintptr(unsafe.Pointer(&mem[0]))%uintptr(page))
+	require.NoError(t, unix.Mprotect(mem, unix.PROT_READ))
+	return func() { require.NoError(t, unix.Mprotect(mem, unix.PROT_READ|unix.PROT_WRITE)) }
+}
+
+// A store of an append faults: of the entry, or of the counters that make it exist.
+// Nothing is there, and once the memory can be written again the same is.
+func TestFaultInAppend(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector a store that faults ends the program")
+	}
+	t.Parallel()
+	for name, at := range map[string]func(m *FS) int64{
+		"entry":    func(m *FS) int64 { return entryAt(uint64(m.Usage().LogUsed)) },
+		"counters": func(*FS) int64 { return logOffset },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fileBacking(t, testSize)
+			require.NoError(t, Format(path, WithSystemUUID(testHost)))
+			m := openTest(t, path, ReadWrite())
+			require.NoError(t, m.WriteFile("first", limitContent, 0o644))
+			for i := range 20 { // so that entry and counters are on different pages
+				require.NoError(t, m.Mkdir(itoa(i), 0o755))
+			}
+			usage := m.Usage()
+			reader := openTest(t, path)
+			failed := func(err error) {
+				t.Helper()
+				var fault *FaultError
+				require.ErrorAs(t, err, &fault)
+				assert.ErrorIs(t, err, ErrDevice)
+				assert.Equal(t, path, fault.Name)
+				assert.Equal(t, at(m)&^63, fault.Offset&^63)
+				n, err := reader.Refresh()
+				require.NoError(t, err)
+				assert.Zero(t, n)
+			}
+
+			p, err := m.Create("new", 100)
+			require.NoError(t, err)
+			_, err = p.Write(limitContent[:100])
+			require.NoError(t, err)
+			undo := protect(t, m, at(m))
+			failed(p.Commit())
+			failed(p.Commit())
+			_, err = m.Stat("new")
+			assert.ErrorIs(t, err, fs.ErrNotExist)
+			failed(m.Mkdir("d", 0o755))
+			failed(m.WriteFile("f", []byte("x"), 0o644))
+			failed(m.MkdirAll("d/e", 0o755))
+			failed(m.CopyFS(context.Background(), itoa(0), fstest.MapFS{"a": {Data: []byte("x")}, "b/c": {Data: []byte("x")}}))
+			assert.Equal(t, usage.Free-2*mib, m.Usage().Free, "the pending file's space, and no other's, is taken")
+			assert.ErrorIs(t, m.Close(), ErrBusy)
+			undo()
+
+			require.NoError(t, p.Commit(), "it is still pending")
+			require.NoError(t, m.Mkdir("d", 0o755))
+			n, err := reader.Refresh()
+			require.NoError(t, err)
+			assert.Equal(t, 2, n)
+			data, err := reader.ReadFile("new")
+			require.NoError(t, err)
+			assert.Equal(t, limitContent[:100], data)
+			assert.Equal(t, usage.Free-2*mib, m.Usage().Free)
+			assertGoesOn(t, m, limitContent)
+			require.NoError(t, m.Close())
+		})
+	}
+}

@@ -1,0 +1,424 @@
+package famfs
+
+// What ends: entries of the log, space, extents of a file, runs of a mapping, and
+// memory that faults in the midst of an operation. Each is an error of its own that
+// says what there is no more of; nothing has changed, and everything else goes on. The
+// limits that a system sets to a process are in limits_linux_test.go.
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// unchanged remembers a file system, to show later that nothing has changed.
+type unchanged struct {
+	t        testing.TB
+	fsys     *FS
+	usage    Usage
+	metadata []byte
+	listing  []string
+}
+
+func newUnchanged(t testing.TB, fsys *FS) *unchanged {
+	t.Helper()
+	return &unchanged{t, fsys, fsys.Usage(), readMetadata(t, fsys.Device().Path), listing(t, fsys)}
+}
+
+func (u *unchanged) assert() {
+	u.t.Helper()
+	assert.Equal(u.t, u.usage, u.fsys.Usage())
+	assert.True(u.t, bytes.Equal(u.metadata, readMetadata(u.t, u.fsys.Device().Path)), "the bytes of superblock and log")
+	assert.Equal(u.t, u.listing, listing(u.t, u.fsys))
+}
+
+// assertLimit checks that err is of this kind and says all that.
+func assertLimit(t testing.TB, err, is error, fragments ...string) {
+	t.Helper()
+	assert.ErrorIs(t, err, is)
+	for _, fragment := range fragments {
+		assert.ErrorContains(t, err, fragment)
+	}
+}
+
+// assertGoesOn does with a file system what does not need what it has run out of.
+// There must be a file "first" of content.
+func assertGoesOn(t testing.TB, fsys *FS, content []byte) {
+	t.Helper()
+	data, err := fsys.ReadFile("first")
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(content, data))
+	m, err := fsys.Map("first")
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(content, m.Bytes()))
+	require.NoError(t, m.Close())
+	_, err = fsys.Refresh()
+	require.NoError(t, err)
+	assert.Empty(t, fsys.Problems())
+	reader := openTest(t, fsys.Device().Path)
+	assert.Equal(t, fsys.Usage(), reader.Usage())
+	data, err = reader.ReadFile("first")
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(content, data))
+	report, err := Check(fsys.Device().Path)
+	require.NoError(t, err)
+	assert.NoError(t, report.Err())
+}
+
+func TestLimitLog(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	content := pattern(3*mib, 1)
+	require.NoError(t, m.WriteFile("first", content, 0o644))
+	for i := range m.Usage().LogCapacity - 1 {
+		require.NoError(t, m.Mkdir(itoa(i), 0o755))
+	}
+	before := newUnchanged(t, m)
+	require.Equal(t, before.usage.LogCapacity, before.usage.LogUsed)
+	const all = "all 15420 entries are in use"
+	_, err := m.Create("more", 1)
+	assertLimit(t, err, ErrLogFull, "create more", all)
+	assert.NotErrorIs(t, err, ErrNoSpace)
+	assertLimit(t, m.WriteFile("more", content, 0o644), ErrLogFull, "create more", all)
+	assertLimit(t, m.Mkdir("more", 0o755), ErrLogFull, "mkdir more", all)
+	assertLimit(t, m.MkdirAll("more/of/it", 0o755), ErrLogFull, "mkdir more", all)
+	assertLimit(t, m.MkdirAll(itoa(7)+"/more", 0o755), ErrLogFull, all)
+	require.NoError(t, m.MkdirAll(itoa(7), 0o755), "what is there needs no entry")
+	src := fstest.MapFS{"a": {Data: []byte("x")}, "b": {Data: []byte("x")}, "d/c": {Data: []byte("x")}}
+	assertLimit(t, m.CopyFS(context.Background(), itoa(8), src), ErrLogFull, all)
+	assert.ErrorIs(t, m.WriteFile("first", content, 0o644), fs.ErrExist)
+	before.assert()
+	assertGoesOn(t, m, content)
+}
+
+func TestLimitSpace(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	content := pattern(3*mib, 1)
+	require.NoError(t, m.WriteFile("first", content, 0o644))
+	rest := m.Usage().Free
+	p, err := m.Create("rest", rest)
+	require.NoError(t, err)
+	_, err = m.Create("more", 1)
+	assertLimit(t, err, ErrNoSpace, "create more", "0 bytes are free") // what is pending is taken
+	require.NoError(t, p.Close())
+	p, err = m.Create("rest", rest-2*mib+1)
+	require.NoError(t, err, "and free again")
+	require.NoError(t, p.Commit())
+
+	before := newUnchanged(t, m)
+	require.Zero(t, before.usage.Free)
+	_, err = m.Create("more", 1)
+	assertLimit(t, err, ErrNoSpace, "create more", "1 bytes in at most 16 extents", "0 bytes are free, 0 of them in one run")
+	assert.NotErrorIs(t, err, ErrLogFull)
+	_, err = m.Create("more", before.usage.Size+1)
+	assertLimit(t, err, ErrNoSpace, "on a device of")
+	_, err = m.Create("more", 4*mib, Interleave(Interleaving{2, 4, 2 * mib}))
+	assertLimit(t, err, ErrNoSpace, "as 2 strips in different ones of 4 buckets")
+	assertLimit(t, m.WriteFile("more", content, 0o644), ErrNoSpace, "create more")
+	src := fstest.MapFS{"a": {Data: []byte("x")}, "b": {Data: []byte("x")}}
+	assertLimit(t, m.CopyFS(context.Background(), ".", src), ErrNoSpace, "famfs: copy to .", "0 bytes are free")
+	before.assert()
+	require.NoError(t, m.Mkdir("d", 0o755), "a directory needs no space")
+	assertGoesOn(t, m, content)
+}
+
+// A copy that does not fit leaves what did, whole, and can be taken up elsewhere.
+func TestLimitSpaceWhileCopying(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	src := fstest.MapFS{}
+	for i := range 40 { // of which 27 fit
+		src["d/"+itoa(i)] = &fstest.MapFile{Data: pattern(1000+i, uint64(i)), Mode: 0o644}
+	}
+	err := m.CopyFS(context.Background(), ".", src)
+	assertLimit(t, err, ErrNoSpace, "famfs: copy to .", "0 bytes are free")
+	u := m.Usage()
+	assert.Zero(t, u.Free)
+	assert.Equal(t, 27, u.Files)
+	entries, err := m.ReadDir("d")
+	require.NoError(t, err)
+	for _, e := range entries {
+		data, err := m.ReadFile("d/" + e.Name())
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(src["d/"+e.Name()].Data, data), e.Name())
+	}
+	require.Error(t, m.CopyFS(context.Background(), ".", src))
+	assert.Equal(t, u, m.Usage())
+	requireNoneMissing(t, m)
+}
+
+// requireNoneMissing checks that space is either the metadata's, or a file's, or free.
+func requireNoneMissing(t testing.TB, fsys *FS) {
+	t.Helper()
+	sb, u := fsys.Superblock(), fsys.Usage()
+	free := u.Size/sb.AllocUnit*sb.AllocUnit - roundUp(sb.logEnd(), sb.AllocUnit)
+	require.NoError(t, fs.WalkDir(fsys, ".", func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		st, err := d.Info()
+		if err != nil {
+			return err
+		}
+		for _, x := range st.Sys().(*Attr).Layout.Extents {
+			free -= x.Length
+		}
+		return nil
+	}))
+	require.Equal(t, free, u.Free, "free space")
+}
+
+// Space there is, but in pieces of which sixteen are not enough.
+func TestLimitExtents(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, 128*mib)
+	content := pattern(3*mib, 1)
+	require.NoError(t, m.WriteFile("first", content, 0o644))
+	fragment(t, m, 20)
+	before := newUnchanged(t, m)
+	for _, size := range []int64{16*2*mib + 1, 40 * mib} {
+		_, err := m.Create("more", size)
+		assertLimit(t, err, ErrNoSpace, "create more", "in at most 16 extents", "41943040 bytes are free, 2097152 of them in one run")
+	}
+	before.assert()
+	most := pattern(16*2*mib, 2)
+	require.NoError(t, m.WriteFile("sixteen", most, 0o644))
+	st, err := m.Stat("sixteen")
+	require.NoError(t, err)
+	assert.Len(t, st.Sys().(*Attr).Layout.Extents, 16)
+	mapped, err := m.Map("sixteen")
+	if runtime.GOOS == "windows" {
+		assert.ErrorIs(t, err, ErrDevice)
+	} else {
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(most, mapped.Bytes()))
+		require.NoError(t, mapped.Close())
+	}
+	assertGoesOn(t, m, content)
+}
+
+// A layout of more runs than any system maps is refused before the system is asked;
+// reading needs none.
+func TestLimitRuns(t *testing.T) {
+	needsNoDevice(t)
+	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" || runtime.GOOS == "windows" {
+		t.Skip("needs a sparse device of some GiB")
+	}
+	t.Parallel()
+	const strip = (maxSegments/2 + 1) * smallUnit
+	path := fileBacking(t, fuzzDataStart+2*strip+2*defaultUnit)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer file.Close()
+	f := &forgery{t: t, path: path, file: file}
+	f.superblock(put64(32, smallUnit), nil)
+	const start = fuzzDataStart
+	f.append(forgedStrips("many", 2*strip, smallUnit, rawExtent{0, start, strip}, rawExtent{0, start + strip, strip}), nil)
+	f.write(start+strip+5*smallUnit+7, []byte("here"))
+	m := openTest(t, path, ReadWrite())
+	content := pattern(1*mib, 1)
+	require.NoError(t, m.WriteFile("first", content, 0o644))
+	before := newUnchanged(t, m)
+	for _, opts := range [][]MapOption{nil, {Writable()}, {Populate()}} {
+		_, err = m.Map("many", opts...)
+		assertLimit(t, err, ErrDevice, "map many", "more than 1048576 runs", "reading through fs.FS still works")
+	}
+	before.assert()
+	many, err := m.Open("many")
+	require.NoError(t, err)
+	b := make([]byte, 4)
+	_, err = many.(interface {
+		ReadAt([]byte, int64) (int, error)
+	}).ReadAt(b, 11*smallUnit+7)
+	require.NoError(t, err)
+	assert.Equal(t, "here", string(b))
+	require.NoError(t, many.Close())
+	assertGoesOn(t, m, content)
+}
+
+// cutWhilePausing has the device cut when memory is read again, as if it had been taken
+// away at that moment.
+func cutWhilePausing(path string, to int64, after int) Option {
+	return openOption(func(c *openConfig) {
+		c.pause = func(time.Duration) {
+			if after--; after < 0 {
+				os.Truncate(path, to)
+			}
+		}
+	})
+}
+
+// corruptLog returns a device with a log of n entries, of which the last is corrupt.
+func corruptLog(t testing.TB, n int) string {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("this system does not let mapped files be cut")
+	}
+	f := newForgery(t)
+	m, err := Open(f.path, ReadWrite(), WithSystemUUID(testHost))
+	require.NoError(t, err)
+	for i := range n {
+		require.NoError(t, m.Mkdir(itoa(i), 0o755))
+	}
+	require.NoError(t, m.Close())
+	f.entry(uint64(n-1), nil, flip(entryCRC))
+	return f.path
+}
+
+// Memory that goes away while a device is being opened or checked: at the first time
+// that the log is read again, or the last; in one goroutine, or several.
+func TestFaultWhileOpening(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		entries int
+		to      int64
+		after   int
+	}{
+		{"at once", 3, 0, 0},
+		{"the log", 3, logOffset, 0},
+		{"at last", 3, 0, len(settleTimes) - 2},
+		{"many entries", 3 * slabNodes, 0, 0},
+	} {
+		for name, open := range map[string]func(string, ...Option) error{
+			"open": func(path string, opts ...Option) error {
+				_, err := Open(path, opts...)
+				return err
+			},
+			"open tolerant": func(path string, opts ...Option) error {
+				_, err := Open(path, append(opts, Tolerant())...)
+				return err
+			},
+			"open for writing": func(path string, opts ...Option) error {
+				_, err := Open(path, append(opts, ReadWrite(), WithSystemUUID(testHost))...)
+				return err
+			},
+			"check": func(path string, opts ...Option) error {
+				report, err := Check(path, opts...)
+				assert.Nil(t, report)
+				return err
+			},
+		} {
+			t.Run(c.name+", "+name, func(t *testing.T) {
+				t.Parallel()
+				path := corruptLog(t, c.entries)
+				err := open(path, cutWhilePausing(path, c.to, c.after))
+				var fault *FaultError
+				require.ErrorAs(t, err, &fault)
+				assert.ErrorIs(t, err, ErrDevice)
+				assert.ErrorContains(t, err, path)
+				assert.Equal(t, path, fault.Name)
+				assert.GreaterOrEqual(t, fault.Offset, int64(0))
+				assert.Less(t, fault.Offset, entryAt(uint64(c.entries)))
+			})
+		}
+	}
+	// What is not served is listed after the last attempt at reading it.
+	t.Run("while the unread is listed", func(t *testing.T) {
+		t.Parallel()
+		path := corruptLog(t, 3)
+		fsys, err := Open(path, Tolerant())
+		require.NoError(t, err)
+		require.Len(t, fsys.Problems(), 1)
+		require.NoError(t, os.Truncate(path, logOffset))
+		_, err = fsys.Refresh()
+		assert.ErrorIs(t, err, ErrDevice)
+		assert.Len(t, fsys.Problems(), 1)
+		require.NoError(t, fsys.Close())
+	})
+}
+
+// Refreshing when memory goes away between two reads.
+func TestFaultWhileRefreshing(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("this system does not let mapped files be cut")
+	}
+	for _, n := range []int{1, 3 * slabNodes} {
+		f := newForgery(t)
+		f.good("first", firstUnit)
+		fsys, err := Open(f.path, cutWhilePausing(f.path, 0, 0))
+		require.NoError(t, err)
+		usage := fsys.Usage()
+		for i := range n {
+			f.write(entryAt(uint64(i+1)), func() []byte {
+				e := forgedDir(itoa(i))
+				e.seq = uint64(i + 1)
+				b := e.encode()
+				return b[:]
+			}())
+		}
+		f.entry(uint64(n), nil, flip(entryCRC))
+		f.setNext(uint64(n + 1))
+		_, err = fsys.Refresh()
+		var fault *FaultError
+		require.ErrorAs(t, err, &fault)
+		assert.ErrorContains(t, err, "famfs: refresh "+f.path)
+		assert.Equal(t, usage, fsys.Usage(), "nothing of it was replayed")
+		assertAbsent(t, fsys, itoa(0))
+		require.NoError(t, fsys.Close())
+	}
+}
+
+// Copying to memory that is gone fails for every file, makes none of them, and holds
+// on to nothing.
+func TestFaultInCopyFS(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t, ReadWrite())
+	usage := c.Usage()
+	src := fstest.MapFS{"x/a": {Data: pattern(5000, 1)}, "x/b": {Data: pattern(3*mib, 2)}, "c": {Data: []byte("x")}}
+	err := c.CopyFS(context.Background(), "copy", src, Workers(2))
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	assert.ErrorIs(t, err, ErrDevice)
+	for _, name := range []string{"copy/x/a", "copy/x/b", "copy/c"} {
+		assert.ErrorContains(t, err, name)
+		_, err := c.Stat(name)
+		assert.ErrorIs(t, err, fs.ErrNotExist, name)
+	}
+	after := c.Usage()
+	assert.Equal(t, usage.Free, after.Free)
+	assert.Equal(t, usage.Files, after.Files)
+	assert.Equal(t, usage.Dirs+2, after.Dirs, "directories need no memory but the log's")
+	assert.ErrorIs(t, c.WriteFile("other", []byte("x"), 0o644), ErrDevice)
+	assert.Equal(t, usage.Free, c.Usage().Free)
+	other := openTest(t, c.path, ReadWrite(), WithLockTimeout(0))
+	require.NoError(t, other.Mkdir("e", 0o755), "the lock is free")
+	c.requireClose(t)
+}
+
+// Reading through a directory whose files are gone goes on with those that are not.
+func TestFaultInWalk(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	var failed []string
+	require.NoError(t, fs.WalkDir(c.FS, ".", func(path string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		if d.IsDir() {
+			return nil
+		}
+		if _, err := c.ReadFile(path); err != nil {
+			assert.ErrorIs(t, err, ErrDevice)
+			failed = append(failed, path)
+		}
+		return nil
+	}))
+	assert.Equal(t, []string{"d/cut"}, failed)
+	report, err := Check(c.path)
+	require.NoError(t, err, "the log is all there")
+	assert.False(t, report.Clean())
+	assert.True(t, slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.Error(), "d/cut") || p.Path == "d/cut" }))
+	c.requireClose(t)
+}
