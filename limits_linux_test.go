@@ -383,9 +383,6 @@ func protect(t testing.TB, m *FS, off int64) (undo func()) {
 // A store of an append faults: of the entry, or of the counters that make it exist.
 // Nothing is there, and once the memory can be written again the same is.
 func TestFaultInAppend(t *testing.T) {
-	if raceEnabled {
-		t.Skip("under the race detector a store that faults ends the program")
-	}
 	t.Parallel()
 	for name, at := range map[string]func(m *FS) int64{
 		"entry":    func(m *FS) int64 { return entryAt(uint64(m.Usage().LogUsed)) },

@@ -77,7 +77,7 @@ func (d *device) mapRuns(runs []segment, total int64, align uintptr, prot, flags
 	reserved := uintptr(total) + align
 	base, err := unix.MmapPtr(-1, 0, nil, reserved, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
-		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, d.info.Path, err)
+		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, d.info.Path, mapError(err))
 	}
 	release := func() error { return unix.MunmapPtr(base, reserved) }
 	start := unsafe.Add(base, -uintptr(base)&(align-1))
@@ -85,15 +85,20 @@ func (d *device) mapRuns(runs []segment, total int64, align uintptr, prot, flags
 	for i, s := range runs {
 		if _, err := unix.MmapPtr(int(d.file.Fd()), s.off, at, uintptr(s.len), prot, flags|unix.MAP_FIXED); err != nil {
 			release()
-			if errors.Is(err, unix.ENOMEM) {
-				return nil, fmt.Errorf("map run %d of %d of a file on %s: the system allows no further mapping (sysctl vm.max_map_count, ulimit -v); reading through fs.FS needs none: %w", i, len(runs), d.info.Path, err)
-			}
-			return nil, fmt.Errorf("map %d bytes at %d of %s: %w", s.len, s.off, d.info.Path, err)
+			return nil, fmt.Errorf("map run %d of %d, %d bytes at %d of %s: %w", i, len(runs), s.len, s.off, d.info.Path, mapError(err))
 		}
 		at = unsafe.Add(at, s.len)
 	}
 	d.space.used(start)
 	return &region{mem: unsafe.Slice((*byte)(start), total), unmap: release}, nil
+}
+
+// mapError says what to do about an error of mmap.
+func mapError(err error) error {
+	if errors.Is(err, unix.ENOMEM) {
+		return fmt.Errorf("the system allows no further mapping (sysctl vm.max_map_count, ulimit -v); reading through fs.FS needs none: %w", err)
+	}
+	return err
 }
 
 // addressSpace remembers where regions lie, to guess where the next can: kernels go
