@@ -268,7 +268,7 @@ func limitChunks(t *testing.T, device string) {
 	check := newUnchangedMapped(t, m)
 	for range 2 {
 		_, err := m.Map("many")
-		assertLimit(t, err, syscall.ENOMEM, "map many", fmt.Sprintf("of %d of a file on %s", allowed+10, device), "vm.max_map_count", "reading through fs.FS needs none")
+		assertLimit(t, err, syscall.ENOMEM, "map many", fmt.Sprintf("of %d, 4096 bytes at ", allowed+10), device, "vm.max_map_count", "reading through fs.FS needs none")
 		check()
 	}
 	mapped, err := m.Map("few")
