@@ -137,15 +137,20 @@ func TestLimitSpace(t *testing.T) {
 func TestLimitSpaceWhileCopying(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
+	const fit = 20 // whatever the size of the device
+	require.NoError(t, m.MkdirAll("d", 0o755))
+	rest, err := m.Create("rest", m.Usage().Free-fit*m.Superblock().AllocUnit)
+	require.NoError(t, err)
+	require.NoError(t, rest.Commit())
 	src := fstest.MapFS{}
-	for i := range 40 { // of which 27 fit
+	for i := range 2 * fit {
 		src["d/"+itoa(i)] = &fstest.MapFile{Data: pattern(1000+i, uint64(i)), Mode: 0o644}
 	}
-	err := m.CopyFS(context.Background(), ".", src)
+	err = m.CopyFS(context.Background(), ".", src)
 	assertLimit(t, err, ErrNoSpace, "famfs: copy to .", "0 bytes are free")
 	u := m.Usage()
 	assert.Zero(t, u.Free)
-	assert.Equal(t, 27, u.Files)
+	assert.Equal(t, fit+1, u.Files)
 	entries, err := m.ReadDir("d")
 	require.NoError(t, err)
 	for _, e := range entries {
