@@ -78,8 +78,8 @@ func (f *FS) check() (*Report, error) {
 			problem(err)
 			return report, nil
 		}
-	case sb.DeviceSize > f.size():
-		problem(fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", sb.DeviceSize, f.size(), ErrDevice))
+	case sb.DeviceSize > f.dev.info.Size:
+		problem(fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", sb.DeviceSize, f.dev.info.Size, ErrDevice))
 	}
 	report.Superblock = sb
 	r := newReplica(m, sb, f.size(), f.log)
