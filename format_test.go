@@ -533,3 +533,19 @@ func TestWipe(t *testing.T) {
 	assert.Zero(t, openTest(t, path).Usage().LogUsed)
 	assert.ErrorIs(t, Wipe(path+"-missing"), fs.ErrNotExist)
 }
+
+// A device that ends within a page is mapped up to that page only, which is no reason
+// for Check to call the rest lost.
+func TestCheckEndsWithinPage(t *testing.T) {
+	t.Parallel()
+	path := fileBacking(t, testSize+100)
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+	f, err := openMedium(path, newOpenConfig(nil))
+	require.NoError(t, err)
+	defer f.release()
+	f.window.mem = f.window.mem[:testSize] // as mapWhole does on fs-dax
+	report, err := f.check()
+	require.NoError(t, err)
+	assert.NoError(t, report.Err())
+	assert.Equal(t, int64(testSize), report.Usage.Size)
+}
