@@ -207,19 +207,22 @@ func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 		}
 	}
 	for _, r := range runs {
-		a.eachWord(r, func(i int64, w int, mask uint64) bool {
-			b := a.block(i)
-			b.taken[w] |= mask
-			b.owned[w] |= mask
-			n := int64(bits.OnesCount64(mask))
-			for _, counters := range a.owned {
-				counters[i] += n
-				i /= fanOut
-			}
-			return true
-		})
+		a.eachWord(r, a.ownWord)
 	}
 	return 0, true
+}
+
+// ownWord owns the units of one word of one block that mask has set.
+func (a *allocator) ownWord(i int64, w int, mask uint64) bool {
+	b := a.block(i)
+	b.taken[w] |= mask
+	b.owned[w] |= mask
+	n := int64(bits.OnesCount64(mask))
+	for _, counters := range a.owned {
+		counters[i] += n
+		i /= fanOut
+	}
+	return true
 }
 
 // isOwned says whether any unit of r is owned.

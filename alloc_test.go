@@ -3,7 +3,7 @@ package famfs
 // The allocator against a model so simple that it needs no proof: a slice of flags
 // and a search from its start. Random operations come from a seed that a failure
 // prints; FAMFS_TEST_SEED repeats it. What no model can show, that nothing walks over
-// the bits of a large device, BenchmarkAllocate16TiB measures.
+// the bits of a large device, BenchmarkAllocate measures.
 
 import (
 	"fmt"
@@ -667,30 +667,4 @@ func TestAllocatorConcurrent(t *testing.T) {
 	}
 	sameSpace(t, m, a)
 	sameUnits(t, m, a)
-}
-
-func BenchmarkAllocate16TiB(b *testing.B) {
-	const units = 16 << 40 / defaultUnit
-	b.Run("one", func(b *testing.B) {
-		a := scattered(units)
-		a.space()
-		for b.Loop() {
-			r, ok := a.allocate(1, 0, math.MaxInt64)
-			if !ok {
-				b.Fatal("no unit found")
-			}
-			a.release([]unitRun{r})
-		}
-	})
-	b.Run("eight gathered", func(b *testing.B) {
-		a := scattered(units)
-		a.space()
-		for b.Loop() {
-			runs, ok := a.gather(8, maxExtents)
-			if !ok {
-				b.Fatal("no units found")
-			}
-			a.release(runs)
-		}
-	})
 }

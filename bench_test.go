@@ -4,116 +4,59 @@ package famfs
 
 // The figures that the design asks for: a benchmark per row, each with its baseline
 // beside it as a sub-benchmark, so that ratios are taken within one run. They work on
-// /dev/shm unless FAMFS_TEST_DIR or FAMFS_TEST_DEVICE say otherwise.
+// /dev/shm unless FAMFS_TEST_DIR or FAMFS_TEST_DEVICE say otherwise. What helps to
+// understand these figures is measured in bench_more_test.go, what users would pick
+// instead in bench_instead_test.go; internal/figures makes a report of all.
 
 import (
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
-// benchDir returns a folder on tmpfs if there is one.
-func benchDir(b *testing.B) string {
-	b.Helper()
-	if os.Getenv("FAMFS_TEST_DIR") == "" {
-		if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
-			b.Setenv("FAMFS_TEST_DIR", "/dev/shm")
-		}
-	}
-	return testDir(b)
-}
-
-// benchMaster returns a new file system on tmpfs, open for writing.
-func benchMaster(b *testing.B, size int64, opts ...FormatOption) (*FS, string) {
-	b.Helper()
-	benchDir(b)
-	return master(b, size, opts...)
-}
-
-// tmpfsFile makes a file of n bytes beside the devices, for baselines.
-func tmpfsFile(b *testing.B, n int) string {
-	b.Helper()
-	path := filepath.Join(benchDir(b), "file")
-	require.NoError(b, os.WriteFile(path, pattern(n, 1), 0o600))
-	return path
-}
-
-func mapPlain(b *testing.B, path string, n int, write bool) []byte {
-	b.Helper()
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	require.NoError(b, err)
-	defer f.Close()
-	prot := unix.PROT_READ
-	if write {
-		prot |= unix.PROT_WRITE
-	}
-	mem, err := unix.Mmap(int(f.Fd()), 0, n, prot, unix.MAP_SHARED)
-	require.NoError(b, err)
-	b.Cleanup(func() { unix.Munmap(mem) })
-	return mem
-}
-
-// sum reads all of b, eight bytes at a time.
-func sum(b []byte) (s uint64) {
-	for ; len(b) >= 64; b = b[64:] {
-		s += binary.LittleEndian.Uint64(b) + binary.LittleEndian.Uint64(b[8:]) +
-			binary.LittleEndian.Uint64(b[16:]) + binary.LittleEndian.Uint64(b[24:]) +
-			binary.LittleEndian.Uint64(b[32:]) + binary.LittleEndian.Uint64(b[40:]) +
-			binary.LittleEndian.Uint64(b[48:]) + binary.LittleEndian.Uint64(b[56:])
-	}
-	return s
-}
-
-var sink uint64
-
 // Row: scan a mapped 1 GiB file.
 func BenchmarkScan(b *testing.B) {
 	const n = 1 << 30
-	b.Run("baseline", func(b *testing.B) {
-		mem := mapPlain(b, tmpfsFile(b, n), n, false)
+	m, path := benchMaster(b, n+64*mib)
+	createFilled(b, m, "f", n)
+	scan := func(b *testing.B, mem []byte) {
 		b.SetBytes(n)
-		sink += sum(mem)
+		sink += sum(mem) // the page faults
 		for b.Loop() {
 			sink += sum(mem)
 		}
-	})
+	}
+	b.Run("baseline", func(b *testing.B) { scan(b, mapPlain(b, m, "f", false)) })
 	b.Run("famfs", func(b *testing.B) {
-		m, path := benchMaster(b, n+64*mib)
-		p, err := m.Create("f", n)
-		require.NoError(b, err)
-		fillPattern(p.Bytes(), 1)
-		require.NoError(b, p.Commit())
-		reader := openTest(b, path)
-		x, err := reader.Map("f")
+		x, err := openTest(b, path).Map("f")
 		require.NoError(b, err)
 		defer x.Close()
-		b.SetBytes(n)
-		sink += sum(x.Bytes())
-		for b.Loop() {
-			sink += sum(x.Bytes())
-		}
+		scan(b, x.Bytes())
 	})
 }
 
 // Rows: Map + Close, cold, and of a mapped file.
 func BenchmarkMap(b *testing.B) {
 	const n = 16 * mib
+	m, path := benchMaster(b, 128*mib)
+	createFilled(b, m, "f", n)
 	b.Run("baseline", func(b *testing.B) {
-		f, err := os.Open(tmpfsFile(b, n))
-		require.NoError(b, err)
-		defer f.Close()
+		f, off := openPlain(b, m, "f", false)
 		for b.Loop() {
-			mem, err := unix.Mmap(int(f.Fd()), 0, n, unix.PROT_READ, unix.MAP_SHARED)
+			mem, err := unix.Mmap(int(f.Fd()), off, n, unix.PROT_READ, unix.MAP_SHARED)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -122,27 +65,26 @@ func BenchmarkMap(b *testing.B) {
 			}
 		}
 	})
-	m, path := benchMaster(b, 128*mib)
-	require.NoError(b, m.WriteFile("f", pattern(n, 1), 0o644))
 	reader := openTest(b, path)
-	mapClose := func(b *testing.B) {
-		for b.Loop() {
-			x, err := reader.Map("f")
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := x.Close(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	b.Run("cold", mapClose)
+	b.Run("cold", func(b *testing.B) { mapAndClose(b, reader, "f") })
 	b.Run("mapped", func(b *testing.B) {
 		x, err := reader.Map("f")
 		require.NoError(b, err)
 		defer x.Close()
-		mapClose(b)
+		mapAndClose(b, reader, "f")
 	})
+}
+
+func mapAndClose(b *testing.B, fsys *FS, name string) {
+	for b.Loop() {
+		x, err := fsys.Map(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := x.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // Row: fs.FS: open, read 4 KiB, close.
@@ -163,7 +105,7 @@ func BenchmarkRead4K(b *testing.B) {
 	})
 	b.Run("famfs", func(b *testing.B) {
 		m, path := benchMaster(b, 64*mib)
-		require.NoError(b, m.WriteFile("f", pattern(4096, 1), 0o644))
+		createFilled(b, m, "f", 4096)
 		reader := openTest(b, path)
 		for b.Loop() {
 			f, err := reader.Open("f")
@@ -178,125 +120,167 @@ func BenchmarkRead4K(b *testing.B) {
 	})
 }
 
-// fillLog writes n entries, files of one allocation unit in directories of a thousand,
-// as an image: quicker than creating them.
-func fillLog(b testing.TB, path string, n int) {
-	b.Helper()
-	f, err := openMedium(path, newOpenConfig([]Option{ReadWrite()}))
-	require.NoError(b, err)
-	defer f.release()
-	sb, err := readSuperblock(&mappedMetadata{f.dev, f.window.mem}, f.size())
-	require.NoError(b, err)
-	r, err := f.dev.mapPrefix(sb.logEnd())
-	require.NoError(b, err)
-	defer r.unmap()
-	m := &mappedMetadata{f.dev, r.mem}
-	dir := ""
-	at := sb.logEnd()
-	for i := range n {
-		e := &entry{seq: uint64(i), kind: typeFile, size: 100_000, flags: fileFlagReadWrite, mode: 0o644, mapType: mapSimple, count: 1}
-		if i%1000 == 0 {
-			dir = fmt.Sprintf("dataset-%04d", i/1000)
-			e = &entry{seq: uint64(i), kind: typeMkdir, mode: 0o755, path: []byte(dir)}
-		} else {
-			e.path = fmt.Appendf(nil, "%s/shard-%06d.bin", dir, i)
-			e.extents = []rawExtent{{0, uint64(at), defaultUnit}}
-			at += defaultUnit
-		}
-		record := e.encode()
-		m.store(entryAt(uint64(i)), record[:])
-	}
-	m.store64(logOffset+nextSeqAt, uint64(n))
-	m.store64(logOffset+nextIndexAt, uint64(n))
-}
-
-const bigLog = 256 * mib
-
-// bigDevice returns a device with n log entries of room for 493,447; it is sparse.
-func bigDevice(b *testing.B, n int) string {
-	b.Helper()
-	benchDir(b)
-	path := formatted(b, 1<<40, LogSize(bigLog))
-	fillLog(b, path, n)
-	return path
-}
-
 // Row: Open with a full log.
-func BenchmarkOpenFull(b *testing.B) {
-	n := int(lastIndex(bigLog) + 1)
-	path := bigDevice(b, n)
+func BenchmarkOpen(b *testing.B) {
+	const logSize = 256 * mib
+	n := int(lastIndex(logSize) + 1)
+	path := logged(b, n, logSize)
 	b.Run("baseline", func(b *testing.B) {
-		mem := mapPlain(b, path, logOffset+bigLog, false)
+		f, err := os.Open(path)
+		require.NoError(b, err)
+		defer f.Close()
+		mem, err := unix.Mmap(int(f.Fd()), 0, logOffset+logSize, unix.PROT_READ, unix.MAP_SHARED)
+		require.NoError(b, err)
+		defer unix.Munmap(mem)
 		for b.Loop() {
 			for i := range n {
 				sink += uint64(crc32.ChecksumIEEE(mem[entryAt(uint64(i)):][:entryCRC]))
 			}
 		}
 	})
-	b.Run("famfs", func(b *testing.B) {
-		for b.Loop() {
-			fsys, err := Open(path)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if fsys.Usage().Files == 0 {
-				b.Fatal("no files")
-			}
-			fsys.Close()
-		}
-	})
+	b.Run("famfs", func(b *testing.B) { openAndClose(b, path, n) })
 }
 
-// Row: Refresh when nothing is new, whatever the log holds.
-func BenchmarkRefreshNothing(b *testing.B) {
-	for _, n := range []int{1000, 490_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			fsys := openTest(b, bigDevice(b, n))
-			for b.Loop() {
-				if _, err := fsys.Refresh(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+// openAndClose times Open alone.
+func openAndClose(b *testing.B, path string, entries int) {
+	for b.Loop() {
+		fsys, err := Open(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		if fsys.Usage().LogUsed != entries || len(fsys.Problems()) > 0 {
+			b.Fatal("not all was replayed")
+		}
+		fsys.Close()
+		b.StartTimer()
 	}
+}
+
+// Row: Refresh when nothing is new, whatever the log holds. Further: of 1 and of 1,000
+// new entries.
+func BenchmarkRefresh(b *testing.B) {
+	for _, n := range []int{1000, 490_000} {
+		b.Run(fmt.Sprintf("new=0/entries=%d", n), func(b *testing.B) { refreshNothing(b, n) })
+	}
+	for _, fresh := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("new=%d", fresh), func(b *testing.B) { refreshNew(b, fresh) })
+	}
+}
+
+func refreshNothing(b *testing.B, entries int) {
+	fsys := openTest(b, logged(b, entries, roomyLog))
+	for b.Loop() {
+		if _, err := fsys.Refresh(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// refreshNew times only Refresh, with a clock of its own: to stop and start that of the
+// benchmark takes longer than what is to be measured.
+func refreshNew(b *testing.B, fresh int) {
+	path := logged(b, 1000, roomyLog)
+	reader, writer := openTest(b, path), openTest(b, path, ReadWrite())
+	var spent time.Duration
+	made := 0
+	for b.Loop() {
+		if room(writer) < fresh {
+			require.NoError(b, errors.Join(reader.Close(), writer.Close()))
+			fillLog(b, path, 1000, roomyLog)
+			reader, writer = openTest(b, path), openTest(b, path, ReadWrite())
+		}
+		for range fresh {
+			if err := writer.Mkdir(itoa(made), 0o755); err != nil {
+				b.Fatal(err)
+			}
+			made++
+		}
+		start := time.Now()
+		n, err := reader.Refresh()
+		spent += time.Since(start)
+		if err != nil || n != fresh {
+			b.Fatal(n, err)
+		}
+	}
+	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "ns/op")
 }
 
 // Row: Create + Commit of 2 MiB without data, whatever log and file count.
 func BenchmarkCreate(b *testing.B) {
-	for _, n := range []int{1, 10_000, 400_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			path := bigDevice(b, n)
-			fsys := openTest(b, path, ReadWrite())
-			i := 0
-			for b.Loop() {
-				if fsys.Usage().LogUsed == fsys.Usage().LogCapacity {
-					b.StopTimer()
-					require.NoError(b, fsys.Close())
-					path = bigDevice(b, n)
-					fsys = openTest(b, path, ReadWrite())
-					b.StartTimer()
-				}
-				p, err := fsys.Create(itoa(i%1_000_000), defaultUnit)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := p.Commit(); err != nil {
-					b.Fatal(err)
-				}
-				i++
-			}
+	for _, n := range []int{1, 10_000, 490_000} {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			create(b, n)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "files/s")
 		})
 	}
 }
 
-// Row: copying 1 GiB in from a file in tmpfs.
+// create times Create + Commit where the log holds entries already.
+func create(b *testing.B, entries int) {
+	path := logged(b, entries, roomyLog)
+	fsys := openTest(b, path, ReadWrite())
+	for i, left := 0, room(fsys); b.Loop(); i++ {
+		if i == left {
+			b.StopTimer()
+			require.NoError(b, fsys.Close())
+			fillLog(b, path, entries, roomyLog)
+			fsys, i = openTest(b, path, ReadWrite()), 0
+			b.StartTimer()
+		}
+		p, err := fsys.Create(itoa(i), defaultUnit)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := p.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// Row: allocation on 16 TiB with 1% free in scattered units. Further: eight units, no
+// two of which are neighbours.
+func BenchmarkAllocate(b *testing.B) {
+	a := scattered(16 << 40 / defaultUnit)
+	a.space()
+	b.Run("16TiB", func(b *testing.B) { allocate(b, a) })
+	b.Run("16TiB-gather8", func(b *testing.B) {
+		for b.Loop() {
+			runs, ok := a.gather(8, maxExtents)
+			if !ok {
+				b.Fatal("no units found")
+			}
+			a.release(runs)
+		}
+	})
+}
+
+func allocate(b *testing.B, a *allocator) {
+	runs := make([]unitRun, 1)
+	for b.Loop() {
+		var ok bool
+		if runs[0], ok = a.allocate(1, 0, math.MaxInt64); !ok {
+			b.Fatal("no unit found")
+		}
+		a.release(runs)
+	}
+}
+
+// Row: copying 1 GiB in from a file in tmpfs. Further: what of that time goes where pages
+// are small, faults for all pages of the file and of the memory, and nothing else.
 func BenchmarkCopyIn(b *testing.B) {
 	const n = 1 << 30
 	path := tmpfsFile(b, n)
+	m, _ := benchMaster(b, 2*n+64*mib)
+	createFilled(b, m, "there", n)
+	f, err := os.Open(path)
+	require.NoError(b, err)
+	defer f.Close()
 	b.Run("baseline", func(b *testing.B) {
-		from := mapPlain(b, path, n, false)
-		to := mapPlain(b, tmpfsFile(b, n), n, true)
+		from, err := unix.Mmap(int(f.Fd()), 0, n, unix.PROT_READ, unix.MAP_SHARED)
+		require.NoError(b, err)
+		defer unix.Munmap(from)
+		to := mapPlain(b, m, "there", true)
 		copy(to, from)
 		b.SetBytes(n)
 		for b.Loop() {
@@ -304,31 +288,128 @@ func BenchmarkCopyIn(b *testing.B) {
 		}
 	})
 	b.Run("famfs", func(b *testing.B) {
-		m, _ := benchMaster(b, n+64*mib)
-		f, err := os.Open(path)
-		require.NoError(b, err)
-		defer f.Close()
-		b.SetBytes(n)
-		for b.Loop() {
+		copyIn := func() {
 			p, err := m.Create("f", n)
 			if err != nil {
 				b.Fatal(err)
 			}
+			defer p.Close() // not committed, so that the space can be used again
 			if _, err := f.Seek(0, io.SeekStart); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := p.ReadFrom(f); err != nil {
-				b.Fatal(err)
+			if got, err := p.ReadFrom(f); err != nil || got != n {
+				b.Fatal(got, err)
 			}
-			p.Close() // not committed, so that the space can be used again
+		}
+		copyIn() // so that the stand-in has its pages, as a device has
+		b.SetBytes(n)
+		for b.Loop() {
+			copyIn()
+		}
+	})
+	b.Run("faults-only", func(b *testing.B) {
+		device, off := openPlain(b, m, "there", true)
+		b.SetBytes(n)
+		for b.Loop() {
+			faults(b, f, 0, n, false)
+			faults(b, device, off, n, true)
 		}
 	})
 }
 
+// faults maps n bytes of f at off, takes all page faults as filling a file does, and
+// unmaps them.
+func faults(b *testing.B, f *os.File, off, n int64, write bool) {
+	prot := unix.PROT_READ
+	if write {
+		prot |= unix.PROT_WRITE
+	}
+	mem, err := unix.Mmap(int(f.Fd()), off, int(n), prot, unix.MAP_SHARED)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, err = fillUnits(0, n, func(from, to int64) (int64, error) {
+		prefault(mem[from:to], write)
+		return to - from, nil
+	})
+	if err := errors.Join(err, unix.Munmap(mem)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// Rows: flush and invalidate, against a C loop of the same instruction. Lines are dirty
+// before they are flushed, and in the cache before they are invalidated.
+func BenchmarkFlush(b *testing.B) {
+	instruction, _ := chosenInstructions()
+	lineOpBenchmark(b, instruction, true, FlushCache)
+}
+
+func BenchmarkInvalidate(b *testing.B) {
+	_, instruction := chosenInstructions()
+	lineOpBenchmark(b, instruction+"-invalidate", false, InvalidateCache)
+}
+
+func lineOpBenchmark(b *testing.B, instruction string, stores bool, op func([]byte)) {
+	const n = 16 * mib
+	m, _ := benchMaster(b, 64*mib)
+	createFilled(b, m, "f", n)
+	loop := cacheLineLoop(b)
+	b.Run("baseline", func(b *testing.B) {
+		if loop == "" {
+			b.Skip("the baseline is a loop in C, and there is no C compiler (cc)")
+		}
+		f, off := openPlain(b, m, "f", true)
+		out, err := exec.Command(loop, f.Name(), fmt.Sprint(off), fmt.Sprint(n), instruction, fmt.Sprint(b.N)).CombinedOutput()
+		require.NoError(b, err, "%s", out)
+		ns, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+		require.NoError(b, err)
+		reportTime(b, ns, n)
+	})
+	b.Run("famfs", func(b *testing.B) {
+		x, err := m.Map("f", Writable())
+		require.NoError(b, err)
+		defer x.Close()
+		mem := x.Bytes()
+		var spent time.Duration
+		for range b.N { // as the loop in C does it
+			for at := 0; at < n; at += int(lineSize) {
+				if stores {
+					mem[at]++
+				} else {
+					sink += uint64(mem[at])
+				}
+			}
+			start := time.Now()
+			op(mem)
+			spent += time.Since(start)
+		}
+		reportTime(b, float64(spent.Nanoseconds())/float64(b.N), n)
+	})
+}
+
+// cacheLineLoop compiles the baseline and returns its path, "" without a compiler.
+func cacheLineLoop(b *testing.B) string {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		return ""
+	}
+	path := filepath.Join(b.TempDir(), "cachelines")
+	out, err := exec.Command(cc, "-O2", "-o", path, "testdata/cachelines.c").CombinedOutput()
+	require.NoError(b, err, "%s", out)
+	return path
+}
+
+// reportTime reports what a clock of the benchmark's own has measured.
+func reportTime(b *testing.B, ns float64, bytes int) {
+	b.ReportMetric(ns, "ns/op")
+	b.ReportMetric(float64(bytes)/ns*1e3, "MB/s")
+}
+
 // Row: the namespace, in bytes per file.
-func BenchmarkNamespaceMemory(b *testing.B) {
-	n := int(lastIndex(bigLog) + 1)
-	path := bigDevice(b, n)
+func BenchmarkNamespace(b *testing.B) {
+	const logSize = 256 * mib
+	n := int(lastIndex(logSize) + 1)
+	path := logged(b, n, logSize)
 	heap := func() uint64 {
 		runtime.GC()
 		runtime.GC()
@@ -336,7 +417,7 @@ func BenchmarkNamespaceMemory(b *testing.B) {
 		runtime.ReadMemStats(&s)
 		return s.HeapAlloc
 	}
-	perFile := math.Inf(1)
+	perFile := 0.0
 	for b.Loop() {
 		before := heap()
 		fsys, err := Open(path)
@@ -345,33 +426,4 @@ func BenchmarkNamespaceMemory(b *testing.B) {
 		require.NoError(b, fsys.Close())
 	}
 	b.ReportMetric(perFile, "B/file")
-}
-
-// Stat and ReadDir of 100,000 files.
-func BenchmarkNames(b *testing.B) {
-	const n = 100_000
-	fsys := openTest(b, bigDevice(b, n))
-	var names []string
-	require.NoError(b, fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
-		if !d.IsDir() {
-			names = append(names, path)
-		}
-		return err
-	}))
-	b.Run("Stat", func(b *testing.B) {
-		i := 0
-		for b.Loop() {
-			if _, err := fsys.Stat(names[i%len(names)]); err != nil {
-				b.Fatal(err)
-			}
-			i += 7919
-		}
-	})
-	b.Run("ReadDir", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := fsys.ReadDir("dataset-0050"); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -33,6 +34,20 @@ func lineOps() []lineOp {
 		{"CLFLUSHOPT", clflushoptLines, features&(1<<23) == 0},
 		{"CLFLUSH", clflushLines, false},
 	}
+}
+
+// chosenInstructions names what the library writes back and invalidates lines with, as
+// testdata/cachelines.c does.
+func chosenInstructions() (writeBack, invalidate string) {
+	for _, op := range lineOps() {
+		if codeAddress(op.do) == codeAddress(writeBackLines) {
+			writeBack = strings.ToLower(op.name)
+		}
+		if codeAddress(op.do) == codeAddress(invalidateLines) {
+			invalidate = strings.ToLower(op.name)
+		}
+	}
+	return writeBack, invalidate
 }
 
 // codeAddress is what identifies a function value.
@@ -109,4 +124,13 @@ func TestMachineCode(t *testing.T) {
 			assert.Equal(t, test.want, code[at:at+len(test.want)], "% x", code)
 		})
 	}
+}
+
+// Copying past the caches stores with MOVNTDQ and with nothing else.
+func TestMachineCodeOfStreaming(t *testing.T) {
+	t.Parallel()
+	code := machineCode(t, streamLines)
+	assert.Equal(t, 4, bytes.Count(code, []byte{0x66, 0x0f, 0xe7}), "MOVNTDQ, in % x", code)
+	assert.Equal(t, 4, bytes.Count(code, []byte{0xf3, 0x0f, 0x6f}), "MOVDQU from memory, in % x", code)
+	assert.Zero(t, bytes.Count(code, []byte{0xf3, 0x0f, 0x7f}), "MOVDQU to memory, in % x", code)
 }

@@ -29,6 +29,10 @@ func lineOps() []lineOp {
 	return []lineOp{{"CVAC", writeBackLines, false}, {"CIVAC", invalidateLines, false}}
 }
 
+// chosenInstructions names what the library writes back and invalidates lines with, as
+// testdata/cachelines.c does.
+func chosenInstructions() (writeBack, invalidate string) { return "cvac", "civac" }
+
 // The line size is read from the processor; all that exist have one of these.
 func TestLineSize(t *testing.T) {
 	t.Parallel()

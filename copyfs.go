@@ -13,6 +13,7 @@ import (
 	"path"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // copyPiece is how much of a file is copied between two reports of progress.
@@ -203,8 +204,13 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	piece := &pieceReader{ctx: ctx, r: from, tell: func(n int64) { c.tell(target, n, false, false) }}
-	n, err := p.ReadFrom(piece)
+	var untold atomic.Int64
+	n, err := p.readFrom(from, func(n int64) error {
+		if untold.Add(n) >= copyPiece {
+			c.tell(target, untold.Swap(0), false, false)
+		}
+		return context.Cause(ctx)
+	})
 	if err != nil {
 		return fail(err)
 	}
@@ -214,7 +220,7 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	if err := p.Commit(); err != nil {
 		return err
 	}
-	c.tell(target, piece.untold, true, false)
+	c.tell(target, untold.Load(), true, false)
 	return nil
 }
 
@@ -264,24 +270,4 @@ func (c *copier) tell(name string, bytes int64, done, passed bool) {
 	if c.progress != nil {
 		c.progress(c.done)
 	}
-}
-
-// pieceReader reads until its context is done, and tells of every copyPiece.
-type pieceReader struct {
-	ctx    context.Context
-	r      io.Reader
-	tell   func(n int64)
-	untold int64
-}
-
-func (p *pieceReader) Read(b []byte) (int, error) {
-	if p.ctx.Err() != nil {
-		return 0, context.Cause(p.ctx)
-	}
-	n, err := p.r.Read(b)
-	if p.untold += int64(max(n, 0)); p.untold >= copyPiece {
-		p.tell(p.untold)
-		p.untold = 0
-	}
-	return n, err
 }

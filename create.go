@@ -6,7 +6,6 @@ package famfs
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"sync"
@@ -259,30 +258,6 @@ func (p *PendingFile) Bytes() []byte {
 	return data
 }
 
-// fillPiece is how much is copied before it is written back: little enough that it is
-// still in the nearest caches then.
-const fillPiece = 256 << 10
-
-// fill runs fn, which writes to the file's memory. A fault there is for good.
-func (p *PendingFile) fill(fn func() error) error {
-	err := Guard(fn)
-	var fault *FaultError
-	if errors.As(err, &fault) {
-		p.memErr = err
-	}
-	return err
-}
-
-// filled sees to n bytes at off that have just been stored. Where memory is all there
-// is to write back to, that is done at once, and Commit only fences.
-func (p *PendingFile) filled(data []byte, off, n int64) {
-	if p.fs.dev.writeBack {
-		p.touch(off, off+n)
-		return
-	}
-	forLines(data[off:off+n], writeBackLines)
-}
-
 // touch notes that bytes may have to be written back.
 func (p *PendingFile) touch(from, to int64) {
 	if p.dirtyFrom == p.dirtyTo {
@@ -294,81 +269,6 @@ func (p *PendingFile) touch(from, to int64) {
 
 func (p *PendingFile) fail(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.name, Err: err}
-}
-
-// WriteAt copies b to offset off. What does not fit is not written, and then the
-// error is io.ErrShortWrite.
-func (p *PendingFile) WriteAt(b []byte, off int64) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.writeAt(b, off)
-}
-
-func (p *PendingFile) writeAt(b []byte, off int64) (n int, err error) {
-	if off < 0 {
-		return 0, p.fail("write", fmt.Errorf("offset %d: %w", off, fs.ErrInvalid))
-	}
-	data, err := p.memory()
-	if err != nil {
-		return 0, p.fail("write", err)
-	}
-	err = p.fill(func() error {
-		for n < len(b) && off+int64(n) < p.size {
-			at := off + int64(n)
-			done := copy(data[at:min(at+fillPiece, p.size)], b[n:])
-			p.filled(data, at, int64(done))
-			n += done
-		}
-		return nil
-	})
-	if err == nil && n < len(b) {
-		err = fmt.Errorf("%d bytes at %d of a file of %d: %w", len(b), off, p.size, io.ErrShortWrite)
-	}
-	if err != nil {
-		return n, p.fail("write", err)
-	}
-	return n, nil
-}
-
-// Write copies b to where the last Write or ReadFrom ended, at first to the start. See
-// WriteAt.
-func (p *PendingFile) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n, err := p.writeAt(b, p.at)
-	p.at += int64(n)
-	return n, err
-}
-
-// ReadFrom reads from r straight into the file's memory, from where the last Write
-// or ReadFrom ended, until the file is full or r is at its end, which may come early.
-func (p *PendingFile) ReadFrom(r io.Reader) (int64, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	data, err := p.memory()
-	if err != nil {
-		return 0, p.fail("write", err)
-	}
-	start := p.at
-	err = p.fill(func() error {
-		for p.at < p.size {
-			piece := data[p.at:min(p.at+fillPiece, p.size)]
-			n, err := r.Read(piece)
-			if n < 0 || n > len(piece) {
-				return errors.New("the reader says that it read more than it was asked for")
-			}
-			p.filled(data, p.at, int64(n))
-			p.at += int64(n)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil && err != io.EOF {
-		return p.at - start, p.fail("write", err)
-	}
-	return p.at - start, nil
 }
 
 // Commit writes the data back to memory and then logs the file: from then on, and not

@@ -116,7 +116,9 @@ func newNamespace() *namespace {
 }
 
 // hash returns what a path is found by.
-func (ns *namespace) hash(path string) uint32 { return uint32(maphash.String(ns.seed, path)) }
+func (ns *namespace) hash(path string) uint32 { return hashPath(ns.seed, path) }
+
+func hashPath(seed maphash.Seed, path string) uint32 { return uint32(maphash.String(seed, path)) }
 
 // node returns the node of log entry index, which must have been prepared.
 func (ns *namespace) node(index int64) *node {
@@ -154,6 +156,16 @@ func (ns *namespace) find(path string, hash uint32) (int64, bool) {
 				return index, true
 			}
 		}
+	}
+}
+
+// warm loads the slots where nodes will be looked for. One after the other, each of
+// these loads would wait for memory; loads that do not depend on each other overlap.
+func (ns *namespace) warm(nodes []node) {
+	table := *ns.table.Load()
+	mask := uint32(len(table) - 1)
+	for i := range nodes {
+		table[nodes[i].hash&mask].Load()
 	}
 }
 
@@ -210,8 +222,8 @@ func (ns *namespace) reserve(n int) {
 }
 
 // insert makes the node of entry index, which is complete, findable below parent.
+// There must be room for it.
 func (ns *namespace) insert(index, parent int64) {
-	ns.reserve(1)
 	n := ns.node(index)
 	dir := ns.node(parent)
 	n.next = dir.children.Load()

@@ -39,6 +39,7 @@ func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir
 		g.attach(index>>slabBits, new(slab))
 	}
 	g.node(index).fill(&e, path, hash)
+	g.reserve(1)
 	g.insert(index, parent)
 	g.publish(g.next)
 	return index

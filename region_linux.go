@@ -28,3 +28,13 @@ func populateMemory(mem []byte, write bool) error {
 	}
 	return err
 }
+
+// prefault takes the page faults of mem and of what shares its pages with it, as far as
+// that can be done with one call.
+func prefault(mem []byte, write bool) {
+	advice := unix.MADV_POPULATE_READ
+	if write {
+		advice = unix.MADV_POPULATE_WRITE
+	}
+	unix.Madvise(wholePages(mem), advice)
+}

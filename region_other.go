@@ -8,3 +8,5 @@ package famfs
 func adviseHugePages([]byte) {}
 
 func populateMemory(mem []byte, _ bool) error { return touchPages(mem) }
+
+func prefault([]byte, bool) {}

@@ -150,9 +150,11 @@ func mergeSegments(segs []segment) []segment {
 }
 
 // syncMemory writes the pages that mem touches to their file.
-func syncMemory(mem []byte) error {
-	page := uintptr(os.Getpagesize())
+func syncMemory(mem []byte) error { return unix.Msync(wholePages(mem), unix.MS_SYNC) }
+
+// wholePages returns mem from the start of its first page: calls about pages want that.
+func wholePages(mem []byte) []byte {
 	p := unsafe.Pointer(unsafe.SliceData(mem))
-	head := uintptr(p) & (page - 1)
-	return unix.Msync(unsafe.Slice((*byte)(unsafe.Add(p, -int(head))), len(mem)+int(head)), unix.MS_SYNC)
+	head := uintptr(p) & uintptr(os.Getpagesize()-1)
+	return unsafe.Slice((*byte)(unsafe.Add(p, -int(head))), len(mem)+int(head))
 }

@@ -1,9 +1,9 @@
 package famfs
 
-// Reading the log: the header, and entries in blocks, on all processors, each copied
-// out of shared memory before it is looked at. Memory that another host wrote may
-// arrive late: what does not add up is read again before it is called corrupt. What
-// entries mean is replica.go's concern.
+// Following the log: its header, and the order in which blocks of entries are read, on
+// all processors, and applied. Memory that another host wrote may arrive late: what does
+// not add up is read again before it is called corrupt. How a block is read is decode.go's
+// concern, what entries mean is replica.go's.
 
 import (
 	"encoding/binary"
@@ -20,31 +20,6 @@ const maxSettle = 500 * time.Millisecond
 
 // settleTimes are the pauses before a record that does not add up is read again.
 var settleTimes = [...]time.Duration{100 * time.Microsecond, 400 * time.Microsecond, time.Millisecond, 3 * time.Millisecond}
-
-// decoded is what was read of a block of entries, all in one slab.
-type decoded struct {
-	first, end uint64
-	slab       *slab
-	odd        []oddEntry     // in ascending order: all that is not simply a node of slab
-	corrupt    []corruptEntry // in ascending order
-	err        error          // nothing could be read
-}
-
-// oddEntry is an add-daxdev entry, or one that is unacceptable.
-type oddEntry struct {
-	index       uint64
-	path        string
-	err         error
-	claims      []unitRun
-	device      addedDevice
-	deviceIndex uint32
-}
-
-// corruptEntry is an entry that stayed unsound however often it was read.
-type corruptEntry struct {
-	index uint64
-	err   error
-}
 
 // onCorrupt says what a replay does about corrupt entries.
 type onCorrupt uint8
@@ -151,18 +126,6 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 	return nil
 }
 
-// insertOdd adds o to odd, which is in ascending order.
-func insertOdd(odd []oddEntry, o oddEntry) []oddEntry {
-	at := len(odd)
-	for at > 0 && odd[at-1].index > o.index {
-		at--
-	}
-	odd = append(odd, oddEntry{})
-	copy(odd[at+1:], odd[at:])
-	odd[at] = o
-	return odd
-}
-
 // decodeBlocks decodes all entries from r.next to end and hands the blocks to finish
 // in order, until it returns false.
 func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) error {
@@ -172,10 +135,7 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 	if blockEnd(first) == end || workers == 1 {
 		for more := true; more && first < end; first = blockEnd(first) {
 			d := &decoded{first: first, end: blockEnd(first), slab: r.ns.slab(int64(first >> slabBits))}
-			if r.buffer == nil {
-				r.buffer = make([]byte, slabNodes*entrySize)
-			}
-			r.decodeGuarded(d, r.buffer, &r.arena)
+			r.single.decodeGuarded(d)
 			var err error
 			if more, err = finish(d); err != nil {
 				return err
@@ -213,9 +173,9 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 	}()
 	for range workers {
 		running.Go(func() {
-			buffer, arena := make([]byte, slabNodes*entrySize), new(nameArena)
+			worker := newDecoder(r)
 			for j := range jobs {
-				r.decodeGuarded(j.d, buffer, arena)
+				worker.decodeGuarded(j.d)
 				j.done <- j.d
 			}
 		})
@@ -226,77 +186,6 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 		}
 	}
 	return nil
-}
-
-// decodeGuarded decodes a block; a memory fault becomes d.err.
-func (r *replica) decodeGuarded(d *decoded, buffer []byte, arena *nameArena) {
-	if d.slab == nil {
-		d.slab = new(slab)
-	}
-	d.err = Guard(func() error {
-		r.decode(d, buffer, arena)
-		return nil
-	})
-	if d.err != nil {
-		d.err = fmt.Errorf("read log entries %d to %d: %w", d.first, d.end-1, d.err)
-	}
-}
-
-// decode fills d from the log.
-func (r *replica) decode(d *decoded, buffer []byte, arena *nameArena) {
-	n := int(d.end - d.first)
-	from := entryAt(d.first)
-	r.meta.invalidate(from, int64(n)*entrySize)
-	r.meta.fence()
-	r.meta.load(buffer[:n*entrySize], from)
-	var e entry
-	record := func(i int) *[entrySize]byte { return (*[entrySize]byte)(buffer[i*entrySize:]) }
-	var unsound []int
-	for i := range n {
-		if checkEntry(record(i), d.first+uint64(i)) != nil {
-			unsound = append(unsound, i)
-			continue
-		}
-		r.stage(d, d.first+uint64(i), record(i), &e, arena)
-	}
-	for try := 0; len(unsound) > 0; try++ {
-		if try == len(settleTimes) {
-			for _, i := range unsound {
-				index := d.first + uint64(i)
-				d.corrupt = append(d.corrupt, corruptEntry{index, checkEntry(record(i), index)})
-			}
-			return
-		}
-		r.settle(try)
-		still := unsound[:0]
-		for _, i := range unsound {
-			index := d.first + uint64(i)
-			r.meta.invalidate(entryAt(index), entrySize)
-			r.meta.fence()
-			r.meta.load(record(i)[:], entryAt(index))
-			if checkEntry(record(i), index) != nil {
-				still = append(still, i)
-				continue
-			}
-			r.stage(d, index, record(i), &e, arena)
-		}
-		unsound = still
-	}
-}
-
-// stage decodes one sound entry into its node, or into d.odd.
-func (r *replica) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry, arena *nameArena) {
-	e.decode(b)
-	path := arena.intern(e.path)
-	if err := e.check(path, r.geo); err != nil || e.kind == typeAddDev {
-		odd := oddEntry{index: index, path: path, err: err, deviceIndex: e.deviceIndex, device: addedDevice{e.deviceSize, e.deviceUUID}}
-		if err != nil {
-			odd.claims = e.claims(r.geo)
-		}
-		d.odd = insertOdd(d.odd, odd)
-		return
-	}
-	d.slab[index&(slabNodes-1)].fill(e, path, r.ns.hash(path))
 }
 
 // ofEntry says which entry an error is about.

@@ -58,9 +58,10 @@ type replica struct {
 	next          uint64        // entries before this one have been replayed
 	devices       []addedDevice // by index - 1
 	deviceIndexes map[UUID]int
-	arena         nameArena
-	buffer        []byte // of single blocks
+	single        *decoder // of blocks that are read alone
 
+	counts struct{ files, dirs, fileBytes int64 }
+	// files, dirs and fileBytes are the counts as of the last block that was applied.
 	files, dirs, fileBytes atomic.Int64
 	problems               atomic.Pointer[[]Problem] // of entries before next
 	// unread are the problems of a tolerant replay, which ended at next.
@@ -83,6 +84,7 @@ func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger
 		lastDir:       ".",
 		lastDirIndex:  rootIndex,
 	}
+	r.single = newDecoder(r)
 	r.problems.Store(&[]Problem{})
 	r.unread.Store(&[]Problem{})
 	r.alloc.claim(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
@@ -109,6 +111,8 @@ func (r *replica) addProblem(index int64, path string, err error) {
 // apply applies what was decoded of one block, up to entry end.
 func (r *replica) apply(d *decoded, end uint64) {
 	r.ns.attach(int64(d.first>>slabBits), d.slab)
+	r.ns.reserve(int(end - d.first))
+	r.ns.warm(d.slab[d.first&(slabNodes-1):][:end-d.first])
 	odd := d.odd
 	for index := d.first; index < end; index++ {
 		if len(odd) > 0 && odd[0].index == index {
@@ -122,6 +126,9 @@ func (r *replica) apply(d *decoded, end uint64) {
 		}
 	}
 	r.next = end
+	r.files.Store(r.counts.files)
+	r.dirs.Store(r.counts.dirs)
+	r.fileBytes.Store(r.counts.fileBytes)
 	r.ns.publish(int64(end))
 }
 
@@ -173,13 +180,13 @@ func (r *replica) applyNode(index int64, n *node) error {
 		return err
 	}
 	if n.isDir {
-		r.dirs.Add(1)
+		r.counts.dirs++
 	} else {
 		if err := r.own(n); err != nil {
 			return err
 		}
-		r.files.Add(1)
-		r.fileBytes.Add(n.size)
+		r.counts.files++
+		r.counts.fileBytes += n.size
 	}
 	r.ns.insert(index, parent)
 	return nil

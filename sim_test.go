@@ -444,14 +444,14 @@ type simScratch struct {
 }
 
 func newSimScratch() *simScratch {
-	return &simScratch{make([]byte, slabNodes*entrySize), new(slab), slog.New(slog.DiscardHandler)}
+	return &simScratch{make([]byte, decodePiece*entrySize), new(slab), slog.New(slog.DiscardHandler)}
 }
 
 // replica returns a new one, which makes that from the call before useless.
 func (s *simScratch) replica(m metadata, sb Superblock, size int64, pause func()) *replica {
 	r := newReplica(m, sb, size, s.log)
 	r.pause = func(time.Duration) { pause() }
-	r.buffer = s.buffer
+	r.single.buffer = s.buffer
 	r.ns.attach(0, s.slab)
 	return r
 }

@@ -1,0 +1,143 @@
+package famfs
+
+// Reading a block of the log: entries are copied out of shared memory before they are
+// looked at, checked by themselves, and become nodes that nobody can find yet. What they
+// mean together is replica.go's concern.
+
+import (
+	"fmt"
+	"hash/maphash"
+)
+
+// decoded is what was read of a block of entries, all in one slab.
+type decoded struct {
+	first, end uint64
+	slab       *slab
+	odd        []oddEntry     // in ascending order: all that is not simply a node of slab
+	corrupt    []corruptEntry // in ascending order
+	err        error          // nothing could be read
+}
+
+// oddEntry is an add-daxdev entry, or one that is unacceptable.
+type oddEntry struct {
+	index       uint64
+	path        string
+	err         error
+	claims      []unitRun
+	device      addedDevice
+	deviceIndex uint32
+}
+
+// corruptEntry is an entry that stayed unsound however often it was read.
+type corruptEntry struct {
+	index uint64
+	err   error
+}
+
+// decoder reads blocks for one goroutine. It holds copies of what it needs of the
+// replica, which another goroutine changes meanwhile: memory that two processors take
+// from each other for every entry costs more than all the decoding.
+type decoder struct {
+	meta   metadata
+	geo    geometry
+	seed   maphash.Seed
+	settle func(try int)
+	buffer []byte
+	arena  nameArena
+}
+
+// decodePiece is how many entries are copied at once: few enough that they are still in
+// the nearest cache when they are checked.
+const decodePiece = 64
+
+func newDecoder(r *replica) *decoder {
+	return &decoder{meta: r.meta, geo: r.geo, seed: r.ns.seed, settle: r.settle}
+}
+
+// decodeGuarded decodes a block; a memory fault becomes d.err.
+func (w *decoder) decodeGuarded(d *decoded) {
+	if d.slab == nil {
+		d.slab = new(slab)
+	}
+	if w.buffer == nil {
+		w.buffer = make([]byte, decodePiece*entrySize)
+	}
+	d.err = Guard(func() error {
+		for first := d.first; first < d.end; first += decodePiece {
+			w.decode(d, first, min(first+decodePiece, d.end))
+		}
+		return nil
+	})
+	if d.err != nil {
+		d.err = fmt.Errorf("read log entries %d to %d: %w", d.first, d.end-1, d.err)
+	}
+}
+
+// decode adds entries from first to end, at most decodePiece, to d.
+func (w *decoder) decode(d *decoded, first, end uint64) {
+	n := int(end - first)
+	from := entryAt(first)
+	w.meta.invalidate(from, int64(n)*entrySize)
+	w.meta.fence()
+	w.meta.load(w.buffer[:n*entrySize], from)
+	var e entry
+	record := func(i int) *[entrySize]byte { return (*[entrySize]byte)(w.buffer[i*entrySize:]) }
+	var unsound []int
+	for i := range n {
+		if checkEntry(record(i), first+uint64(i)) != nil {
+			unsound = append(unsound, i)
+			continue
+		}
+		w.stage(d, first+uint64(i), record(i), &e)
+	}
+	for try := 0; len(unsound) > 0; try++ {
+		if try == len(settleTimes) {
+			for _, i := range unsound {
+				index := first + uint64(i)
+				d.corrupt = append(d.corrupt, corruptEntry{index, checkEntry(record(i), index)})
+			}
+			return
+		}
+		w.settle(try)
+		still := unsound[:0]
+		for _, i := range unsound {
+			index := first + uint64(i)
+			w.meta.invalidate(entryAt(index), entrySize)
+			w.meta.fence()
+			w.meta.load(record(i)[:], entryAt(index))
+			if checkEntry(record(i), index) != nil {
+				still = append(still, i)
+				continue
+			}
+			w.stage(d, index, record(i), &e)
+		}
+		unsound = still
+	}
+}
+
+// stage decodes one sound entry into its node, or into d.odd.
+func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) {
+	e.decode(b)
+	path := w.arena.intern(e.path)
+	if err := e.check(path, w.geo); err != nil || e.kind == typeAddDev {
+		odd := oddEntry{index: index, path: path, err: err, deviceIndex: e.deviceIndex, device: addedDevice{e.deviceSize, e.deviceUUID}}
+		if err != nil {
+			odd.claims = e.claims(w.geo)
+		}
+		d.odd = insertOdd(d.odd, odd)
+		return
+	}
+	d.slab[index&(slabNodes-1)].fill(e, path, hashPath(w.seed, path))
+}
+
+// insertOdd adds o to odd, which is in ascending order.
+func insertOdd(odd []oddEntry, o oddEntry) []oddEntry {
+	at := len(odd)
+	for at > 0 && odd[at-1].index > o.index {
+		at--
+	}
+	odd = append(odd, oddEntry{})
+	copy(odd[at+1:], odd[at:])
+	odd[at] = o
+	return odd
+}

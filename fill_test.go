@@ -1,0 +1,280 @@
+package famfs
+
+// Filling pending files from readers: that every byte gets to its place, whichever way it
+// takes, and what is left where a source ends early or fails.
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sources returns readers of content that stand at offset at, by name: streams, readers
+// that can be read anywhere, and files.
+func sources(t *testing.T, content []byte, at int64) map[string]io.Reader {
+	t.Helper()
+	path := filepath.Join(testDir(t), "source")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { file.Close() })
+	all := map[string]io.Reader{
+		"stream":         struct{ io.Reader }{bytes.NewReader(content)},
+		"halves":         iotest.HalfReader(bytes.NewReader(content)),
+		"data and EOF":   iotest.DataErrReader(bytes.NewReader(content)),
+		"bytes.Reader":   bytes.NewReader(content),
+		"section":        io.NewSectionReader(bytes.NewReader(append(pattern(77, 9), content...)), 77, int64(len(content))),
+		"file":           file,
+		"buffered bytes": bytes.NewBuffer(bytes.Clone(content)),
+	}
+	for name, r := range all {
+		if s, ok := r.(io.Seeker); ok {
+			_, err := s.Seek(at, io.SeekStart)
+			require.NoError(t, err)
+			continue
+		}
+		_, err := io.CopyN(io.Discard, r, at)
+		require.NoError(t, err, name)
+	}
+	return all
+}
+
+func TestReadFromSources(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ size, prefix, content, at int64 }{
+		"small":               {1000, 0, 1000, 0},
+		"one unit":            {fillUnit, 0, fillUnit, 0},
+		"many units":          {9*fillUnit + 77, 0, 9*fillUnit + 77, 0},
+		"from within":         {5*fillUnit + 1, 0, 5*fillUnit + 12346, 12345},
+		"behind a prefix":     {5*fillUnit + 1, 4097, 4*fillUnit + 1, 0},
+		"longer than needed":  {3*fillUnit + 5, 0, 7 * fillUnit, 100},
+		"shorter by a byte":   {4 * fillUnit, 0, 4*fillUnit - 1, 0},
+		"shorter by units":    {8 * fillUnit, 3, 3*fillUnit + 5, 3},
+		"nothing left":        {3 * fillUnit, 0, 1000, 1000},
+		"ends where one ends": {6 * fillUnit, 0, 2 * fillUnit, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := master(t, 128*mib)
+			content, prefix := pattern(int(test.content), 1), pattern(int(test.prefix), 2)
+			want := min(test.size-test.prefix, test.content-test.at)
+			for name, r := range sources(t, content, test.at) {
+				p, err := m.Create("f", test.size)
+				require.NoError(t, err)
+				_, err = p.Write(prefix)
+				require.NoError(t, err)
+				n, err := p.ReadFrom(r)
+				require.NoError(t, err, name)
+				require.Equal(t, want, n, name)
+				require.True(t, bytes.Equal(prefix, p.Bytes()[:test.prefix]), name)
+				require.True(t, bytes.Equal(content[test.at:][:n], p.Bytes()[test.prefix:][:n]), name)
+				// Both go on where this ended.
+				if s, ok := r.(io.Seeker); ok {
+					at, err := s.Seek(0, io.SeekCurrent)
+					require.NoError(t, err)
+					assert.Equal(t, test.at+n, at, name)
+				}
+				assert.Equal(t, test.prefix+n, p.at, name)
+				require.NoError(t, p.Close())
+			}
+		})
+	}
+}
+
+// brokenAt fails to read from offset at on.
+type brokenAt struct {
+	*bytes.Reader
+	at    int64
+	err   error
+	calls atomic.Int64
+}
+
+func (b *brokenAt) ReadAt(p []byte, off int64) (int, error) {
+	b.calls.Add(1)
+	if off+int64(len(p)) > b.at {
+		n, _ := b.Reader.ReadAt(p[:max(b.at-off, 0)], off)
+		return n, b.err
+	}
+	return b.Reader.ReadAt(p, off)
+}
+
+func TestReadFromBrokenSource(t *testing.T) {
+	t.Parallel()
+	const size = 20 * fillUnit
+	content := pattern(size, 3)
+	broken := errors.New("broken")
+	for _, at := range []int64{0, 1, fillPiece, fillUnit - 1, fillUnit, 3*fillUnit + 5, size - 1} {
+		m, _ := master(t, testSize)
+		p, err := m.Create("f", size)
+		require.NoError(t, err)
+		r := &brokenAt{Reader: bytes.NewReader(content), at: at, err: broken}
+		n, err := p.ReadFrom(r)
+		require.ErrorIs(t, err, broken, "at %d", at)
+		require.ErrorContains(t, err, "write f: broken")
+		require.Equal(t, at, n, "all before it has been read")
+		require.True(t, bytes.Equal(content[:at], p.Bytes()[:at]))
+		require.Less(t, r.calls.Load(), int64((at/fillUnit+maxFillers+1)*(fillUnit/fillPiece)), "it ends there")
+		// What is missing can be had from elsewhere.
+		n, err = p.ReadFrom(bytes.NewReader(content[at:]))
+		require.NoError(t, err)
+		require.Equal(t, size-at, n)
+		require.NoError(t, p.Commit())
+		data, err := m.ReadFile("f")
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(content, data))
+	}
+}
+
+// wrongReader says that it read more than there is room for.
+type wrongReader struct{ *bytes.Reader }
+
+func (wrongReader) ReadAt(p []byte, _ int64) (int, error) { return len(p) + 1, nil }
+
+// idleReader reads nothing, and says that this is fine.
+type idleReader struct{ *bytes.Reader }
+
+func (idleReader) ReadAt([]byte, int64) (int, error) { return 0, nil }
+
+func TestReadFromBadReader(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	p, err := m.Create("f", 3*fillUnit)
+	require.NoError(t, err)
+	defer p.Close()
+	content := bytes.NewReader(pattern(4*fillUnit, 1))
+	_, err = p.ReadFrom(wrongReader{content})
+	assert.ErrorContains(t, err, "more than it was asked for")
+	_, err = p.ReadFrom(idleReader{content})
+	assert.ErrorIs(t, err, io.ErrNoProgress)
+}
+
+// A file that becomes shorter while it is copied ends the copy like any end of file: its
+// mapping faults, and reading tells.
+func TestReadFromTruncated(t *testing.T) {
+	t.Parallel()
+	content := pattern(4*fillUnit, 4)
+	file := sources(t, content, 0)["file"].(*os.File)
+	src := openSource(file, 4*fillUnit)
+	require.NotNil(t, src)
+	if src.mem == nil {
+		t.Skip("files in this folder are not copied out of a mapping: FAMFS_TEST_DIR is not on tmpfs")
+	}
+	const end = fillUnit + 1000
+	require.NoError(t, os.Truncate(file.Name(), end))
+	step := func(int64) error { return nil }
+	to := make([]byte, fillUnit)
+	n, err := src.read(to, 0, step)
+	require.NoError(t, err)
+	require.Equal(t, int64(fillUnit), n)
+	require.True(t, bytes.Equal(content[:fillUnit], to))
+	n, err = src.read(to, fillUnit, step)
+	require.NoError(t, err)
+	require.Equal(t, int64(1000), n)
+	require.True(t, bytes.Equal(content[fillUnit:end], to[:1000]))
+	n, err = src.read(to, 2*fillUnit, step)
+	require.NoError(t, err)
+	require.Zero(t, n)
+	require.NoError(t, src.close(end))
+}
+
+// fillUnits takes every unit once, and returns where the first gap is and why.
+func TestFillUnits(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	for round := range 2000 {
+		from := rng.Int64N(3 * fillUnit)
+		to := from + rng.Int64N(12*fillUnit)
+		type gap struct {
+			at  int64
+			err error
+		}
+		gaps := map[int64]gap{} // by unit
+		want := gap{to, nil}
+		for range rng.IntN(4) {
+			g := gap{from + rng.Int64N(to-from+1), nil}
+			if rng.IntN(2) == 0 {
+				g.err = fmt.Errorf("at %d", g.at)
+			}
+			if g.at < to && (gaps[g.at/fillUnit] == gap{} || g.at < gaps[g.at/fillUnit].at) {
+				gaps[g.at/fillUnit] = g
+			}
+			if g.at < want.at {
+				want = g
+			}
+		}
+		var mu sync.Mutex
+		seen := map[int64]int64{}
+		n, err := fillUnits(from, to, func(a, b int64) (int64, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			assert.Zero(t, seen[a], "twice")
+			assert.Less(t, a, b)
+			assert.Equal(t, a/fillUnit, (b-1)/fillUnit)
+			if g, ok := gaps[a/fillUnit]; ok {
+				return g.at - a, g.err
+			}
+			seen[a] = b
+			return b - a, nil
+		})
+		require.Equal(t, want.at-from, n, "round %d", round)
+		require.Equal(t, want.err, err, "round %d", round)
+		for at := from; at/fillUnit < want.at/fillUnit; at = seen[at] {
+			require.NotZero(t, seen[at], "round %d: unit at %d was left out", round, at)
+		}
+	}
+}
+
+// An error of the step that is told of progress ends the reading, and is told.
+func TestReadFromStopped(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	stopped := errors.New("stopped")
+	for name, r := range sources(t, pattern(8*fillUnit, 1), 0) {
+		p, err := m.Create("f", 8*fillUnit)
+		require.NoError(t, err)
+		var told atomic.Int64
+		n, err := p.readFrom(r, func(n int64) error {
+			if told.Add(n) > fillUnit {
+				return stopped
+			}
+			return nil
+		})
+		require.ErrorIs(t, err, stopped, name)
+		require.Less(t, n, int64(8*fillUnit), name)
+		require.NoError(t, p.Close())
+	}
+}
+
+// Where the memory is gone, that is what the error says, whoever found out.
+func TestReadFromIntoFault(t *testing.T) {
+	t.Parallel()
+	content := pattern(3*fillUnit, 1)
+	for name, r := range sources(t, content, 0) {
+		c := newCutFS(t, ReadWrite())
+		p, err := c.Create("f", int64(len(content)))
+		require.NoError(t, err)
+		_, err = p.ReadFrom(r)
+		var fault *FaultError
+		require.ErrorAs(t, err, &fault, name)
+		require.ErrorIs(t, err, ErrDevice, name)
+		require.Equal(t, "f", fault.Name, name)
+		require.ErrorIs(t, p.Commit(), ErrDevice, name)
+		require.NoError(t, p.Close())
+		_, err = c.Stat("f")
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		c.requireClose(t)
+	}
+}

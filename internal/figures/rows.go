@@ -1,0 +1,70 @@
+package main
+
+// What is measured and what is wanted of it: the table of the design, a row each, and
+// the benchmarks that the other tables take. Whoever renames a benchmark changes it
+// here, and nowhere else. Names are as in parse.go, without "Benchmark".
+
+// The units that benchmarks report, as the benchmark format's reader gives them.
+const (
+	perOperation = "sec/op"
+	bandwidth    = "B/s"
+	fileRate     = "files/s"
+	bytesPerFile = "B/file"
+)
+
+// What the names of benchmarks outside of the design's table begin with.
+const (
+	growthPrefix  = "Growth/"  // then what, then files=N
+	insteadPrefix = "Instead/" // then what for, then by what
+	filesPrefix   = "files="
+	ours          = "famfs" // begins the name of everything that is ours
+)
+
+// row is a row of the design's table.
+type row struct {
+	Work     string
+	Against  string   // the baseline, in words
+	figures  []string // of several, the worst counts
+	baseline string   // "" where there is none
+	Unit     string
+	Goal     goal
+}
+
+func designRows() []row {
+	return []row{
+		{"Scan a mapped 1 GiB file", "the same over a plain mmap",
+			[]string{"Scan/famfs"}, "Scan/baseline", bandwidth, share(0.98)},
+		{"Map + Close, cold", "mmap and munmap of that range",
+			[]string{"Map/cold"}, "Map/baseline", perOperation, longer(1.2)},
+		{"Map + Close of a mapped file", "the same",
+			[]string{"Map/mapped"}, "Map/baseline", perOperation, faster(20)},
+		{"`fs.FS`: open, read 4 KiB, close", "`os.Open`, `Read`, `Close` on tmpfs",
+			[]string{"Read4K/famfs"}, "Read4K/baseline", perOperation, faster(10)},
+		{"Open with a full 256 MiB log (493,447 entries)", "one pass of CRC32 over those entries",
+			[]string{"Open/famfs"}, "Open/baseline", perOperation, longer(2.5)},
+		{"Refresh when nothing is new, whatever the log holds", "–",
+			[]string{"Refresh/new=0/entries=1000", "Refresh/new=0/entries=490000"}, "", perOperation, under(1e-6, "1 µs")},
+		{"Create + Commit of 2 MiB without data, whatever log and file count", "–",
+			[]string{"Create/entries=1", "Create/entries=10000", "Create/entries=490000"}, "", fileRate, atLeast(100_000, fileRate)},
+		{"Allocation on 16 TiB with 1% free in scattered units", "–",
+			[]string{"Allocate/16TiB"}, "", perOperation, under(1e-6, "1 µs")},
+		{"Copy 1 GiB in from a file in tmpfs", "copy between two mappings",
+			[]string{"CopyIn/famfs"}, "CopyIn/baseline", bandwidth, share(0.9)},
+		{"Flush", "a C loop of the same instruction",
+			[]string{"Flush/famfs"}, "Flush/baseline", bandwidth, roundedShare(1)},
+		{"Invalidate", "a C loop of the same instruction",
+			[]string{"Invalidate/famfs"}, "Invalidate/baseline", bandwidth, roundedShare(1)},
+		{"Namespace, names included", "–",
+			[]string{"Namespace"}, "", bytesPerFile, atMost(200, bytesPerFile)},
+	}
+}
+
+// growthSeries are the lines of the plot: the part of the name, and what it is called.
+func growthSeries() [][2]string {
+	return [][2]string{
+		{"Open", "Open"},
+		{"Refresh", "Refresh of nothing"},
+		{"Create", "Create + Commit"},
+		{"Allocate", "Allocation"},
+	}
+}
