@@ -36,10 +36,10 @@ func copyInto(dst, src []byte) int {
 	copy(dst[tail:], src[tail:])
 	forLines(dst[:head], writeBackLines)
 	forLines(dst[tail:], writeBackLines)
-	const piece = linesPerCall * int(lineSize)
-	for at := head; at < tail; at += piece {
-		lines := min(piece, tail-at) / int(lineSize)
+	for at := head; at < tail; {
+		lines := min(linesPerCall, (tail-at)/int(lineSize))
 		streamLines(unsafe.Pointer(&dst[at]), unsafe.Pointer(&src[at]), uintptr(lines))
+		at += lines * int(lineSize)
 	}
 	return n
 }

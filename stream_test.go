@@ -17,8 +17,9 @@ import (
 // copyLengths are those around which CopyInto does different things.
 func copyLengths() []int {
 	lengths := []int{0, 1, 7, 63, 64, 65, 127, 128, 129, 1000, 4096, linesPerCall*int(lineSize) + 77}
-	if streamAtLeast < math.MaxInt {
-		lengths = append(lengths, streamAtLeast-1, streamAtLeast, streamAtLeast+1, streamAtLeast+64, streamAtLeast+127)
+	if streamAtLeast < math.MaxInt/2 {
+		least := streamAtLeast
+		lengths = append(lengths, least-1, least, least+1, least+64, least+127)
 	}
 	return lengths
 }
