@@ -149,14 +149,18 @@ func (a *allocator) eachWord(r unitRun, f func(block int64, word int, mask uint6
 	if r.start < 0 || r.n < 0 || r.n > a.units-r.start {
 		panic(fmt.Sprintf("famfs: units %d to %d of a device of %d", r.start, r.start+r.n, a.units))
 	}
-	for at := r.start; at < r.end(); {
-		first := at % 64
-		mask := maskBelow(min(64, first+r.end()-at)) &^ maskBelow(first)
-		if !f(at/blockUnits, int(at/64%blockWords), mask) {
+	for at := r.start; at < r.end(); at = (at/64 + 1) * 64 {
+		if !f(a.word(at, r.end())) {
 			return
 		}
-		at += 64 - first
 	}
+}
+
+// word returns where unit at stands, and a mask of the units from there to end that the
+// same word has.
+func (a *allocator) word(at, end int64) (block int64, word int, mask uint64) {
+	first := at % 64
+	return at / blockUnits, int(at / 64 % blockWords), maskBelow(min(64, first+end-at)) &^ maskBelow(first)
 }
 
 // claim makes units unavailable, whether they were or not.
@@ -196,6 +200,14 @@ func (a *allocator) release(runs []unitRun) {
 func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if first := runs[0]; len(runs) == 1 && first.start/64 == (first.end()-1)/64 {
+		// As most files: one word and no more.
+		i, w, mask := a.word(first.start, first.end())
+		if b := a.blocks[i]; b != nil && b.owned[w]&mask != 0 {
+			return 0, false
+		}
+		return 0, a.ownWord(i, w, mask)
+	}
 	for i, r := range runs {
 		if a.isOwned(r) {
 			return i, false
@@ -212,7 +224,8 @@ func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 	return 0, true
 }
 
-// ownWord owns the units of one word of one block that mask has set.
+// ownWord owns the units of one word of one block that mask has set. It returns true, for
+// eachWord.
 func (a *allocator) ownWord(i int64, w int, mask uint64) bool {
 	b := a.block(i)
 	b.taken[w] |= mask

@@ -328,7 +328,7 @@ func faults(b *testing.B, f *os.File, off, n int64, write bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, err = fillUnits(0, n, func(from, to int64) (int64, error) {
+	_, err = byUnits(0, n, func(from, to int64) (int64, error) {
 		prefault(mem[from:to], write)
 		return to - from, nil
 	})

@@ -95,17 +95,20 @@ type copier struct {
 
 // run walks the source and hands its files to the workers.
 func (c *copier) run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	if !fs.ValidPath(c.dir) {
 		return fmt.Errorf("directory %q is not a path relative to the root: %w", c.dir, fs.ErrInvalid)
 	}
+	copying := ctx // files that have their space when something goes wrong are finished
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	files := make(chan string)
 	var workers sync.WaitGroup
 	for range c.workers {
 		workers.Go(func() {
 			for name := range files {
-				c.note(c.copyFile(ctx, name), stop)
+				if ctx.Err() == nil { // otherwise the reason is known
+					c.note(c.copyFile(copying, name), stop)
+				}
 			}
 		})
 	}
@@ -174,9 +177,6 @@ func (c *copier) copyOther(name string, d fs.DirEntry) error {
 
 // copyFile copies one file, or passes it over.
 func (c *copier) copyFile(ctx context.Context, name string) (err error) {
-	if ctx.Err() != nil {
-		return nil // the reason is known
-	}
 	from, err := c.src.Open(name)
 	if err != nil {
 		return err

@@ -9,27 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime"
-	"sync"
-	"sync/atomic"
 )
 
-const (
-	// fillUnit is what one processor fills at a time: the largest page that there
-	// usually is, so that no two wait for the same one.
-	fillUnit = 2 << 20
-	// fillPiece is how much is read before it is written back: little enough that it is
-	// still in the nearest caches then.
-	fillPiece = 256 << 10
-	// maxFillers is how many processors fill one file: fewer than that take all that
-	// memory can give.
-	maxFillers = 8
-)
-
-// fillFunc fills the bytes of the file from and to, which lie in one fillUnit, and
-// returns how many were filled from the first on. Fewer than all without an error means
-// that the source is at its end.
-type fillFunc func(from, to int64) (int64, error)
+// fillPiece is how much is read before it is written back: little enough that it is
+// still in the nearest caches then.
+const fillPiece = 256 << 10
 
 // WriteAt copies b to offset off. What does not fit is not written, and then the
 // error is io.ErrShortWrite.
@@ -101,7 +85,7 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 		// A stream has one order.
 		for err == nil && start+n < p.size {
 			from := start + n
-			to := min(p.size, (from/fillUnit+1)*fillUnit)
+			to := min(p.size, (from/workUnit+1)*workUnit)
 			var more int64
 			more, err = p.fill(from, to, func(from, to int64) (int64, error) {
 				return readPieces(data[from:to], r.Read, step)
@@ -152,10 +136,10 @@ func readPieces(mem []byte, read func([]byte) (int, error), step func(n int64) e
 // fill has the bytes from and to filled, unit by unit, on several processors where it is
 // worth it. It returns how many were filled from the first on without a gap, and why not
 // all. A memory fault is an error, and for good.
-func (p *PendingFile) fill(from, to int64, do fillFunc) (int64, error) {
-	n, err := fillUnits(from, to, func(from, to int64) (n int64, err error) {
+func (p *PendingFile) fill(from, to int64, do unitFunc) (int64, error) {
+	n, err := byUnits(from, to, func(from, to int64) (n int64, err error) {
 		err = Guard(func() error {
-			p.prefault(from, to)
+			p.fs.dev.prefault(p.data[from:to], true)
 			n, err = do(from, to)
 			return err
 		})
@@ -169,57 +153,4 @@ func (p *PendingFile) fill(from, to int64, do fillFunc) (int64, error) {
 		p.memErr = err
 	}
 	return n, err
-}
-
-// prefault takes the page faults of a range at once where pages are small, which costs
-// half of taking them one by one. What fails here will fail again where it is noticed.
-func (p *PendingFile) prefault(from, to int64) {
-	const worthIt = 64 << 10
-	if p.fs.dev.info.Kind != DevDAX && to-from >= worthIt {
-		prefault(p.data[from:to], true)
-	}
-}
-
-// fillUnits calls do for all units of the range, in ascending order, but several at a time,
-// until one is not filled whole.
-func fillUnits(from, to int64, do fillFunc) (int64, error) {
-	if from >= to {
-		return 0, nil
-	}
-	first, last := from/fillUnit, (to-1)/fillUnit
-	var (
-		next atomic.Int64
-		stop atomic.Bool
-		mu   sync.Mutex
-		end  = to // where the first gap begins
-		why  error
-	)
-	next.Store(first)
-	work := func() {
-		defer storeFence() // what this processor wrote back
-		for !stop.Load() {
-			unit := next.Add(1) - 1
-			if unit > last {
-				return
-			}
-			at, upTo := max(from, unit*fillUnit), min(to, (unit+1)*fillUnit)
-			n, err := do(at, upTo)
-			if err == nil && n == upTo-at {
-				continue
-			}
-			mu.Lock()
-			if at+n < end || !stop.Load() {
-				end, why = at+n, err
-			}
-			stop.Store(true)
-			mu.Unlock()
-		}
-	}
-	var others sync.WaitGroup
-	for range min(last-first, int64(runtime.GOMAXPROCS(0))-1, maxFillers-1) {
-		others.Go(work)
-	}
-	work()
-	others.Wait()
-	return end - from, why
 }

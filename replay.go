@@ -11,6 +11,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -127,65 +128,61 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 }
 
 // decodeBlocks decodes all entries from r.next to end and hands the blocks to finish
-// in order, until it returns false.
+// in order, until it returns false or an error. Whoever decoded a block finishes it too,
+// when its turn has come: what was just written is still in that processor's caches.
 func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) error {
-	blockEnd := func(first uint64) uint64 { return min(end, (first>>slabBits+1)<<slabBits) }
-	workers := min(runtime.GOMAXPROCS(0), 16)
-	first := r.next
-	if blockEnd(first) == end || workers == 1 {
-		for more := true; more && first < end; first = blockEnd(first) {
-			d := &decoded{first: first, end: blockEnd(first), slab: r.ns.slab(int64(first >> slabBits))}
-			r.single.decodeGuarded(d)
-			var err error
-			if more, err = finish(d); err != nil {
-				return err
-			}
-		}
+	const ofBlock = 1<<slabBits - 1
+	from := r.next
+	if from >= end {
 		return nil
 	}
-
-	type job struct {
-		d    *decoded
-		done chan *decoded
-	}
-	jobs, ordered, stop := make(chan job), make(chan job, 4*workers), make(chan struct{})
-	var running sync.WaitGroup
-	defer running.Wait() // nobody reads the log behind the caller's back
-	defer close(stop)
-	half := r.ns.slab(int64(first >> slabBits)) // begun in an earlier replay
-	go func() {
-		defer close(ordered)
-		defer close(jobs)
-		for ; first < end; first = blockEnd(first) {
-			j := job{&decoded{first: first, end: blockEnd(first), slab: half}, make(chan *decoded, 1)}
-			half = nil
-			select {
-			case ordered <- j:
-			case <-stop:
+	begin := from &^ ofBlock
+	blocks := (end - begin + ofBlock) >> slabBits
+	half := r.ns.slab(int64(begin >> slabBits)) // begun in an earlier replay
+	var (
+		claimed atomic.Uint64
+		mu      sync.Mutex
+		turned  = sync.NewCond(&mu)
+		turn    uint64 // the block that is to be finished next
+		failure error
+	)
+	work := func(w *decoder) {
+		for {
+			block := claimed.Add(1) - 1
+			if block >= blocks {
 				return
 			}
-			select {
-			case jobs <- j:
-			case <-stop:
-				return
+			first := begin + block<<slabBits
+			d := &decoded{first: max(first, from), end: min(first+ofBlock+1, end)}
+			if block == 0 {
+				d.slab = half
 			}
-		}
-	}()
-	for range workers {
-		running.Go(func() {
-			worker := newDecoder(r)
-			for j := range jobs {
-				worker.decodeGuarded(j.d)
-				j.done <- j.d
+			w.decodeGuarded(d)
+			mu.Lock()
+			for turn < block {
+				turned.Wait()
 			}
-		})
-	}
-	for j := range ordered {
-		if more, err := finish(<-j.done); err != nil || !more {
-			return err
+			if turn == block {
+				more, err := false, error(nil)
+				if faulted := Guard(func() error { more, err = finish(d); return err }); err == nil {
+					err = faulted
+				}
+				if failure, turn = err, turn+1; !more || err != nil {
+					claimed.Store(blocks)
+					turn = blocks // nobody's turn comes any more
+				}
+				turned.Broadcast()
+			}
+			mu.Unlock()
 		}
 	}
-	return nil
+	var others sync.WaitGroup
+	for range min(uint64(runtime.GOMAXPROCS(0)), maxWorkers, blocks) - 1 {
+		others.Go(func() { work(newDecoder(r)) })
+	}
+	work(r.single)
+	others.Wait() // nobody reads the log behind the caller's back
+	return failure
 }
 
 // ofEntry says which entry an error is about.

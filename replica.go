@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/bits"
 	"sync/atomic"
 	"time"
 )
@@ -44,11 +45,13 @@ type addedDevice struct {
 // what the namespace, the allocator, the counters and problems offer to readers may
 // be used meanwhile.
 type replica struct {
-	meta  metadata
-	sb    Superblock
-	geo   geometry
-	log   *slog.Logger
-	pause func(time.Duration) // time.Sleep, but in simulations
+	meta metadata
+	sb   Superblock
+	geo  geometry
+	// unitBits is the logarithm of the allocation unit.
+	unitBits int
+	log      *slog.Logger
+	pause    func(time.Duration) // time.Sleep, but in simulations
 
 	settled atomic.Int64 // how long the current replay has paused, in ns
 
@@ -67,6 +70,8 @@ type replica struct {
 	// unread are the problems of a tolerant replay, which ended at next.
 	unread atomic.Pointer[[]Problem]
 
+	runs []unitRun // for whoever needs some, up to maxExtents
+
 	lastDir      string // the directory that was looked up last
 	lastDirIndex int64
 }
@@ -83,6 +88,8 @@ func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger
 		alloc:         newAllocator(deviceSize / sb.AllocUnit),
 		lastDir:       ".",
 		lastDirIndex:  rootIndex,
+		unitBits:      bits.TrailingZeros64(uint64(sb.AllocUnit)),
+		runs:          make([]unitRun, 0, maxExtents),
 	}
 	r.single = newDecoder(r)
 	r.problems.Store(&[]Problem{})
@@ -214,9 +221,7 @@ func (r *replica) directory(n *node) (int64, error) {
 
 // own claims a file's space, which must be all on this device and nobody else's.
 func (r *replica) own(n *node) error {
-	place := n.place()
-	var space [maxExtents]unitRun
-	runs := space[:len(place.Extents)]
+	place, runs := n.place(), r.runs[:0]
 	for i, x := range place.Extents {
 		switch {
 		case x.Device > len(r.devices):
@@ -224,7 +229,7 @@ func (r *replica) own(n *node) error {
 		case x.Device > 0:
 			return fmt.Errorf("file %q: extent %d is on device %d (%s), and only files on the device with the superblock can be used: %w", n.path, i, x.Device, r.devices[x.Device-1].uuid, ErrDevice)
 		}
-		runs[i] = unitRun{x.Offset / r.geo.unit, x.Length / r.geo.unit}
+		runs = append(runs, unitRun{x.Offset >> r.unitBits, x.Length >> r.unitBits})
 	}
 	if bad, ok := r.alloc.own(runs); !ok {
 		x := place.Extents[bad]
