@@ -143,10 +143,13 @@ func maskBelow(n int64) uint64 {
 	return 1<<uint(n) - 1
 }
 
+// holds says that r lies on the device.
+func (a *allocator) holds(r unitRun) bool { return r.start >= 0 && r.n >= 0 && r.n <= a.units-r.start }
+
 // eachWord calls f for every word that r touches, with the bits of r in it, until f
 // returns false.
 func (a *allocator) eachWord(r unitRun, f func(block int64, word int, mask uint64) bool) {
-	if r.start < 0 || r.n < 0 || r.n > a.units-r.start {
+	if !a.holds(r) {
 		panic(fmt.Sprintf("famfs: units %d to %d of a device of %d", r.start, r.start+r.n, a.units))
 	}
 	for at := r.start; at < r.end(); at = (at/64 + 1) * 64 {
@@ -200,9 +203,9 @@ func (a *allocator) release(runs []unitRun) {
 func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if first := runs[0]; len(runs) == 1 && first.start/64 == (first.end()-1)/64 {
+	if len(runs) == 1 && a.holds(runs[0]) && runs[0].start/64 == (runs[0].end()-1)/64 {
 		// As most files: one word and no more.
-		i, w, mask := a.word(first.start, first.end())
+		i, w, mask := a.word(runs[0].start, runs[0].end())
 		if b := a.blocks[i]; b != nil && b.owned[w]&mask != 0 {
 			return 0, false
 		}
