@@ -181,7 +181,7 @@ func (d *device) flush(mem []byte) error {
 // are small: one by one they cost twice as much, and more where several processors wait
 // for each other. What fails here will fail again where it is noticed.
 func (d *device) prefault(mem []byte, write bool) {
-	const worthIt = 64 << 10
+	const worthIt = 8 << 10
 	if d.info.Kind != DevDAX && len(mem) >= worthIt {
 		byUnits(0, int64(len(mem)), func(from, to int64) (int64, error) {
 			prefault(mem[from:to], write)

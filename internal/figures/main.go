@@ -6,6 +6,8 @@
 //	go run ./internal/figures
 //	go run ./internal/figures -raw figures.txt   # keeps what was measured
 //	go run ./internal/figures -from figures.txt  # writes the report again, measures nothing
+//
+// FAMFS_TEST_DIR and FAMFS_TEST_DEVICE choose where, as they do for the tests.
 package main
 
 // The flags and the order of work. What is measured stands in run.go and rows.go, what
@@ -34,6 +36,7 @@ type options struct {
 	from      string
 	raw       string
 	out       string
+	name      string
 }
 
 func main() {
@@ -60,7 +63,8 @@ func parseFlags(args []string, progress io.Writer) (options, error) {
 	flags.StringVar(&o.date, "date", "", "the date of the report (default: that of the measurements)")
 	flags.StringVar(&o.from, "from", "", "make the report from this `file` of benchmark output instead of measuring")
 	flags.StringVar(&o.raw, "raw", "", "write the output of the benchmarks to this `file`")
-	flags.StringVar(&o.out, "out", "docs", "the `folder` of figures.md and figures.svg")
+	flags.StringVar(&o.out, "out", "docs", "the `folder` of the report")
+	flags.StringVar(&o.name, "name", "figures", "the report is NAME.md and NAME.svg: give machines and devices one each")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -81,7 +85,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 		return err
 	}
 	// Before measuring, which takes long: could the page be written?
-	page := filepath.Join(o.out, "figures.md")
+	page := filepath.Join(o.out, o.name+".md")
 	if _, err := replaceSection(page, ""); err != nil {
 		return err
 	}
@@ -89,7 +93,9 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return write(page, newReport(m, cmp.Or(o.date, m.date, today())), progress)
+	r := newReport(m, cmp.Or(o.date, m.date, today()))
+	r.Plot = o.name + ".svg"
+	return write(page, r, progress)
 }
 
 // measurementsOf reads what was measured before, or measures.
@@ -127,7 +133,7 @@ func write(page string, r *report, progress io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("plotting: %w", err)
 		}
-		if err := writeFile(filepath.Join(filepath.Dir(page), "figures.svg"), svg); err != nil {
+		if err := writeFile(filepath.Join(filepath.Dir(page), r.Plot), svg); err != nil {
 			return err
 		}
 	}

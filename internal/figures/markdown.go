@@ -32,7 +32,7 @@ values where there is no baseline.
 
 ## Growth
 {{if .Growth.Counts}}
-![Time against the number of files](figures.svg)
+![Time against the number of files]({{.Plot}})
 
 | files |{{range .Growth.Series}} {{.Name}} |{{end}}
 |--:|{{range .Growth.Series}}--:|{{end}}

@@ -22,6 +22,7 @@ type report struct {
 	Growth  growth
 	Further []other
 	Instead []comparison
+	Plot    string // the name of the picture
 }
 
 // summary is what several rounds come to; without any round there is none.
