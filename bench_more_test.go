@@ -7,6 +7,7 @@ package famfs
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,13 +20,14 @@ func BenchmarkNames(b *testing.B) {
 	const n = 100_000
 	b.Run("Stat", func(b *testing.B) {
 		fsys := openTest(b, logged(b, n, roomyLog))
-		i := 0
-		for b.Loop() {
-			if _, err := fsys.Stat(loggedName(1 + i%(n-1))); err != nil {
+		names := make([]string, n)
+		for i := range names {
+			names[i] = loggedName(i)
+		}
+		rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, j int) { names[i], names[j] = names[j], names[i] })
+		for i := 0; b.Loop(); i++ {
+			if _, err := fsys.Stat(names[i%n]); err != nil {
 				b.Fatal(err)
-			}
-			if i += 7919; i%1000 == 999 {
-				i++ // the next would be a directory
 			}
 		}
 	})

@@ -139,6 +139,12 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 	begin := from &^ ofBlock
 	blocks := (end - begin + ofBlock) >> slabBits
 	half := r.ns.slab(int64(begin >> slabBits)) // begun in an earlier replay
+	if blocks == 1 {
+		d := &decoded{first: from, end: end, slab: half}
+		r.single.decodeGuarded(d)
+		_, err := finish(d)
+		return err
+	}
 	var (
 		claimed atomic.Uint64
 		mu      sync.Mutex
