@@ -185,6 +185,31 @@ func ExampleMapping_Flush() {
 	// Output: it was me...
 }
 
+// Whoever copies into a mapping, and wants other hosts to see it, need not flush after.
+func ExampleCopyInto() {
+	device, remove := standIn()
+	defer remove()
+	master, err := famfs.Open(device, famfs.ReadWrite(), host)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer master.Close()
+	if err := master.WriteFile("slots", make([]byte, 1<<20), 0o644); err != nil {
+		log.Fatal(err)
+	}
+	m, err := master.Map("slots", famfs.Writable())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+
+	const slot = 4096
+	n := famfs.CopyInto(m.Bytes()[3*slot:4*slot], []byte("slot 3 is mine"))
+
+	fmt.Printf("%d bytes: %q\n", n, m.Bytes()[3*slot:3*slot+n])
+	// Output: 15 bytes: "slot 3 is mine"
+}
+
 func ExampleFS_Watch() {
 	device, remove := standIn()
 	defer remove()
