@@ -75,13 +75,13 @@ func (c *crashEntry) check(r *replica, index int) error {
 	n := r.ns.node(int64(index))
 	at, ok := r.ns.lookup(c.path)
 	place := Layout{}
-	if !n.isDir {
+	if !n.isDir() {
 		place = n.place()
 	}
-	if !ok || at != int64(index) || n.path != c.path || n.isDir != c.dir || n.size != c.size ||
-		n.mode != c.mode || n.uid != c.uid || n.gid != c.gid ||
+	if !ok || at != int64(index) || n.path() != c.path || n.isDir() != c.dir || n.size != c.size ||
+		n.mode() != c.mode || n.uid != c.uid || n.gid != c.gid ||
 		place.Chunk != c.layout.Chunk || !slices.Equal(place.Extents, c.layout.Extents) {
-		return fmt.Errorf("entry %d: want %+v, found %q (%v at %d), dir %v, size %d, %+v", index, *c, n.path, ok, at, n.isDir, n.size, place)
+		return fmt.Errorf("entry %d: want %+v, found %q (%v at %d), dir %v, size %d, %+v", index, *c, n.path(), ok, at, n.isDir(), n.size, place)
 	}
 	return nil
 }

@@ -127,7 +127,7 @@ func (f *FS) checkNew(name string) error {
 	switch index, ok := ns.lookup(parent); {
 	case !ok:
 		return fmt.Errorf("directory %q: %w", parent, fs.ErrNotExist)
-	case !ns.node(index).isDir:
+	case !ns.node(index).isDir():
 		return fmt.Errorf("%q is not a directory: %w", parent, fs.ErrInvalid)
 	}
 	if last := lastIndex(f.sb.LogSize); f.replica.next+uint64(len(f.pending)) > last {
@@ -417,7 +417,7 @@ func (f *FS) mkdirAll(name string, opts ...CreateOption) error {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrClosed}
 	}
 	if index, ok := f.replica.ns.lookup(name); ok {
-		if f.replica.ns.node(index).isDir {
+		if f.replica.ns.node(index).isDir() {
 			return nil
 		}
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fmt.Errorf("a file stands there: %w", fs.ErrExist)}
@@ -430,7 +430,7 @@ func (f *FS) mkdirAll(name string, opts ...CreateOption) error {
 	err := f.MkdirWith(name, opts...)
 	if errors.Is(err, fs.ErrExist) {
 		// Another writer may have made it; what it is shows now.
-		if index, ok := f.replica.ns.lookup(name); ok && f.replica.ns.node(index).isDir {
+		if index, ok := f.replica.ns.lookup(name); ok && f.replica.ns.node(index).isDir() {
 			return nil
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"hash/maphash"
 )
 
-// decoded is what was read of a block of entries, all in one slab.
+// decoded is what was read of a block of entries, all in one slab. Records of those that
+// did not become nodes are empty, whatever an attempt that failed may have left there.
 type decoded struct {
 	first, end uint64
 	slab       *slab
@@ -43,7 +44,7 @@ type decoder struct {
 	seed   maphash.Seed
 	settle func(try int)
 	buffer []byte
-	arena  nameArena
+	text   int // what the paths of a block will probably take
 }
 
 // decodePiece is how many entries are copied at once: few enough that they are still in
@@ -59,6 +60,7 @@ func (w *decoder) decodeGuarded(d *decoded) {
 	if d.slab == nil {
 		d.slab = new(slab)
 	}
+	d.slab.begin(w.text)
 	if w.buffer == nil {
 		w.buffer = make([]byte, decodePiece*entrySize)
 	}
@@ -68,6 +70,9 @@ func (w *decoder) decodeGuarded(d *decoded) {
 		}
 		return nil
 	})
+	if d.end-d.first == slabNodes {
+		w.text = d.slab.writing.Len() * 17 / 16 // a little more than the last took
+	}
 	if d.err != nil {
 		d.err = fmt.Errorf("read log entries %d to %d: %w", d.first, d.end-1, d.err)
 	}
@@ -95,6 +100,7 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 			for _, i := range unsound {
 				index := first + uint64(i)
 				d.corrupt = append(d.corrupt, corruptEntry{index, checkEntry(record(i), index)})
+				d.slab.records[index&(slabNodes-1)].drop()
 			}
 			return
 		}
@@ -118,16 +124,17 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 // stage decodes one sound entry into its node, or into d.odd.
 func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) {
 	e.decode(b)
-	path := w.arena.intern(e.path)
+	path, at := d.slab.path(e.path)
 	if err := e.check(path, w.geo); err != nil || e.kind == typeAddDev {
 		odd := oddEntry{index: index, path: path, err: err, deviceIndex: e.deviceIndex, device: addedDevice{e.deviceSize, e.deviceUUID}}
 		if err != nil {
 			odd.claims = e.claims(w.geo)
 		}
 		d.odd = insertOdd(d.odd, odd)
+		d.slab.records[index&(slabNodes-1)].drop()
 		return
 	}
-	d.slab[index&(slabNodes-1)].fill(e, path, hashPath(w.seed, path))
+	d.slab.fill(int(index&(slabNodes-1)), e, path, at, hashPath(w.seed, path))
 }
 
 // insertOdd adds o to odd, which is in ascending order.

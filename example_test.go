@@ -207,7 +207,7 @@ func ExampleCopyInto() {
 	n := famfs.CopyInto(m.Bytes()[3*slot:4*slot], []byte("slot 3 is mine"))
 
 	fmt.Printf("%d bytes: %q\n", n, m.Bytes()[3*slot:3*slot+n])
-	// Output: 15 bytes: "slot 3 is mine"
+	// Output: 14 bytes: "slot 3 is mine"
 }
 
 func ExampleFS_Watch() {

@@ -146,8 +146,13 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	require.True(t, fs.ValidPath(string(e.path)))
 	require.LessOrEqual(t, len(e.path), maxPath)
 
-	var n node
-	n.fill(&e, string(e.path), 0)
+	var s slab
+	s.begin(0)
+	path, at := s.path(e.path)
+	s.fill(0, &e, path, at, 0)
+	s.show(0, 1)
+	n := node{&s.records[0], &s}
+	require.Equal(t, string(e.path), n.path())
 	require.Equal(t, filepath.Base(string(e.path)), n.name())
 	if e.kind != typeFile {
 		return
@@ -166,12 +171,12 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	segs, err := place.segments(length)
 	require.NoError(t, err)
 	var total int64
-	for _, s := range segs {
-		require.GreaterOrEqual(t, s.off, g.dataStart)
-		require.LessOrEqual(t, s.off+s.len, g.size)
-		require.Zero(t, s.off%g.unit)
-		require.Zero(t, s.len%g.unit)
-		total += s.len
+	for _, seg := range segs {
+		require.GreaterOrEqual(t, seg.off, g.dataStart)
+		require.LessOrEqual(t, seg.off+seg.len, g.size)
+		require.Zero(t, seg.off%g.unit)
+		require.Zero(t, seg.len%g.unit)
+		total += seg.len
 	}
 	require.Equal(t, length, total)
 	for _, x := range []int64{0, n.size / 2, n.size - 1} {

@@ -39,28 +39,28 @@ type Attr struct {
 }
 
 // lookup finds a name as it is given to the methods of fs.FS.
-func (f *FS) lookup(name string) (int64, *node, error) {
+func (f *FS) lookup(name string) (int64, node, error) {
 	if !fs.ValidPath(name) {
-		return 0, nil, fmt.Errorf("not a path relative to the root (see fs.ValidPath): %w", fs.ErrInvalid)
+		return 0, node{}, fmt.Errorf("not a path relative to the root (see fs.ValidPath): %w", fs.ErrInvalid)
 	}
 	index, ok := f.replica.ns.lookup(name)
 	if !ok {
-		return 0, nil, fs.ErrNotExist
+		return 0, node{}, fs.ErrNotExist
 	}
 	return index, f.replica.ns.node(index), nil
 }
 
 // find is lookup for op, which fails once the FS is closed.
-func (f *FS) find(op, name string) (int64, *node, error) {
+func (f *FS) find(op, name string) (int64, node, error) {
 	err := fs.ErrClosed
 	if f.gate.isOpen() {
 		var index int64
-		var n *node
+		var n node
 		if index, n, err = f.lookup(name); err == nil {
 			return index, n, nil
 		}
 	}
-	return 0, nil, &fs.PathError{Op: op, Path: name, Err: err}
+	return 0, node{}, &fs.PathError{Op: op, Path: name, Err: err}
 }
 
 // Open opens a file or directory for reading, as fs.FS says. Files are io.ReaderAt,
@@ -73,7 +73,7 @@ func (f *FS) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.isDir {
+	if n.isDir() {
 		return &openDirHandle{info: info{f, index, n}}, nil
 	}
 	return &openFileHandle{info: info{f, index, n}}, nil
@@ -93,7 +93,7 @@ func (f *FS) Stat(name string) (fs.FileInfo, error) {
 // copy, use Map.
 func (f *FS) ReadFile(name string) ([]byte, error) {
 	_, n, err := f.find("read", name)
-	if err == nil && n.isDir {
+	if err == nil && n.isDir() {
 		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("is a directory: %w", fs.ErrInvalid)}
 	}
 	if err != nil {
@@ -109,7 +109,7 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 // ReadDir lists a directory by name, as fs.ReadDirFS says.
 func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	_, n, err := f.find("readdir", name)
-	if err == nil && !n.isDir {
+	if err == nil && !n.isDir() {
 		err = &fs.PathError{Op: "readdir", Path: name, Err: fmt.Errorf("is not a directory: %w", fs.ErrInvalid)}
 	}
 	if err != nil {
@@ -118,9 +118,9 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	return f.list(n), nil
 }
 
-func (f *FS) list(dir *node) []fs.DirEntry {
+func (f *FS) list(dir node) []fs.DirEntry {
 	var children []info
-	f.replica.ns.eachChild(dir, func(index int64, n *node) {
+	f.replica.ns.eachChild(dir, func(index int64, n node) {
 		children = append(children, info{f, index, n})
 	})
 	slices.SortFunc(children, func(a, b info) int { return cmp.Compare(a.node.name(), b.node.name()) })
@@ -133,7 +133,7 @@ func (f *FS) list(dir *node) []fs.DirEntry {
 
 // readAt copies bytes of a file from off on, as many as p takes and the file has. A
 // memory fault is an error.
-func (f *FS) readAt(n *node, p []byte, off int64) (done int, err error) {
+func (f *FS) readAt(n node, p []byte, off int64) (done int, err error) {
 	if !f.gate.enter() {
 		return 0, fs.ErrClosed
 	}
@@ -149,13 +149,13 @@ func (f *FS) readAt(n *node, p []byte, off int64) (done int, err error) {
 // eachRun calls use for the memory of count bytes of a file from off on, run by run.
 // The bounds must lie in the file. A memory fault inside use is a *FaultError that
 // names the file and the offset.
-func (f *FS) eachRun(n *node, off, count int64, use func(mem []byte) error) (err error) {
+func (f *FS) eachRun(n node, off, count int64, use func(mem []byte) error) (err error) {
 	var mem []byte // what is in use now: the file from off on
 	before := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(before)
 		if fault := asFault(recover()); fault != nil {
-			fault.Name, fault.Offset = n.path, off
+			fault.Name, fault.Offset = n.path(), off
 			if at := fault.Addr - addressOf(mem); at < uintptr(len(mem)) {
 				fault.Offset += int64(at)
 			}
@@ -180,7 +180,7 @@ func (f *FS) eachRun(n *node, off, count int64, use func(mem []byte) error) (err
 type info struct {
 	fs    *FS
 	index int64
-	node  *node
+	node  node
 }
 
 func (i *info) Name() string               { return i.node.name() }
@@ -188,7 +188,7 @@ func (i *info) Size() int64                { return i.node.size }
 func (i *info) Mode() fs.FileMode          { return i.node.fileMode() }
 func (i *info) Type() fs.FileMode          { return i.Mode().Type() }
 func (i *info) ModTime() time.Time         { return time.Time{} }
-func (i *info) IsDir() bool                { return i.node.isDir }
+func (i *info) IsDir() bool                { return i.node.isDir() }
 func (i *info) Info() (fs.FileInfo, error) { return i, nil }
 func (i *info) String() string             { return fs.FormatFileInfo(i) }
 
@@ -196,7 +196,7 @@ func (i *info) String() string             { return fs.FormatFileInfo(i) }
 func (i *info) Sys() any {
 	n := i.node
 	a := &Attr{UID: n.uid, GID: n.gid, Flags: n.flags, Index: int(i.index)}
-	if !n.isDir {
+	if !n.isDir() {
 		place := n.place()
 		a.Layout = Layout{Chunk: place.Chunk, Extents: slices.Clone(place.Extents)}
 	}
@@ -211,7 +211,7 @@ type openFileHandle struct {
 }
 
 func (h *openFileHandle) fail(op string, err error) error {
-	return &fs.PathError{Op: op, Path: h.node.path, Err: err}
+	return &fs.PathError{Op: op, Path: h.node.path(), Err: err}
 }
 
 func (h *openFileHandle) Stat() (fs.FileInfo, error) {
@@ -335,7 +335,7 @@ type openDirHandle struct {
 }
 
 func (h *openDirHandle) fail(op string, err error) error {
-	path := h.node.path
+	path := h.node.path()
 	if path == "" {
 		path = "."
 	}

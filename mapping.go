@@ -72,7 +72,7 @@ func (f *FS) mapFile(name string, c mapConfig) (*Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.isDir {
+	if n.isDir() {
 		return nil, fmt.Errorf("is a directory: %w", fs.ErrInvalid)
 	}
 	if c.writable {
@@ -91,8 +91,8 @@ func (f *FS) mapFile(name string, c mapConfig) (*Mapping, error) {
 		if err != nil {
 			return nil, err
 		}
-		s = &sharedRegion{key: key, region: r, data: r.mem[:n.size:n.size], name: n.path}
-		mapped.add(s.data, n.path)
+		s = &sharedRegion{key: key, region: r, data: r.mem[:n.size:n.size], name: n.path()}
+		mapped.add(s.data, s.name)
 		if t.regions == nil {
 			t.regions = make(map[regionKey]*sharedRegion)
 		}
@@ -120,7 +120,7 @@ func (f *FS) mapNode(place Layout, size int64, c mapConfig) (*region, error) {
 }
 
 // mayWrite says why the data of n may not be written.
-func (f *FS) mayWrite(n *node) error {
+func (f *FS) mayWrite(n node) error {
 	switch {
 	case f.config.clientWrites, f.config.readWrite:
 	case f.role != Master:
@@ -131,7 +131,7 @@ func (f *FS) mayWrite(n *node) error {
 	switch {
 	case n.flags&fileFlagReadOnly != 0:
 		return fmt.Errorf("writable: the file is read-only on all hosts: %w", fs.ErrPermission)
-	case n.mode&0o222 == 0:
+	case n.mode()&0o222 == 0:
 		return fmt.Errorf("writable: the file's mode %v has no write permission: %w", n.fileMode(), fs.ErrPermission)
 	}
 	return nil

@@ -19,78 +19,168 @@ const (
 	slabNodes = 1 << slabBits
 )
 
-type slab [slabNodes]node
+// slab holds nodes of consecutive log entries, and what they have besides. Few of its
+// words are pointers, and none belongs to a single node: what the garbage collector has
+// to look at does not grow with every file.
+type slab struct {
+	records [slabNodes]nodeRecord
+	// text holds the paths of nodes that can be found, one behind the other, and layouts
+	// those that are not simple. Both only grow: readers may have an earlier one.
+	text    atomic.Pointer[string]
+	layouts atomic.Pointer[[]Layout]
+	// writing and shapes are what the two are made of. They are ahead of them while a
+	// block is being read, and for good if that fails: see begin.
+	writing strings.Builder
+	shapes  []Layout
+}
 
-// node is a file or directory. The size of this struct is most of what a file
-// costs.
-type node struct {
-	path string // whole, "" for the root and for entries that became no node
-	size int64  // of a file, in bytes
-	// layout is set where a file is interleaved or has several extents; simple is
-	// the only extent of all others.
-	layout *Layout
-	simple [1]Extent
-
+// nodeRecord is a file or directory in 64 bytes, without pointers.
+type nodeRecord struct {
+	size     int64     // of a file, in bytes
+	simple   [1]Extent // the extent of a simple file that has no more
 	hash     uint32
 	next     uint32        // the next child of the same directory, plus 1
 	children atomic.Uint32 // the first child of a directory, plus 1
-	mode     uint32        // of the format
 	uid, gid uint32
 	flags    uint32 // of a file
-	nameAt   uint8  // where the last element of path begins
-	isDir    bool
+	bits     uint16 // the mode, of the format, and dirBit
+	shape    uint16 // the number of its layout in the slab, plus 1; 0 for simple
+	pathAt   uint16 // where in the slab's text the path begins
+	pathLen  uint8  // 0 for the root and for entries that became no node
+	nameAt   uint8  // where in the path the last element begins
 }
 
-// fill makes n the file or directory of a valid entry.
-func (n *node) fill(e *entry, path string, hash uint32) {
-	*n = node{
-		path:   path,
-		hash:   hash,
-		nameAt: uint8(strings.LastIndexByte(path, '/') + 1), // paths have at most 79 bytes
-		mode:   e.mode & modeBits,
-		uid:    e.uid,
-		gid:    e.gid,
-		isDir:  e.kind == typeMkdir,
+// dirBit marks directories, above all bits of a mode.
+const dirBit = 1 << 15
+
+// node is a file or directory: its record, and the slab that has the rest.
+type node struct {
+	*nodeRecord
+	slab *slab
+}
+
+// begin prepares s for further nodes. What an attempt that failed has left behind is
+// dropped, so that trying again and again does not cost memory.
+func (s *slab) begin(size int) {
+	done := ""
+	if text := s.text.Load(); text != nil {
+		done = *text
 	}
-	if n.isDir {
+	if s.writing.Len() != len(done) || s.writing.Cap() == 0 {
+		s.writing = strings.Builder{}
+		s.writing.Grow(max(size, 2*len(done), 512))
+		s.writing.WriteString(done)
+	}
+	s.shapes = s.shapes[:0]
+	if layouts := s.layouts.Load(); layouts != nil {
+		s.shapes = *layouts
+	}
+}
+
+// path adds a path to those of s, and returns it and where it begins.
+func (s *slab) path(path []byte) (text string, at int) {
+	at = s.writing.Len()
+	s.writing.Write(path)
+	return s.writing.String()[at:], at
+}
+
+// show lets readers have what records from and to need. What was added for others since
+// begin is left out.
+func (s *slab) show(from, to int) {
+	text, shapes := 0, 0
+	if shown := s.text.Load(); shown != nil {
+		text = len(*shown)
+	}
+	if shown := s.layouts.Load(); shown != nil {
+		shapes = len(*shown)
+	}
+	for i := from; i < to; i++ {
+		n := &s.records[i]
+		text, shapes = max(text, int(n.pathAt)+int(n.pathLen)), max(shapes, int(n.shape))
+	}
+	all, layouts := s.writing.String()[:text], s.shapes[:shapes]
+	s.text.Store(&all)
+	if shapes > 0 {
+		s.layouts.Store(&layouts) // readers of a shorter slice do not see the new elements
+	}
+}
+
+// fill makes record i of s the file or directory of a valid entry, whose path s has got
+// at pathAt.
+func (s *slab) fill(i int, e *entry, path string, pathAt int, hash uint32) {
+	n := &s.records[i]
+	*n = nodeRecord{
+		hash:    hash,
+		bits:    uint16(e.mode & modeBits),
+		uid:     e.uid,
+		gid:     e.gid,
+		pathAt:  uint16(pathAt), // all paths of a slab together have less than 64 KiB
+		pathLen: uint8(len(path)),
+		nameAt:  uint8(strings.LastIndexByte(path, '/') + 1), // paths have at most 79 bytes
+	}
+	if e.kind == typeMkdir {
+		n.bits |= dirBit
 		return
 	}
 	n.size, n.flags = int64(e.size), e.flags
 	extents := n.simple[:]
 	if len(e.extents) > 1 || e.mapType == mapInterleaved {
-		n.layout = &Layout{Extents: make([]Extent, len(e.extents))}
-		extents = n.layout.Extents
+		layout := Layout{Extents: make([]Extent, len(e.extents))}
+		extents = layout.Extents
 		if e.mapType == mapInterleaved {
-			n.layout.Chunk = int64(e.chunk)
+			layout.Chunk = int64(e.chunk)
 		}
+		s.shapes = append(s.shapes, layout)
+		n.shape = uint16(len(s.shapes))
 	}
 	for i, x := range e.extents {
 		extents[i] = Extent{Device: int(x.device), Offset: int64(x.offset), Length: int64(x.length)}
 	}
 }
 
-// place returns where a file's bytes lie. It shares the node's memory and must not
-// be changed.
-func (n *node) place() Layout {
-	if n.layout != nil {
-		return *n.layout
-	}
-	return Layout{Extents: n.simple[:]}
-}
+// isDir says that n is a directory.
+func (n *nodeRecord) isDir() bool { return n.bits&dirBit != 0 }
 
-func (n *node) name() string {
-	if n.path == "" {
-		return "."
-	}
-	return n.path[n.nameAt:]
-}
+// gone says that no node came of the entry.
+func (n *nodeRecord) gone() bool { return n.pathLen == 0 }
 
-func (n *node) fileMode() fs.FileMode {
-	mode := decodeMode(n.mode)
-	if n.isDir {
+// drop has n become no node.
+func (n *nodeRecord) drop() { *n = nodeRecord{} }
+
+// mode returns the mode bits of the format.
+func (n *nodeRecord) mode() uint32 { return uint32(n.bits & modeBits) }
+
+func (n *nodeRecord) fileMode() fs.FileMode {
+	mode := decodeMode(n.mode())
+	if n.isDir() {
 		mode |= fs.ModeDir
 	}
 	return mode
+}
+
+// path returns the whole path, "" for the root.
+func (n node) path() string {
+	if n.pathLen == 0 {
+		return ""
+	}
+	return (*n.slab.text.Load())[n.pathAt:][:n.pathLen]
+}
+
+// name returns the last element of the path, "." for the root.
+func (n node) name() string {
+	if n.pathLen == 0 {
+		return "."
+	}
+	return n.path()[n.nameAt:]
+}
+
+// place returns where a file's bytes lie. It shares the node's memory and must not
+// be changed.
+func (n node) place() Layout {
+	if n.shape != 0 {
+		return (*n.slab.layouts.Load())[n.shape-1]
+	}
+	return Layout{Extents: n.simple[:]}
 }
 
 // rootIndex stands for the root directory, which has no entry.
@@ -99,7 +189,7 @@ const rootIndex = -1
 // namespace is the tree. Readers may call lookup, node, child and end at any time;
 // the rest is the replica's, one call at a time.
 type namespace struct {
-	root  node
+	root  nodeRecord
 	seed  maphash.Seed // drawn anew each time: paths on a device cannot be chosen to collide
 	table atomic.Pointer[[]atomic.Uint64]
 	slabs atomic.Pointer[[]*slab]
@@ -109,7 +199,7 @@ type namespace struct {
 
 func newNamespace() *namespace {
 	ns := &namespace{seed: maphash.MakeSeed()}
-	ns.root.isDir, ns.root.mode = true, 0o755
+	ns.root.bits = dirBit | 0o755
 	ns.grow(64)
 	ns.slabs.Store(&[]*slab{})
 	return ns
@@ -121,11 +211,12 @@ func (ns *namespace) hash(path string) uint32 { return hashPath(ns.seed, path) }
 func hashPath(seed maphash.Seed, path string) uint32 { return uint32(maphash.String(seed, path)) }
 
 // node returns the node of log entry index, which must have been prepared.
-func (ns *namespace) node(index int64) *node {
+func (ns *namespace) node(index int64) node {
 	if index == rootIndex {
-		return &ns.root
+		return node{&ns.root, nil}
 	}
-	return &(*ns.slabs.Load())[index>>slabBits][index&(slabNodes-1)]
+	s := (*ns.slabs.Load())[index>>slabBits]
+	return node{&s.records[index&(slabNodes-1)], s}
 }
 
 // end is the number of entries that have been replayed: those below it are all that
@@ -152,7 +243,7 @@ func (ns *namespace) find(path string, hash uint32) (int64, bool) {
 			return 0, false
 		}
 		if uint32(slot>>32) == hash {
-			if index := int64(uint32(slot)) - 1; ns.node(index).path == path {
+			if index := int64(uint32(slot)) - 1; ns.node(index).path() == path {
 				return index, true
 			}
 		}
@@ -161,11 +252,11 @@ func (ns *namespace) find(path string, hash uint32) (int64, bool) {
 
 // warm loads the slots where nodes will be looked for. One after the other, each of
 // these loads would wait for memory; loads that do not depend on each other overlap.
-func (ns *namespace) warm(nodes []node) {
+func (ns *namespace) warm(records []nodeRecord) {
 	table := *ns.table.Load()
 	mask := uint32(len(table) - 1)
-	for i := range nodes {
-		table[nodes[i].hash&mask].Load()
+	for i := range records {
+		table[records[i].hash&mask].Load()
 	}
 }
 
@@ -237,7 +328,7 @@ func (ns *namespace) publish(end int64) { ns.limit.Store(end) }
 
 // eachChild calls f for every child of a directory, in the reverse order of the
 // log.
-func (ns *namespace) eachChild(dir *node, f func(index int64, n *node)) {
+func (ns *namespace) eachChild(dir node, f func(index int64, n node)) {
 	for next := dir.children.Load(); next != 0; {
 		index := int64(next) - 1
 		child := ns.node(index)
@@ -252,21 +343,6 @@ func parentPath(path string) string {
 		return path[:i]
 	}
 	return "."
-}
-
-// nameArena makes strings of paths without an allocation for each.
-type nameArena struct{ b strings.Builder }
-
-// intern returns a copy of path.
-func (a *nameArena) intern(path []byte) string {
-	const piece = 4096
-	if a.b.Cap()-a.b.Len() < len(path) {
-		a.b.Reset() // strings made before keep their memory
-		a.b.Grow(piece)
-	}
-	start := a.b.Len()
-	a.b.Write(path)
-	return a.b.String()[start:]
 }
 
 // unixModes pairs the bits of the format above the permissions with Go's.

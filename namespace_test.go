@@ -38,7 +38,11 @@ func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir
 	if g.slab(index>>slabBits) == nil {
 		g.attach(index>>slabBits, new(slab))
 	}
-	g.node(index).fill(&e, path, hash)
+	s := g.slab(index >> slabBits)
+	s.begin(0)
+	text, at := s.path([]byte(path))
+	s.fill(int(index&(slabNodes-1)), &e, text, at, hash)
+	s.show(int(index&(slabNodes-1)), int(index&(slabNodes-1))+1)
 	g.reserve(1)
 	g.insert(index, parent)
 	g.publish(g.next)
@@ -52,7 +56,7 @@ func TestNamespaceEmpty(t *testing.T) {
 	require.True(t, ok)
 	assert.EqualValues(t, rootIndex, index)
 	root := ns.node(index)
-	assert.True(t, root.isDir)
+	assert.True(t, root.isDir())
 	assert.Equal(t, ".", root.name())
 	assert.Equal(t, 0o755|fs.ModeDir, root.fileMode())
 	assert.Zero(t, ns.end())
@@ -60,7 +64,7 @@ func TestNamespaceEmpty(t *testing.T) {
 		_, ok := ns.lookup(path)
 		assert.False(t, ok, "%q", path)
 	}
-	ns.eachChild(root, func(int64, *node) { t.Error("the root of an empty namespace has a child") })
+	ns.eachChild(root, func(int64, node) { t.Error("the root of an empty namespace has a child") })
 	assert.Nil(t, ns.slab(0))
 }
 
@@ -117,9 +121,9 @@ func TestNamespaceManyNames(t *testing.T) {
 	// Children come in the reverse order of the log.
 	for path, at := range index {
 		want := children[path]
-		g.eachChild(g.node(at), func(i int64, n *node) {
+		g.eachChild(g.node(at), func(i int64, n node) {
 			last := want[len(want)-1]
-			if want = want[:len(want)-1]; n.path != last || index[last] != i {
+			if want = want[:len(want)-1]; n.path() != last || index[last] != i {
 				require.Equal(t, last, n.path)
 				require.Equal(t, index[last], i)
 			}
@@ -148,13 +152,18 @@ func TestNodeFill(t *testing.T) {
 			e := test.e
 			e.extents = slices.Clone(e.extents)
 			e.size, e.uid, e.gid, e.flags, e.mode = math.MaxInt64, 1, 2, 3, 0o107640
-			var n node
-			n.path = "left over"
+			var s slab
+			n := node{&s.records[5], &s}
+			s.begin(0)
+			path, at := s.path([]byte("left over"))
+			s.fill(5, &entry{extents: three}, path, at, 1)
 			n.children.Store(7)
-			n.fill(&e, "a/b/cd", 99)
+			path, at = s.path([]byte("a/b/cd"))
+			s.fill(5, &e, path, at, 99)
+			s.show(5, 6)
 			assert.Equal(t, test.want, n.place())
 			assert.Equal(t, "cd", n.name())
-			assert.Equal(t, "a/b/cd", n.path)
+			assert.Equal(t, "a/b/cd", n.path())
 			assert.Equal(t, int64(math.MaxInt64), n.size)
 			assert.Equal(t, []uint32{1, 2, 3, 99}, []uint32{n.uid, n.gid, n.flags, n.hash})
 			assert.Equal(t, 0o640|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky, n.fileMode())
@@ -223,30 +232,57 @@ func TestNamespaceSlabs(t *testing.T) {
 	assert.Same(t, first, ns.slab(0), "readers may be using it")
 	assert.Same(t, second, ns.slab(1))
 	assert.Nil(t, ns.slab(2))
-	assert.Same(t, &first[slabNodes-1], ns.node(slabNodes-1))
-	assert.Same(t, &second[0], ns.node(slabNodes))
+	assert.Same(t, &first.records[slabNodes-1], ns.node(slabNodes-1).nodeRecord)
+	assert.Same(t, &second.records[0], ns.node(slabNodes).nodeRecord)
 }
 
-// Paths do not move or change when more of them are kept, and what they were made of
-// is used again.
-func TestNameArena(t *testing.T) {
+// A slab has room for the longest paths that all of its entries can have, and they do not
+// change when more are added.
+func TestSlabPaths(t *testing.T) {
 	t.Parallel()
-	var arena nameArena
+	var s slab
+	path := func(i int) string { return fmt.Sprintf("%0*d", pathSize, i) }
 	var kept []string
-	buffer := make([]byte, maxPath)
-	for i := range 5000 {
-		path := append(buffer[:0], strings.Repeat("p", i%maxPath)...)
-		path = fmt.Appendf(path[:max(0, len(path)-5)], "%d", i)
-		kept = append(kept, arena.intern(path))
-		clear(buffer)
+	for i := range slabNodes {
+		s.begin(0)
+		text, at := s.path([]byte(path(i)))
+		s.fill(i, &entry{kind: typeMkdir}, text, at, 0)
+		s.show(i, i+1)
+		kept = append(kept, node{&s.records[i], &s}.path())
 	}
-	for i, path := range kept {
-		text := fmt.Sprint(i)
-		if want := strings.Repeat("p", max(0, i%maxPath-5)) + text; want != path {
-			require.Equal(t, want, path)
+	for i := range slabNodes {
+		require.Equal(t, path(i), kept[i])
+		require.Equal(t, path(i), node{&s.records[i], &s}.path())
+	}
+}
+
+// What was added and never shown is not seen, and does not cost memory for good.
+func TestSlabStartsAgain(t *testing.T) {
+	t.Parallel()
+	var s slab
+	two := []rawExtent{{0, 10, 1}, {0, 20, 2}}
+	s.begin(0)
+	path, at := s.path([]byte("first"))
+	s.fill(0, &entry{extents: two}, path, at, 0)
+	s.show(0, 1)
+	first := node{&s.records[0], &s}
+	for i := range 100_000 {
+		s.begin(0)
+		path, at := s.path([]byte("attempt"))
+		s.fill(1, &entry{extents: two[1:], mapType: mapInterleaved, chunk: uint64(i)}, path, at, 0)
+		if i%2 == 0 {
+			s.show(1, 1) // as a tolerant reader does that stays at a corrupt entry
 		}
 	}
-	assert.Empty(t, arena.intern(nil))
+	assert.Equal(t, "first", *s.text.Load())
+	assert.Len(t, *s.layouts.Load(), 1)
+	s.show(1, 2)
+	second := node{&s.records[1], &s}
+	assert.Equal(t, "first", first.path())
+	assert.Len(t, first.place().Extents, 2)
+	assert.Equal(t, "attempt", second.path())
+	assert.Equal(t, Layout{99_999, []Extent{{0, 20, 2}}}, second.place())
+	assert.Less(t, s.writing.Cap(), 4096)
 }
 
 // While one goroutine adds names, others find all that were published, with all that
@@ -275,8 +311,8 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 						if !ok || at != i {
 							return fmt.Errorf("%q of %d: found %v at %d", filePath(i), end, ok, at)
 						}
-						if n := ns.node(at); n.size != i+1 || n.place().Extents[0].Offset != i*rawUnit || n.mode != 0o644 {
-							return fmt.Errorf("%q: found %d bytes at %v", n.path, n.size, n.place())
+						if n := ns.node(at); n.size != i+1 || n.place().Extents[0].Offset != i*rawUnit || n.mode() != 0o644 {
+							return fmt.Errorf("%q: found %d bytes at %v", n.path(), n.size, n.place())
 						}
 					}
 					if _, ok := ns.lookup("dir0/missing"); ok {
@@ -284,9 +320,9 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 					}
 					count, before := 0, int64(math.MaxInt64)
 					var err error
-					ns.eachChild(ns.node(round%dirs), func(i int64, n *node) {
-						if count++; i >= before || i%dirs != round%dirs || n.path != filePath(i) {
-							err = fmt.Errorf("child %q with index %d after %d", n.path, i, before)
+					ns.eachChild(ns.node(round%dirs), func(i int64, n node) {
+						if count++; i >= before || i%dirs != round%dirs || n.path() != filePath(i) {
+							err = fmt.Errorf("child %q with index %d after %d", n.path(), i, before)
 						}
 						before = i
 					})

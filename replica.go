@@ -117,9 +117,11 @@ func (r *replica) addProblem(index int64, path string, err error) {
 
 // apply applies what was decoded of one block, up to entry end.
 func (r *replica) apply(d *decoded, end uint64) {
+	at := int(d.first & (slabNodes - 1))
+	d.slab.show(at, at+int(end-d.first))
 	r.ns.attach(int64(d.first>>slabBits), d.slab)
 	r.ns.reserve(int(end - d.first))
-	r.ns.warm(d.slab[d.first&(slabNodes-1):][:end-d.first])
+	r.ns.warm(d.slab.records[at:][:end-d.first])
 	odd := d.odd
 	for index := d.first; index < end; index++ {
 		if len(odd) > 0 && odd[0].index == index {
@@ -127,7 +129,7 @@ func (r *replica) apply(d *decoded, end uint64) {
 			odd = odd[1:]
 			continue
 		}
-		n := &d.slab[index&(slabNodes-1)]
+		n := node{&d.slab.records[index&(slabNodes-1)], d.slab}
 		if err := r.applyNode(int64(index), n); err != nil {
 			r.passOver(int64(index), n, err)
 		}
@@ -168,25 +170,26 @@ func (r *replica) addDevice(o *oddEntry) error {
 
 // applyNode adds a file or directory to the namespace, or says why it cannot be
 // there.
-func (r *replica) applyNode(index int64, n *node) error {
-	if there, ok := r.ns.find(n.path, n.hash); ok {
+func (r *replica) applyNode(index int64, n node) error {
+	path := n.path()
+	if there, ok := r.ns.find(path, n.hash); ok {
 		old := r.ns.node(there)
 		switch {
-		case n.isDir && old.isDir:
-			n.path = "" // making a directory again is no error
+		case n.isDir() && old.isDir():
+			n.drop() // making a directory again is no error
 			return nil
-		case n.isDir:
-			return fmt.Errorf("directory %q: a file stands there since entry %d: %w: %w", n.path, there, fs.ErrExist, ErrCorrupt)
-		case old.isDir:
-			return fmt.Errorf("file %q: a directory stands there since entry %d: %w: %w", n.path, there, fs.ErrExist, ErrCorrupt)
+		case n.isDir():
+			return fmt.Errorf("directory %q: a file stands there since entry %d: %w: %w", path, there, fs.ErrExist, ErrCorrupt)
+		case old.isDir():
+			return fmt.Errorf("file %q: a directory stands there since entry %d: %w: %w", path, there, fs.ErrExist, ErrCorrupt)
 		}
-		return fmt.Errorf("file %q was logged before as entry %d, and the first wins: %w", n.path, there, fs.ErrExist)
+		return fmt.Errorf("file %q was logged before as entry %d, and the first wins: %w", path, there, fs.ErrExist)
 	}
 	parent, err := r.directory(n)
 	if err != nil {
 		return err
 	}
-	if n.isDir {
+	if n.isDir() {
 		r.counts.dirs++
 	} else {
 		if err := r.own(n); err != nil {
@@ -200,10 +203,10 @@ func (r *replica) applyNode(index int64, n *node) error {
 }
 
 // directory finds the directory that n is to stand in.
-func (r *replica) directory(n *node) (int64, error) {
+func (r *replica) directory(n node) (int64, error) {
 	path := "."
 	if n.nameAt > 0 {
-		path = n.path[:n.nameAt-1]
+		path = n.path()[:n.nameAt-1]
 	}
 	if path == r.lastDir {
 		return r.lastDirIndex, nil
@@ -211,39 +214,39 @@ func (r *replica) directory(n *node) (int64, error) {
 	index, ok := r.ns.lookup(path)
 	switch {
 	case !ok:
-		return 0, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path, path, fs.ErrNotExist, ErrCorrupt)
-	case !r.ns.node(index).isDir:
-		return 0, fmt.Errorf("%q lies in %q, which is a file: %w", n.path, path, ErrCorrupt)
+		return 0, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path(), path, fs.ErrNotExist, ErrCorrupt)
+	case !r.ns.node(index).isDir():
+		return 0, fmt.Errorf("%q lies in %q, which is a file: %w", n.path(), path, ErrCorrupt)
 	}
 	r.lastDir, r.lastDirIndex = path, index
 	return index, nil
 }
 
 // own claims a file's space, which must be all on this device and nobody else's.
-func (r *replica) own(n *node) error {
+func (r *replica) own(n node) error {
 	place, runs := n.place(), r.runs[:0]
 	for i, x := range place.Extents {
 		switch {
 		case x.Device > len(r.devices):
-			return fmt.Errorf("file %q: extent %d is on device %d, which no entry has added: %w: %w", n.path, i, x.Device, ErrCorrupt, ErrDevice)
+			return fmt.Errorf("file %q: extent %d is on device %d, which no entry has added: %w: %w", n.path(), i, x.Device, ErrCorrupt, ErrDevice)
 		case x.Device > 0:
-			return fmt.Errorf("file %q: extent %d is on device %d (%s), and only files on the device with the superblock can be used: %w", n.path, i, x.Device, r.devices[x.Device-1].uuid, ErrDevice)
+			return fmt.Errorf("file %q: extent %d is on device %d (%s), and only files on the device with the superblock can be used: %w", n.path(), i, x.Device, r.devices[x.Device-1].uuid, ErrDevice)
 		}
 		runs = append(runs, unitRun{x.Offset >> r.unitBits, x.Length >> r.unitBits})
 	}
 	if bad, ok := r.alloc.own(runs); !ok {
 		x := place.Extents[bad]
-		return fmt.Errorf("file %q: extent %d (offset %d, length %d) shares space with an earlier extent or file: %w", n.path, bad, x.Offset, x.Length, ErrCorrupt)
+		return fmt.Errorf("file %q: extent %d (offset %d, length %d) shares space with an earlier extent or file: %w", n.path(), bad, x.Offset, x.Length, ErrCorrupt)
 	}
 	return nil
 }
 
 // passOver notes that n is not to be found, and keeps its space from being given to
 // others.
-func (r *replica) passOver(index int64, n *node, err error) {
-	r.addProblem(index, n.path, err)
-	n.path = ""
-	if n.isDir {
+func (r *replica) passOver(index int64, n node, err error) {
+	defer n.drop()
+	r.addProblem(index, n.path(), err)
+	if n.isDir() {
 		return
 	}
 	for _, x := range n.place().Extents {

@@ -452,6 +452,8 @@ func (s *simScratch) replica(m metadata, sb Superblock, size int64, pause func()
 	r := newReplica(m, sb, size, s.log)
 	r.pause = func(time.Duration) { pause() }
 	r.single.buffer = s.buffer
+	s.slab.text.Store(nil)
+	s.slab.layouts.Store(nil)
 	r.ns.attach(0, s.slab)
 	return r
 }

@@ -343,7 +343,7 @@ func (c *staleClient) read(index int) error {
 	if err := e.check(c.r, index); err != nil {
 		return err
 	}
-	if n.isDir {
+	if n.isDir() {
 		return nil
 	}
 	c.stats.reads++

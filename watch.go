@@ -46,10 +46,10 @@ func (f *FS) Watch(ctx context.Context, every time.Duration) iter.Seq2[Event, er
 			}
 			for end := f.replica.ns.end(); next < end; next++ {
 				n := f.replica.ns.node(next)
-				if n.path == "" { // an entry that made no file or directory
+				if n.gone() { // an entry that made no file or directory
 					continue
 				}
-				if ctx.Err() != nil || !yield(Event{n.path, &info{f, next, n}}, nil) {
+				if ctx.Err() != nil || !yield(Event{n.path(), &info{f, next, n}}, nil) {
 					return
 				}
 			}
