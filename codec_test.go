@@ -280,7 +280,7 @@ func TestModeBits(t *testing.T) {
 	}
 	assert.EqualValues(t, 0o755, encodeMode(0o755|fs.ModeDir|fs.ModeSymlink), "kinds of files are not kept in the mode")
 	// Bits beyond those that mean anything, such as the kind of a file, are dropped.
-	var s slab
+	s := newSlab()
 	s.fill(0, &entry{kind: typeMkdir, mode: 0o40755}, "d", 0, 0)
 	assert.Equal(t, 0o755|fs.ModeDir, s.records[0].fileMode())
 }

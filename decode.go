@@ -58,7 +58,7 @@ func newDecoder(r *replica) *decoder {
 // decodeGuarded decodes a block; a memory fault becomes d.err.
 func (w *decoder) decodeGuarded(d *decoded) {
 	if d.slab == nil {
-		d.slab = new(slab)
+		d.slab = newSlab()
 	}
 	d.slab.begin(w.text)
 	if w.buffer == nil {

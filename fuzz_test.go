@@ -146,12 +146,12 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	require.True(t, fs.ValidPath(string(e.path)))
 	require.LessOrEqual(t, len(e.path), maxPath)
 
-	var s slab
+	s := newSlab()
 	s.begin(0)
 	path, at := s.path(e.path)
 	s.fill(0, &e, path, at, 0)
 	s.show(0, 1)
-	n := node{&s.records[0], &s}
+	n := node{&s.records[0], s}
 	require.Equal(t, string(e.path), n.path())
 	require.Equal(t, filepath.Base(string(e.path)), n.name())
 	if e.kind != typeFile {

@@ -23,7 +23,7 @@ const (
 // words are pointers, and none belongs to a single node: what the garbage collector has
 // to look at does not grow with every file.
 type slab struct {
-	records [slabNodes]nodeRecord
+	records *[slabNodes]nodeRecord // apart, as memory that holds no pointers
 	// text holds the paths of nodes that can be found, one behind the other, and layouts
 	// those that are not simple. Both only grow: readers may have an earlier one.
 	text    atomic.Pointer[string]
@@ -58,6 +58,8 @@ type node struct {
 	*nodeRecord
 	slab *slab
 }
+
+func newSlab() *slab { return &slab{records: new([slabNodes]nodeRecord)} }
 
 // begin prepares s for further nodes. What an attempt that failed has left behind is
 // dropped, so that trying again and again does not cost memory.

@@ -36,7 +36,7 @@ func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir
 		e = entry{kind: typeMkdir, mode: 0o755}
 	}
 	if g.slab(index>>slabBits) == nil {
-		g.attach(index>>slabBits, new(slab))
+		g.attach(index>>slabBits, newSlab())
 	}
 	s := g.slab(index >> slabBits)
 	s.begin(0)
@@ -152,8 +152,8 @@ func TestNodeFill(t *testing.T) {
 			e := test.e
 			e.extents = slices.Clone(e.extents)
 			e.size, e.uid, e.gid, e.flags, e.mode = math.MaxInt64, 1, 2, 3, 0o107640
-			var s slab
-			n := node{&s.records[5], &s}
+			s := newSlab()
+			n := node{&s.records[5], s}
 			s.begin(0)
 			path, at := s.path([]byte("left over"))
 			s.fill(5, &entry{extents: three}, path, at, 1)
@@ -225,7 +225,7 @@ func TestNamespaceReserve(t *testing.T) {
 func TestNamespaceSlabs(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace()
-	first, second, other := new(slab), new(slab), new(slab)
+	first, second, other := newSlab(), newSlab(), newSlab()
 	ns.attach(0, first)
 	ns.attach(1, second)
 	ns.attach(0, other)
@@ -240,7 +240,7 @@ func TestNamespaceSlabs(t *testing.T) {
 // change when more are added.
 func TestSlabPaths(t *testing.T) {
 	t.Parallel()
-	var s slab
+	s := newSlab()
 	path := func(i int) string { return fmt.Sprintf("%0*d", pathSize, i) }
 	var kept []string
 	for i := range slabNodes {
@@ -248,24 +248,24 @@ func TestSlabPaths(t *testing.T) {
 		text, at := s.path([]byte(path(i)))
 		s.fill(i, &entry{kind: typeMkdir}, text, at, 0)
 		s.show(i, i+1)
-		kept = append(kept, node{&s.records[i], &s}.path())
+		kept = append(kept, node{&s.records[i], s}.path())
 	}
 	for i := range slabNodes {
 		require.Equal(t, path(i), kept[i])
-		require.Equal(t, path(i), node{&s.records[i], &s}.path())
+		require.Equal(t, path(i), node{&s.records[i], s}.path())
 	}
 }
 
 // What was added and never shown is not seen, and does not cost memory for good.
 func TestSlabStartsAgain(t *testing.T) {
 	t.Parallel()
-	var s slab
+	s := newSlab()
 	two := []rawExtent{{0, 10, 1}, {0, 20, 2}}
 	s.begin(0)
 	path, at := s.path([]byte("first"))
 	s.fill(0, &entry{extents: two}, path, at, 0)
 	s.show(0, 1)
-	first := node{&s.records[0], &s}
+	first := node{&s.records[0], s}
 	for i := range 100_000 {
 		s.begin(0)
 		path, at := s.path([]byte("attempt"))
@@ -277,7 +277,7 @@ func TestSlabStartsAgain(t *testing.T) {
 	assert.Equal(t, "first", *s.text.Load())
 	assert.Len(t, *s.layouts.Load(), 1)
 	s.show(1, 2)
-	second := node{&s.records[1], &s}
+	second := node{&s.records[1], s}
 	assert.Equal(t, "first", first.path())
 	assert.Len(t, first.place().Extents, 2)
 	assert.Equal(t, "attempt", second.path())

@@ -444,7 +444,7 @@ type simScratch struct {
 }
 
 func newSimScratch() *simScratch {
-	return &simScratch{make([]byte, decodePiece*entrySize), new(slab), slog.New(slog.DiscardHandler)}
+	return &simScratch{make([]byte, decodePiece*entrySize), newSlab(), slog.New(slog.DiscardHandler)}
 }
 
 // replica returns a new one, which makes that from the call before useless.
