@@ -121,8 +121,8 @@ func readNode(dir, name string) int {
 	return int(n)
 }
 
-// probeFile completes d, a regular file: is it on fs-dax, or on tmpfs with huge
-// pages?
+// probeFile completes d, a regular file: is it on fs-dax, or on a tmpfs that wants to be
+// asked for huge pages?
 func probeFile(d *device) {
 	fd := int(d.file.Fd())
 	page := uintptr(os.Getpagesize())
@@ -146,21 +146,21 @@ func probeFile(d *device) {
 	if mounts, err := os.Open("/proc/self/mountinfo"); err == nil {
 		defer mounts.Close()
 		number := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
-		d.hugePages = mountHasHugePages(bufio.NewScanner(mounts), number)
+		d.hugePages = mountWantsAdvice(bufio.NewScanner(mounts), number)
 	}
 }
 
-// mountHasHugePages says whether the tmpfs with this device number was mounted so
-// that it gives huge pages to those who ask. Asking costs a system call per
+// mountWantsAdvice says whether the tmpfs with this device number was mounted so that it
+// gives huge pages to those who ask, and to nobody else. Asking costs a system call per
 // mapping, so it is not done in vain.
-func mountHasHugePages(mountinfo *bufio.Scanner, number string) bool {
+func mountWantsAdvice(mountinfo *bufio.Scanner, number string) bool {
 	for mountinfo.Scan() {
 		fields := strings.Fields(mountinfo.Text())
 		if len(fields) < 6 || fields[2] != number {
 			continue
 		}
 		for option := range strings.SplitSeq(fields[len(fields)-1], ",") {
-			if huge, ok := strings.CutPrefix(option, "huge="); ok && huge != "never" {
+			if huge, ok := strings.CutPrefix(option, "huge="); ok && huge == "advise" {
 				return true
 			}
 		}

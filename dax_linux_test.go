@@ -185,7 +185,7 @@ func TestOpenDeviceRefusesBlockDevice(t *testing.T) {
 	}
 }
 
-func TestMountHasHugePages(t *testing.T) {
+func TestMountWantsAdvice(t *testing.T) {
 	t.Parallel()
 	const (
 		root  = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda1 rw,errors=remount-ro\n"
@@ -201,19 +201,19 @@ func TestMountHasHugePages(t *testing.T) {
 	}{
 		"nothing":              {"", false},
 		"without the option":   {root + plain, false},
-		"always":               {root + huge("0:22", "huge=always"), true},
+		"always":               {root + huge("0:22", "huge=always"), false},
 		"advise":               {root + huge("0:22", "huge=advise"), true},
-		"within_size":          {huge("0:22", "huge=within_size") + root, true},
+		"within_size":          {huge("0:22", "huge=within_size") + root, false},
 		"never":                {root + huge("0:22", "huge=never"), false},
-		"of another mount":     {root + plain + huge("0:23", "huge=always"), false},
-		"of a number with it":  {huge("0:222", "huge=always") + huge("10:22", "huge=always"), false},
-		"mounted twice":        {bind + huge("0:22", "huge=always"), true},
-		"without the kernel's": {"0:22 huge=always\n\n 61 22 0:22\n", false},
+		"of another mount":     {root + plain + huge("0:23", "huge=advise"), false},
+		"of a number with it":  {huge("0:222", "huge=advise") + huge("10:22", "huge=advise"), false},
+		"mounted twice":        {bind + huge("0:22", "huge=advise"), true},
+		"without the kernel's": {"0:22 huge=advise\n\n 61 22 0:22\n", false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			assert.Equal(t, test.want, mountHasHugePages(bufio.NewScanner(strings.NewReader(test.mounts)), "0:22"))
+			assert.Equal(t, test.want, mountWantsAdvice(bufio.NewScanner(strings.NewReader(test.mounts)), "0:22"))
 		})
 	}
 }
