@@ -49,6 +49,7 @@ func describeMachine() []fact {
 	}
 	platform, _, version, _ := host.PlatformInformation()
 	kernel, _ := host.KernelVersion()
+	kernel, _, _ = strings.Cut(kernel, "-") // what follows is a name that its builder gave
 	where, pages := standIn()
 	return known(
 		fact{"processor", model},
