@@ -117,24 +117,27 @@ func TestReadFromBrokenSource(t *testing.T) {
 	content := pattern(size, 3)
 	broken := errors.New("broken")
 	for _, at := range []int64{0, 1, fillPiece, workUnit - 1, workUnit, 3*workUnit + 5, size - 1} {
-		m, _ := master(t, testSize)
-		p, err := m.Create("f", size)
-		require.NoError(t, err)
-		r := &brokenAt{Reader: bytes.NewReader(content), at: at, err: broken}
-		n, err := p.ReadFrom(r)
-		require.ErrorIs(t, err, broken, "at %d", at)
-		require.ErrorContains(t, err, "write f: broken")
-		require.Equal(t, at, n, "all before it has been read")
-		require.True(t, bytes.Equal(content[:at], p.Bytes()[:at]))
-		require.Less(t, r.calls.Load(), int64((at/workUnit+maxWorkers+1)*(workUnit/fillPiece)), "it ends there")
-		// What is missing can be had from elsewhere.
-		n, err = p.ReadFrom(bytes.NewReader(content[at:]))
-		require.NoError(t, err)
-		require.Equal(t, size-at, n)
-		require.NoError(t, p.Commit())
-		data, err := m.ReadFile("f")
-		require.NoError(t, err)
-		require.True(t, bytes.Equal(content, data))
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			t.Parallel()
+			m, _ := master(t, testSize)
+			p, err := m.Create("f", size)
+			require.NoError(t, err)
+			r := &brokenAt{Reader: bytes.NewReader(content), at: at, err: broken}
+			n, err := p.ReadFrom(r)
+			require.ErrorIs(t, err, broken)
+			require.ErrorContains(t, err, "write f: broken")
+			require.Equal(t, at, n, "all before it has been read")
+			require.True(t, bytes.Equal(content[:at], p.Bytes()[:at]))
+			require.Less(t, r.calls.Load(), int64((at/workUnit+maxWorkers+1)*(workUnit/fillPiece)), "it ends there")
+			// What is missing can be had from elsewhere.
+			n, err = p.ReadFrom(bytes.NewReader(content[at:]))
+			require.NoError(t, err)
+			require.Equal(t, size-at, n)
+			require.NoError(t, p.Commit())
+			data, err := m.ReadFile("f")
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(content, data))
+		})
 	}
 }
 
