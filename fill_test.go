@@ -193,6 +193,31 @@ func TestReadFromTruncated(t *testing.T) {
 	require.NoError(t, src.close(end))
 }
 
+// To copy a file with holes does not fill them.
+func TestReadFromSparse(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	path := filepath.Join(testDir(t), "sparse")
+	require.NoError(t, CreateBacking(path, 4*workUnit))
+	file, err := os.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	src := openSource(file, 4*workUnit)
+	require.NotNil(t, src)
+	assert.Nil(t, src.mem)
+	require.NoError(t, src.close(0))
+	p, err := m.Create("f", 4*workUnit)
+	require.NoError(t, err)
+	defer p.Close()
+	fillPattern(p.Bytes(), 1)
+	n, err := p.ReadFrom(file)
+	require.NoError(t, err)
+	require.Equal(t, int64(4*workUnit), n)
+	assert.True(t, allZeros(p.Bytes()))
+}
+
+func allZeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
 // byUnits takes every unit once, and returns where the first gap is and why.
 func TestByUnits(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,8 @@ func mapSource(f *os.File, off, n int64) (mem []byte, unmap func() error) {
 			return
 		}
 		head := off & int64(os.Getpagesize()-1)
-		if n = min(n, st.Size-off); n <= 0 {
+		// To touch a hole would give the file a page there, which reading does not.
+		if n = min(n, st.Size-off); n <= 0 || st.Blocks*512 < st.Size {
 			return
 		}
 		if all, err := unix.Mmap(int(fd), off-head, int(head+n), unix.PROT_READ, unix.MAP_SHARED); err == nil {
