@@ -42,6 +42,7 @@ type decoder struct {
 	meta   metadata
 	geo    geometry
 	seed   maphash.Seed
+	sums   *entrySums
 	settle func(try int)
 	buffer []byte
 	text   int // what the paths of a block will probably take
@@ -52,7 +53,7 @@ type decoder struct {
 const decodePiece = 64
 
 func newDecoder(r *replica) *decoder {
-	return &decoder{meta: r.meta, geo: r.geo, seed: r.ns.seed, settle: r.settle}
+	return &decoder{meta: r.meta, geo: r.geo, seed: r.ns.seed, sums: newEntrySums(), settle: r.settle}
 }
 
 // decodeGuarded decodes a block; a memory fault becomes d.err.
@@ -89,7 +90,7 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 	record := func(i int) *[entrySize]byte { return (*[entrySize]byte)(w.buffer[i*entrySize:]) }
 	var unsound []int
 	for i := range n {
-		if checkEntry(record(i), first+uint64(i)) != nil {
+		if checkEntrySum(record(i), first+uint64(i), w.sums.of(record(i))) != nil {
 			unsound = append(unsound, i)
 			continue
 		}

@@ -103,9 +103,11 @@ func FuzzLogEntry(f *testing.F) {
 		f.Add(b, int64(512*mib), false)
 		f.Add(b, int64(64*mib), true)
 	}
+	sums := newEntrySums()
 	f.Fuzz(func(t *testing.T, record []byte, dataSize int64, smallUnits bool) {
 		var b [entrySize]byte
 		copy(b[:], record)
+		require.Equal(t, checksum(b[:entryCRC]), sums.of(&b))
 		// A device of this size; on a larger one a layout of tiny chunks takes long to
 		// walk through.
 		g := geometry{unit: defaultUnit, dataStart: logOffset + minLogSize}
@@ -144,6 +146,7 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 		return
 	}
 	require.True(t, fs.ValidPath(string(e.path)))
+	require.NoError(t, checkName(string(e.path)))
 	require.LessOrEqual(t, len(e.path), maxPath)
 
 	s := newSlab()

@@ -5,13 +5,10 @@ package famfs
 // replica.go's; reading and writing are replay.go's and append.go's.
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"strings"
 )
 
 // Fixed places and values (format: log header, log entry).
@@ -97,6 +94,8 @@ type entry struct {
 	// Files and directories.
 	path                  []byte // before the NUL; part of the record that was decoded
 	unterminated          bool
+	nameAt                int  // where in the path the last element begins
+	plain                 bool // the path needs no closer look
 	size                  uint64
 	flags, uid, gid, mode uint32
 	mapType               uint32
@@ -123,11 +122,15 @@ const (
 // checkEntry says what makes b, a copy of entry index, unsound: what it says cannot
 // be believed at all, or has not arrived yet. The error does not name the entry.
 func checkEntry(b *[entrySize]byte, index uint64) error {
-	le := binary.LittleEndian
-	if found, want := checksumIn(b[:]), checksum(b[:entryCRC]); found != want {
+	return checkEntrySum(b, index, checksum(b[:entryCRC]))
+}
+
+// checkEntrySum is checkEntry where the checksum that b should carry is known.
+func checkEntrySum(b *[entrySize]byte, index, want uint64) error {
+	if found := checksumIn(b[:]); found != want {
 		return fmt.Errorf("found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
 	}
-	if seq := le.Uint64(b[0:]); seq != index {
+	if seq := binary.LittleEndian.Uint64(b[0:]); seq != index {
 		return fmt.Errorf("found sequence number %d, want %d: %w", seq, index, ErrCorrupt)
 	}
 	return nil
@@ -166,12 +169,9 @@ func (e *entry) decode(b *[entrySize]byte) {
 }
 
 func (e *entry) decodePath(b []byte) {
-	end := bytes.IndexByte(b, 0)
-	e.unterminated = end < 0
-	if e.unterminated {
-		end = len(b)
-	}
-	e.path = b[:end]
+	var end int
+	end, e.nameAt, e.plain = scanPath((*[pathSize]byte)(b))
+	e.path, e.unterminated = b[:end], end == pathSize
 }
 
 func (e *entry) decodeExtents(b []byte, count uint64) {
@@ -250,6 +250,9 @@ func (e *entry) check(path string, g geometry) error {
 }
 
 func (e *entry) checkPath(path string) error {
+	if e.plain {
+		return nil
+	}
 	if e.unterminated {
 		return fmt.Errorf("path %q has no NUL within its %d bytes: %w", path, pathSize, ErrCorrupt)
 	}
@@ -258,44 +261,6 @@ func (e *entry) checkPath(path string) error {
 	}
 	return nil
 }
-
-// checkName says what makes path, other than the root, no name for a file or
-// directory. The length is the caller's to check.
-func checkName(path string) error {
-	switch {
-	case plainName(path):
-		return nil
-	case path == "":
-		return errors.New("path is empty")
-	case strings.IndexByte(path, 0) >= 0:
-		return fmt.Errorf("path %q holds a NUL", path)
-	case path[0] == '/':
-		return fmt.Errorf("path %q is absolute, want one relative to the root", path)
-	case path == "." || !fs.ValidPath(path):
-		return fmt.Errorf("path %q is not UTF-8, or has an element that is empty, \".\" or \"..\"", path)
-	case path == reservedDir || strings.HasPrefix(path, reservedDir+"/"):
-		return fmt.Errorf("path %q lies under %s, which is reserved", path, reservedDir)
-	}
-	return nil
-}
-
-// plainName says that path is one of those that need no closer look: in ASCII, without
-// a NUL and without an element that begins with a dot. A log is full of them, and this
-// takes one pass where the whole rules take four.
-func plainName(path string) bool {
-	before := byte('/')
-	for i := range len(path) {
-		c := path[i]
-		if c-1 >= 0x7f || before == '/' && (c == '/' || c == '.') {
-			return false
-		}
-		before = c
-	}
-	return before != '/'
-}
-
-// reservedDir is the reference's for its own metadata.
-const reservedDir = ".meta"
 
 func (e *entry) checkMap(g geometry) error {
 	if e.size == 0 || e.size > math.MaxInt64 {

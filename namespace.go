@@ -116,9 +116,9 @@ func (s *slab) fill(i int, e *entry, path string, pathAt int, hash uint32) {
 		bits:    uint16(e.mode & modeBits),
 		uid:     e.uid,
 		gid:     e.gid,
-		pathAt:  uint16(pathAt), // all paths of a slab together have less than 64 KiB
-		pathLen: uint8(len(path)),
-		nameAt:  uint8(strings.LastIndexByte(path, '/') + 1), // paths have at most 79 bytes
+		pathAt:  uint16(pathAt),   // all paths of a slab together have less than 64 KiB
+		pathLen: uint8(len(path)), // at most 79
+		nameAt:  uint8(e.nameAt),
 	}
 	if e.kind == typeMkdir {
 		n.bits |= dirBit

@@ -39,6 +39,7 @@ func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir
 		g.attach(index>>slabBits, newSlab())
 	}
 	s := g.slab(index >> slabBits)
+	e.nameAt = strings.LastIndexByte(path, '/') + 1
 	s.begin(0)
 	text, at := s.path([]byte(path))
 	s.fill(int(index&(slabNodes-1)), &e, text, at, hash)
@@ -151,7 +152,7 @@ func TestNodeFill(t *testing.T) {
 			t.Parallel()
 			e := test.e
 			e.extents = slices.Clone(e.extents)
-			e.size, e.uid, e.gid, e.flags, e.mode = math.MaxInt64, 1, 2, 3, 0o107640
+			e.size, e.uid, e.gid, e.flags, e.mode, e.nameAt = math.MaxInt64, 1, 2, 3, 0o107640, len("a/b/")
 			s := newSlab()
 			n := node{&s.records[5], s}
 			s.begin(0)

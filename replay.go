@@ -128,8 +128,7 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 }
 
 // decodeBlocks decodes all entries from r.next to end and hands the blocks to finish
-// in order, until it returns false or an error. Whoever decoded a block finishes it too,
-// when its turn has come: what was just written is still in that processor's caches.
+// in order, until it returns false or an error.
 func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) error {
 	const ofBlock = 1<<slabBits - 1
 	from := r.next
@@ -145,15 +144,10 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 		_, err := finish(d)
 		return err
 	}
-	var (
-		claimed atomic.Uint64
-		mu      sync.Mutex
-		turned  = sync.NewCond(&mu)
-		turn    uint64 // the block that is to be finished next
-		failure error
-	)
+	var claimed atomic.Uint64
+	line := newInTurn(finish)
 	work := func(w *decoder) {
-		for {
+		for more := true; more; {
 			block := claimed.Add(1) - 1
 			if block >= blocks {
 				return
@@ -164,22 +158,7 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 				d.slab = half
 			}
 			w.decodeGuarded(d)
-			mu.Lock()
-			for turn < block {
-				turned.Wait()
-			}
-			if turn == block {
-				more, err := false, error(nil)
-				if faulted := Guard(func() error { more, err = finish(d); return err }); err == nil {
-					err = faulted
-				}
-				if failure, turn = err, turn+1; !more || err != nil {
-					claimed.Store(blocks)
-					turn = blocks // nobody's turn comes any more
-				}
-				turned.Broadcast()
-			}
-			mu.Unlock()
+			more = line.hand(block, d)
 		}
 	}
 	var others sync.WaitGroup
@@ -188,7 +167,7 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 	}
 	work(r.single)
 	others.Wait() // nobody reads the log behind the caller's back
-	return failure
+	return line.err
 }
 
 // ofEntry says which entry an error is about.

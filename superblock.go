@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"math"
 )
@@ -133,9 +132,6 @@ func checkLogSize(size, deviceSize int64) error {
 	}
 	return nil
 }
-
-// checksum is the format's: CRC-32/IEEE, zero-extended.
-func checksum(b []byte) uint64 { return uint64(crc32.ChecksumIEEE(b)) }
 
 // readSuperblock loads and decodes the superblock. Other hosts write it only when
 // they format the device.

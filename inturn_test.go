@@ -1,0 +1,75 @@
+package famfs
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Blocks are finished in order, each once and one at a time, whoever comes first; and
+// nobody is further ahead than allowed.
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	const blocks = 20 * maxAhead
+	var finished, busy atomic.Int64
+	q := newInTurn(func(d *decoded) (bool, error) {
+		assert.EqualValues(t, 1, busy.Add(1))
+		assert.EqualValues(t, finished.Load(), d.first)
+		finished.Add(1)
+		busy.Add(-1)
+		return true, nil
+	})
+	var claimed atomic.Uint64
+	var workers sync.WaitGroup
+	for range 5 {
+		workers.Go(func() {
+			for {
+				block := claimed.Add(1) - 1
+				if block >= blocks {
+					return
+				}
+				assert.True(t, q.hand(block, &decoded{first: block}))
+				assert.Less(t, int64(block), finished.Load()+maxAhead)
+			}
+		})
+	}
+	workers.Wait()
+	require.NoError(t, q.err)
+	assert.EqualValues(t, blocks, finished.Load())
+}
+
+// Blocks that come early wait for theirs; once no more are wanted, nobody waits any more.
+func TestInTurnEnds(t *testing.T) {
+	t.Parallel()
+	failed := errors.New("failed")
+	for name, end := range map[string]struct {
+		more bool
+		err  error
+	}{"enough": {false, nil}, "error": {true, failed}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var finished []uint64
+			q := newInTurn(func(d *decoded) (bool, error) {
+				if finished = append(finished, d.first); d.first == 2 {
+					return end.more, end.err
+				}
+				return true, nil
+			})
+			for block := uint64(1); block < maxAhead; block++ {
+				require.True(t, q.hand(block, &decoded{first: block}))
+			}
+			require.Empty(t, finished)
+			var far sync.WaitGroup
+			far.Go(func() { assert.False(t, q.hand(3*maxAhead, &decoded{})) })
+			assert.False(t, q.hand(0, &decoded{}))
+			far.Wait()
+			assert.Equal(t, []uint64{0, 1, 2}, finished)
+			assert.Equal(t, end.err, q.err)
+			assert.False(t, q.hand(maxAhead, &decoded{}))
+		})
+	}
+}
