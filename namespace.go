@@ -39,8 +39,8 @@ type nodeRecord struct {
 	size     int64     // of a file, in bytes
 	simple   [1]Extent // the extent of a simple file that has no more
 	hash     uint32
-	next     uint32        // the next child of the same directory, plus 1
-	children atomic.Uint32 // the first child of a directory, plus 1
+	next     uint32 // the next child of the same directory, plus 1
+	children uint32 // the first child of a directory, plus 1; loaded and stored atomically
 	uid, gid uint32
 	flags    uint32 // of a file
 	bits     uint16 // the mode, of the format, and dirBit
@@ -111,15 +111,13 @@ func (s *slab) show(from, to int) {
 // at pathAt.
 func (s *slab) fill(i int, e *entry, path string, pathAt int, hash uint32) {
 	n := &s.records[i]
-	*n = nodeRecord{
-		hash:    hash,
-		bits:    uint16(e.mode & modeBits),
-		uid:     e.uid,
-		gid:     e.gid,
-		pathAt:  uint16(pathAt),   // all paths of a slab together have less than 64 KiB
-		pathLen: uint8(len(path)), // at most 79
-		nameAt:  uint8(e.nameAt),
-	}
+	*n = nodeRecord{}
+	n.hash = hash
+	n.bits = uint16(e.mode & modeBits)
+	n.uid, n.gid = e.uid, e.gid
+	n.pathAt = uint16(pathAt)    // all paths of a slab together have less than 64 KiB
+	n.pathLen = uint8(len(path)) // at most 79
+	n.nameAt = uint8(e.nameAt)
 	if e.kind == typeMkdir {
 		n.bits |= dirBit
 		return
@@ -192,11 +190,14 @@ const rootIndex = -1
 // the rest is the replica's, one call at a time.
 type namespace struct {
 	root  nodeRecord
-	seed  maphash.Seed // drawn anew each time: paths on a device cannot be chosen to collide
-	table atomic.Pointer[[]atomic.Uint64]
+	seed  maphash.Seed             // drawn anew each time: paths on a device cannot be chosen to collide
+	table atomic.Pointer[[]uint64] // whose slots are loaded and stored atomically
 	slabs atomic.Pointer[[]*slab]
 	limit atomic.Int64 // entries before this one have been replayed
 	used  int          // slots of table
+	// unseen says that there are no readers yet. Stores that they could see cost many
+	// times what others do, and there are two for every node.
+	unseen bool
 }
 
 func newNamespace() *namespace {
@@ -237,16 +238,23 @@ func (ns *namespace) lookup(path string) (int64, bool) {
 }
 
 func (ns *namespace) find(path string, hash uint32) (int64, bool) {
+	index, _, ok := ns.seek(path, hash)
+	return index, ok
+}
+
+// seek returns the index of path, or else the empty slot where a node of that path is to
+// be put.
+func (ns *namespace) seek(path string, hash uint32) (index int64, empty *uint64, ok bool) {
 	table := *ns.table.Load()
 	mask := uint32(len(table) - 1)
 	for at := hash & mask; ; at = (at + 1) & mask {
-		slot := table[at].Load()
+		slot := atomic.LoadUint64(&table[at])
 		if slot == 0 {
-			return 0, false
+			return 0, &table[at], false
 		}
 		if uint32(slot>>32) == hash {
 			if index := int64(uint32(slot)) - 1; ns.node(index).path() == path {
-				return index, true
+				return index, nil, true
 			}
 		}
 	}
@@ -258,7 +266,7 @@ func (ns *namespace) warm(records []nodeRecord) {
 	table := *ns.table.Load()
 	mask := uint32(len(table) - 1)
 	for i := range records {
-		table[records[i].hash&mask].Load()
+		atomic.LoadUint64(&table[records[i].hash&mask])
 	}
 }
 
@@ -268,24 +276,21 @@ func (ns *namespace) grow(n int) {
 	for size < n+n/3+1 {
 		size *= 2
 	}
-	table := make([]atomic.Uint64, size)
+	table := make([]uint64, size)
+	mask := uint32(size - 1)
 	if old := ns.table.Load(); old != nil {
-		for i := range *old {
-			if slot := (*old)[i].Load(); slot != 0 {
-				put(table, slot)
+		for _, slot := range *old {
+			if slot == 0 {
+				continue
 			}
+			at := uint32(slot>>32) & mask
+			for table[at] != 0 {
+				at = (at + 1) & mask
+			}
+			table[at] = slot
 		}
 	}
 	ns.table.Store(&table)
-}
-
-func put(table []atomic.Uint64, slot uint64) {
-	mask := uint32(len(table) - 1)
-	at := uint32(slot>>32) & mask
-	for table[at].Load() != 0 {
-		at = (at + 1) & mask
-	}
-	table[at].Store(slot)
 }
 
 // slab returns the slab of number i, or nil if it is yet to be made.
@@ -314,14 +319,17 @@ func (ns *namespace) reserve(n int) {
 	}
 }
 
-// insert makes the node of entry index, which is complete, findable below parent.
-// There must be room for it.
-func (ns *namespace) insert(index, parent int64) {
-	n := ns.node(index)
-	dir := ns.node(parent)
-	n.next = dir.children.Load()
-	put(*ns.table.Load(), slotOf(n.hash, index))
-	dir.children.Store(uint32(index + 1))
+// insert makes n, the node of entry index, which is complete, findable below dir. Nothing
+// must have been inserted or reserved since seek returned the slot.
+func (ns *namespace) insert(n node, index int64, dir node, empty *uint64) {
+	n.next = dir.children
+	slot, first := slotOf(n.hash, index), uint32(index+1)
+	if ns.unseen {
+		*empty, dir.children = slot, first
+	} else {
+		atomic.StoreUint64(empty, slot)
+		atomic.StoreUint32(&dir.children, first)
+	}
 	ns.used++
 }
 
@@ -331,7 +339,7 @@ func (ns *namespace) publish(end int64) { ns.limit.Store(end) }
 // eachChild calls f for every child of a directory, in the reverse order of the
 // log.
 func (ns *namespace) eachChild(dir node, f func(index int64, n node)) {
-	for next := dir.children.Load(); next != 0; {
+	for next := atomic.LoadUint32(&dir.children); next != 0; {
 		index := int64(next) - 1
 		child := ns.node(index)
 		f(index, child)

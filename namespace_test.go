@@ -45,7 +45,11 @@ func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir
 	s.fill(int(index&(slabNodes-1)), &e, text, at, hash)
 	s.show(int(index&(slabNodes-1)), int(index&(slabNodes-1))+1)
 	g.reserve(1)
-	g.insert(index, parent)
+	_, empty, ok := g.seek(path, hash)
+	if ok {
+		panic(path + " is there already")
+	}
+	g.insert(g.node(index), index, g.node(parent), empty)
 	g.publish(g.next)
 	return index
 }
@@ -158,7 +162,7 @@ func TestNodeFill(t *testing.T) {
 			s.begin(0)
 			path, at := s.path([]byte("left over"))
 			s.fill(5, &entry{extents: three}, path, at, 1)
-			n.children.Store(7)
+			n.children = 7
 			path, at = s.path([]byte("a/b/cd"))
 			s.fill(5, &e, path, at, 99)
 			s.show(5, 6)
@@ -168,7 +172,7 @@ func TestNodeFill(t *testing.T) {
 			assert.Equal(t, int64(math.MaxInt64), n.size)
 			assert.Equal(t, []uint32{1, 2, 3, 99}, []uint32{n.uid, n.gid, n.flags, n.hash})
 			assert.Equal(t, 0o640|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky, n.fileMode())
-			assert.Zero(t, n.children.Load())
+			assert.Zero(t, n.children)
 			e.extents[0].offset = 12345
 			assert.Equal(t, test.want, n.place(), "the entry's memory is used again")
 		})

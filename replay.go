@@ -86,6 +86,8 @@ func (r *replica) sameFileSystem() error {
 
 // replay replays entries up to end.
 func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
+	r.ns.unseen = fresh
+	defer func() { r.ns.unseen = false }()
 	var kept []*decoded // what is to be applied only once all of it is known to be sound
 	finish := func(d *decoded) (bool, error) {
 		if policy != skipCorrupt && d.err == nil {

@@ -172,7 +172,8 @@ func (r *replica) addDevice(o *oddEntry) error {
 // there.
 func (r *replica) applyNode(index int64, n node) error {
 	path := n.path()
-	if there, ok := r.ns.find(path, n.hash); ok {
+	there, empty, ok := r.ns.seek(path, n.hash)
+	if ok {
 		old := r.ns.node(there)
 		switch {
 		case n.isDir() && old.isDir():
@@ -198,7 +199,7 @@ func (r *replica) applyNode(index int64, n node) error {
 		r.counts.files++
 		r.counts.fileBytes += n.size
 	}
-	r.ns.insert(index, parent)
+	r.ns.insert(n, index, r.ns.node(parent), empty)
 	return nil
 }
 
