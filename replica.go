@@ -72,22 +72,23 @@ type replica struct {
 
 	runs []unitRun // for whoever needs some, up to maxExtents
 
-	lastDir      string // the directory that was looked up last
-	lastDirIndex int64
+	lastDir     string // the directory that was looked up last
+	lastDirNode node
 }
 
 func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
+	ns := newNamespace()
 	r := &replica{
 		meta:          meta,
 		sb:            sb,
 		geo:           geometry{unit: sb.AllocUnit, dataStart: sb.logEnd(), size: deviceSize},
 		log:           log,
 		pause:         time.Sleep,
-		ns:            newNamespace(),
+		ns:            ns,
 		deviceIndexes: make(map[UUID]int),
 		alloc:         newAllocator(deviceSize / sb.AllocUnit),
 		lastDir:       ".",
-		lastDirIndex:  rootIndex,
+		lastDirNode:   ns.node(rootIndex),
 		unitBits:      bits.TrailingZeros64(uint64(sb.AllocUnit)),
 		runs:          make([]unitRun, 0, maxExtents),
 	}
@@ -186,7 +187,7 @@ func (r *replica) applyNode(index int64, n node) error {
 		}
 		return fmt.Errorf("file %q was logged before as entry %d, and the first wins: %w", path, there, fs.ErrExist)
 	}
-	parent, err := r.directory(n)
+	dir, err := r.directory(n)
 	if err != nil {
 		return err
 	}
@@ -199,28 +200,29 @@ func (r *replica) applyNode(index int64, n node) error {
 		r.counts.files++
 		r.counts.fileBytes += n.size
 	}
-	r.ns.insert(n, index, r.ns.node(parent), empty)
+	r.ns.insert(n, index, dir, empty)
 	return nil
 }
 
 // directory finds the directory that n is to stand in.
-func (r *replica) directory(n node) (int64, error) {
+func (r *replica) directory(n node) (node, error) {
 	path := "."
 	if n.nameAt > 0 {
 		path = n.path()[:n.nameAt-1]
 	}
 	if path == r.lastDir {
-		return r.lastDirIndex, nil
+		return r.lastDirNode, nil
 	}
 	index, ok := r.ns.lookup(path)
-	switch {
-	case !ok:
-		return 0, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path(), path, fs.ErrNotExist, ErrCorrupt)
-	case !r.ns.node(index).isDir():
-		return 0, fmt.Errorf("%q lies in %q, which is a file: %w", n.path(), path, ErrCorrupt)
+	if !ok {
+		return node{}, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path(), path, fs.ErrNotExist, ErrCorrupt)
 	}
-	r.lastDir, r.lastDirIndex = path, index
-	return index, nil
+	dir := r.ns.node(index)
+	if !dir.isDir() {
+		return node{}, fmt.Errorf("%q lies in %q, which is a file: %w", n.path(), path, ErrCorrupt)
+	}
+	r.lastDir, r.lastDirNode = path, dir
+	return dir, nil
 }
 
 // own claims a file's space, which must be all on this device and nobody else's.
