@@ -41,13 +41,14 @@ func BenchmarkScan(b *testing.B) {
 			sink += sum(mem)
 		}
 	}
-	b.Run("baseline", func(b *testing.B) { scan(b, mapPlain(b, m, "f", false)) })
-	b.Run("famfs", func(b *testing.B) {
-		x, err := openTest(b, path).Map("f")
-		require.NoError(b, err)
-		defer x.Close()
-		scan(b, x.Bytes())
-	})
+	inTurns(b,
+		func(b *testing.B) { scan(b, mapPlain(b, m, "f", false)) },
+		func(b *testing.B) {
+			x, err := openTest(b, path).Map("f")
+			require.NoError(b, err)
+			defer x.Close()
+			scan(b, x.Bytes())
+		})
 }
 
 // Rows: Map + Close, cold, and of a mapped file.
@@ -407,7 +408,7 @@ func lineOpBenchmark(b *testing.B, instruction string, stores bool, op func([]by
 	m, _ := benchMaster(b, 64*mib)
 	createFilled(b, m, "f", n)
 	loop := cacheLineLoop(b)
-	b.Run("baseline", func(b *testing.B) {
+	inTurns(b, func(b *testing.B) {
 		if loop == "" {
 			b.Skip("the baseline is a loop in C, and there is no C compiler (cc)")
 		}
@@ -417,8 +418,7 @@ func lineOpBenchmark(b *testing.B, instruction string, stores bool, op func([]by
 		ns, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
 		require.NoError(b, err)
 		reportTime(b, ns, n)
-	})
-	b.Run("famfs", func(b *testing.B) {
+	}, func(b *testing.B) {
 		x, err := m.Map("f", Writable())
 		require.NoError(b, err)
 		defer x.Close()

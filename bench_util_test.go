@@ -18,6 +18,15 @@ import (
 
 var sink uint64 // keeps what is read from being left out
 
+// inTurns runs baseline and figure several times in turns, where they are so close that
+// the machine changes by more in between.
+func inTurns(b *testing.B, baseline, figure func(*testing.B)) {
+	for range 10 {
+		b.Run("baseline", baseline)
+		b.Run("famfs", figure)
+	}
+}
+
 // benchDir returns a folder on tmpfs if there is one.
 func benchDir(b *testing.B) string {
 	b.Helper()

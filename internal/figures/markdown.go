@@ -20,7 +20,8 @@ Not recorded.{{end}}
 
 ## What is wanted
 
-Every round measures a figure and its baseline. Ratios are taken within a round; the
+Every round measures a figure and its baseline, and in turns, several times, those that
+are the same instructions: Scan, Flush and Invalidate. Ratios are of neighbours; the
 table has their median, and as spread the least and the greatest of them, or of the
 values where there is no baseline.
 

@@ -18,14 +18,18 @@ import (
 const machineKey = "machine-"
 
 // measurements are the results of all rounds. Names are without "Benchmark" and
-// without the number of processors behind them.
+// without what go test appends to them.
 type measurements struct {
 	date   string
 	facts  []fact
 	rounds int
 	names  []string // in the order in which they were first met
-	values map[string]map[int]map[string]float64
+	values map[string]map[occasion]map[string]float64
 }
+
+// occasion is when something was measured. Some figures and baselines run in turns
+// several times in one round.
+type occasion struct{ round, turn int }
 
 // writeHeader writes what is to be known of a measurement besides its results, in the
 // form that the benchmark format has for it.
@@ -40,7 +44,7 @@ func writeHeader(w io.Writer, date string, facts []fact) error {
 
 // parse reads benchmark output; name is what errors call it.
 func parse(r io.Reader, name string) (*measurements, error) {
-	m := &measurements{values: map[string]map[int]map[string]float64{}}
+	m := &measurements{values: map[string]map[occasion]map[string]float64{}}
 	reader := benchfmt.NewReader(r, name)
 	for reader.Scan() {
 		switch record := reader.Result().(type) {
@@ -62,39 +66,47 @@ func parse(r io.Reader, name string) (*measurements, error) {
 }
 
 func (m *measurements) add(result *benchfmt.Result) error {
-	name := plainName(result.Name)
+	name, when := nameAndTurn(result.Name)
 	if m.values[name] == nil {
-		m.values[name] = map[int]map[string]float64{}
+		m.values[name] = map[occasion]map[string]float64{}
 		m.names = append(m.names, name)
 	}
-	// Output that others have concatenated does not number its rounds.
-	round := len(m.values[name]) + 1
 	if text := result.GetConfig("round"); text != "" {
 		var err error
-		if round, err = strconv.Atoi(text); err != nil {
+		if when.round, err = strconv.Atoi(text); err != nil {
 			return fmt.Errorf("the number of the round of %s: %w", name, err)
+		}
+	} else {
+		// Output that others have concatenated does not number its rounds.
+		for when.round = 1; m.values[name][when] != nil; {
+			when.round++
 		}
 	}
 	values := map[string]float64{}
 	for _, v := range result.Values {
 		values[v.Unit] = v.Value
 	}
-	m.values[name][round] = values
-	m.rounds = max(m.rounds, len(m.values[name]))
+	m.values[name][when] = values
+	m.rounds = max(m.rounds, when.round)
 	if len(m.facts) == 0 {
 		m.date, m.facts = result.GetConfig("date"), factsOf(result)
 	}
 	return nil
 }
 
-// plainName is a benchmark's name without the number of processors that go test
-// appends where it is not 1.
-func plainName(name benchfmt.Name) string {
-	_, parts := name.Parts()
-	if len(parts) > 0 && parts[len(parts)-1][0] == '-' {
-		return strings.TrimSuffix(name.String(), string(parts[len(parts)-1]))
+// nameAndTurn takes a benchmark's name apart: go test appends the number of processors
+// where it is not 1, and numbers what runs again under the same name.
+func nameAndTurn(name benchfmt.Name) (string, occasion) {
+	text := name.String()
+	if _, parts := name.Parts(); len(parts) > 0 && parts[len(parts)-1][0] == '-' {
+		text = strings.TrimSuffix(text, string(parts[len(parts)-1]))
 	}
-	return name.String()
+	if before, number, ok := strings.Cut(text, "#"); ok {
+		if turn, err := strconv.Atoi(number); err == nil {
+			return before, occasion{turn: turn}
+		}
+	}
+	return text, occasion{}
 }
 
 // factsOf returns what a result tells about the machine: what this program stored, or
@@ -112,12 +124,12 @@ func factsOf(result *benchfmt.Result) (facts []fact) {
 	return facts
 }
 
-// of returns the values of a benchmark in one unit, by round.
-func (m *measurements) of(name, unit string) map[int]float64 {
-	values := map[int]float64{}
-	for round, units := range m.values[name] {
+// of returns the values of a benchmark in one unit.
+func (m *measurements) of(name, unit string) map[occasion]float64 {
+	values := map[occasion]float64{}
+	for when, units := range m.values[name] {
 		if v, ok := units[unit]; ok {
-			values[round] = v
+			values[when] = v
 		}
 	}
 	return values

@@ -133,23 +133,23 @@ func (m *measurements) against(row row, name string) result {
 	return x
 }
 
-// ratios pairs what was measured in the same round: between rounds a machine changes.
-func ratios(figures, baselines map[int]float64, ratio func(figure, baseline float64) float64) map[int]float64 {
-	by := map[int]float64{}
-	for round, figure := range figures {
-		if baseline := baselines[round]; baseline > 0 && figure > 0 {
-			by[round] = ratio(figure, baseline)
+// ratios pairs what was measured on the same occasion: later a machine is another.
+func ratios(figures, baselines map[occasion]float64, ratio func(figure, baseline float64) float64) map[occasion]float64 {
+	by := map[occasion]float64{}
+	for when, figure := range figures {
+		if baseline := baselines[when]; baseline > 0 && figure > 0 {
+			by[when] = ratio(figure, baseline)
 		}
 	}
 	return by
 }
 
 // summarize returns nil if there is nothing to summarize.
-func summarize(byRound map[int]float64) *summary {
-	if len(byRound) == 0 {
+func summarize(values map[occasion]float64) *summary {
+	if len(values) == 0 {
 		return nil
 	}
-	sample := benchmath.NewSample(slices.Collect(maps.Values(byRound)), &benchmath.DefaultThresholds)
+	sample := benchmath.NewSample(slices.Collect(maps.Values(values)), &benchmath.DefaultThresholds)
 	median := benchmath.AssumeNothing.Summary(sample, 0.95).Center
 	return &summary{median, sample.Values[0], sample.Values[len(sample.Values)-1]}
 }

@@ -128,6 +128,29 @@ func TestRatiosAreTakenWithinARound(t *testing.T) {
 	}
 }
 
+// What runs in turns is paired with its neighbour, and is one row however often it ran.
+func TestRatiosAreTakenWithinATurn(t *testing.T) {
+	t.Parallel()
+	text := ""
+	for round, speeds := range [][]int{{1000, 500, 100}, {400, 300, 200}} {
+		text += fmt.Sprintf("round: %d\n", round+1)
+		for turn, v := range speeds {
+			number := ""
+			if turn > 0 {
+				number = fmt.Sprintf("#%02d", turn)
+			}
+			text += fmt.Sprintf("BenchmarkScan/baseline%s-2 1 1 ns/op %d MB/s\nBenchmarkScan/famfs%s-2 1 1 ns/op %d MB/s\n", number, v, number, v*99/100)
+		}
+	}
+	r := newReport(parsed(t, text), "")
+	row := rowOf(t, r, "Scan a mapped 1 GiB file")
+	assert.True(t, row.Met)
+	assert.InDelta(t, 0.99, row.Ratio.Min, 1e-9)
+	assert.InDelta(t, 0.99, row.Ratio.Max, 1e-9)
+	assert.Equal(t, 2, r.Rounds)
+	assert.Empty(t, r.Further)
+}
+
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
