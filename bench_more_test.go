@@ -181,7 +181,7 @@ func BenchmarkGrowth(b *testing.B) {
 		name string
 		run  func(b *testing.B, n int)
 	}{
-		{"Open", func(b *testing.B, n int) { openAndClose(b, logged(b, n, roomyLog), n) }},
+		{"Open", func(b *testing.B, n int) { openAndClose(b, logged(b, n, roomyLog), n, func() {}) }},
 		{"Refresh", refreshNothing},
 		{"Create", create},
 		{"Allocate", func(b *testing.B, n int) {

@@ -72,7 +72,7 @@ func (w *decoder) decodeGuarded(d *decoded) {
 		return nil
 	})
 	if d.end-d.first == slabNodes {
-		w.text = d.slab.writing.Len() * 17 / 16 // a little more than the last took
+		w.text = len(d.slab.writing) * 17 / 16 // a little more than the last took
 	}
 	if d.err != nil {
 		d.err = fmt.Errorf("read log entries %d to %d: %w", d.first, d.end-1, d.err)

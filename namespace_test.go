@@ -287,7 +287,7 @@ func TestSlabStartsAgain(t *testing.T) {
 	assert.Len(t, first.place().Extents, 2)
 	assert.Equal(t, "attempt", second.path())
 	assert.Equal(t, Layout{99_999, []Extent{{0, 20, 2}}}, second.place())
-	assert.Less(t, s.writing.Cap(), 4096)
+	assert.Less(t, cap(s.writing), 4096)
 }
 
 // While one goroutine adds names, others find all that were published, with all that

@@ -147,6 +147,7 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 		return err
 	}
 	var claimed atomic.Uint64
+	slabs := &slabSupply{wanted: int(blocks)}
 	line := newInTurn(finish)
 	work := func(w *decoder) {
 		for more := true; more; {
@@ -158,6 +159,9 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 			d := &decoded{first: max(first, from), end: min(first+ofBlock+1, end)}
 			if block == 0 {
 				d.slab = half
+			}
+			if d.slab == nil {
+				d.slab = slabs.take(w.text)
 			}
 			w.decodeGuarded(d)
 			more = line.hand(block, d)
