@@ -337,7 +337,8 @@ func allocate(b *testing.B, a *allocator) {
 }
 
 // Row: copying 1 GiB in from a file in tmpfs. Further: what of that time goes where pages
-// are small, faults for all pages of the file and of the memory, and nothing else.
+// are small, faults for all pages of the file and of the memory, and nothing else; and what
+// it takes without any mapping, by system calls alone, which devices do not have.
 func BenchmarkCopyIn(b *testing.B) {
 	const n = 1 << 30
 	path := tmpfsFile(b, n)
@@ -383,6 +384,35 @@ func BenchmarkCopyIn(b *testing.B) {
 		for b.Loop() {
 			faults(b, f, 0, n, false)
 			faults(b, device, off, n, true)
+		}
+	})
+	b.Run("calls-only", func(b *testing.B) {
+		if m.Device().Kind != File {
+			b.Skip("what is not a file cannot be written to by system calls")
+		}
+		device, off := openPlain(b, m, "there", true)
+		var buffers sync.Pool
+		b.SetBytes(n)
+		for b.Loop() {
+			_, err := byUnits(0, n, func(from, to int64) (int64, error) {
+				buffer, ok := buffers.Get().(*[256 << 10]byte)
+				if !ok {
+					buffer = new([256 << 10]byte)
+				}
+				defer buffers.Put(buffer)
+				for at := from; at < to; at += int64(len(buffer)) {
+					if _, err := f.ReadAt(buffer[:], at); err != nil {
+						return at - from, err
+					}
+					if _, err := device.WriteAt(buffer[:], off+at); err != nil {
+						return at - from, err
+					}
+				}
+				return to - from, nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }
