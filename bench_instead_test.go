@@ -115,7 +115,8 @@ func copyTreeInstead(b *testing.B, files int, size int64) {
 		to := filepath.Join(benchDir(b), "copy")
 		b.SetBytes(int64(files) * size)
 		for b.Loop() {
-			require.NoError(b, exec.Command("cp", "-r", tree, to).Run())
+			out, err := exec.Command("cp", "-r", tree, to).CombinedOutput()
+			require.NoError(b, err, "%s", out)
 			b.StopTimer()
 			require.NoError(b, os.RemoveAll(to))
 			b.StartTimer()

@@ -98,6 +98,9 @@ func (s *stage) environment(spec guestSpec) []string {
 	id := sha256.Sum256([]byte("machine of " + spec.name))
 	// The tests end first, and say where they hung.
 	args := []string{"-test.v", "-test.run=" + spec.run, "-test.timeout=" + (s.sc.limit - 15*time.Second).String()}
+	if spec.bench != "" {
+		args = append(args, "-test.bench="+spec.bench, "-test.benchtime=1x")
+	}
 	d := devices[spec.device]
 	env := []string{
 		"VM_NAME=" + spec.name,
@@ -401,12 +404,12 @@ func (c testCounts) String() string {
 	return fmt.Sprintf("%d passed, %d skipped, %d failed", c.passed, c.skipped, c.failed)
 }
 
-// count reads the verdicts on tests, not those on subtests, which are indented. It also returns the first line that tells of a failure.
+// count reads the verdicts on tests, not those on subtests, which are indented, and the results of benchmarks. It also returns the first line that tells of a failure.
 func count(lines []string) (c testCounts, failed string) {
 	for _, line := range lines {
 		bad := false
 		switch {
-		case strings.HasPrefix(line, "--- PASS"):
+		case strings.HasPrefix(line, "--- PASS"), strings.HasPrefix(line, "Benchmark") && strings.Contains(line, " ns/op"):
 			c.passed++
 		case strings.HasPrefix(line, "--- SKIP"):
 			c.skipped++

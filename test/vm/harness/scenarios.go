@@ -41,6 +41,7 @@ type guestSpec struct {
 	device  string // a key of devices
 	prepare string // a script in guest/ that runs before the tests
 	run     string // which tests, without blanks
+	bench   string // which benchmarks, each once; "" for none
 	env     []string
 	ram     int // MiB
 }
@@ -64,6 +65,11 @@ var scenarios = []*scenario{
 		name: "devdax", about: "the whole suite, on /dev/dax0.0",
 		size: 4 * gib, limit: 6 * time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", run: ".", ram: 2048}},
+	},
+	{
+		name: "benchmarks", about: "every benchmark once, on /dev/dax0.0: that they work, not how fast",
+		size: 6 * gib, limit: 6 * time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", run: "^$", bench: ".", ram: 4096}},
 	},
 	{
 		name: "fsdax", about: "the whole suite, on a file on ext4 mounted with -o dax=always",
