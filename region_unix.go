@@ -52,24 +52,25 @@ func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*
 }
 
 // mapRun maps a single run with one system call, by asking for an aligned address that
-// is probably free. It returns nil where the kernel gives another that is not aligned,
-// or an error: mapRuns then tries for good.
+// is probably free. It returns nil where it does not get one, or an error: mapRuns then tries
+// for good.
 func (d *device) mapRun(s segment, align uintptr, prot, flags int) *region {
 	size := uintptr(s.len)
 	hint := d.space.below(size, align)
-	p, err := unix.MmapPtr(int(d.file.Fd()), s.off, hint, size, prot, flags)
-	if err != nil {
-		return nil
-	}
-	if uintptr(p)&(align-1) != 0 {
+	for range 2 {
+		p, err := unix.MmapPtr(int(d.file.Fd()), s.off, hint, size, prot, flags)
+		if err != nil {
+			return nil
+		}
+		if uintptr(p)&(align-1) == 0 {
+			return &region{mem: unsafe.Slice((*byte)(p), s.len), unmap: d.space.used(p, size, func() error { return unix.MunmapPtr(p, size) })}
+		}
 		unix.MunmapPtr(p, size)
-		return nil
+		// What the kernel gives instead is the upper end of a gap: further down in it there
+		// is room for this one, and for those to come.
+		hint = unsafe.Add(p, -int(uintptr(p)&(align-1)))
 	}
-	d.space.used(p)
-	return &region{mem: unsafe.Slice((*byte)(p), s.len), unmap: func() error {
-		d.space.freed(p, size)
-		return unix.MunmapPtr(p, size)
-	}}
+	return nil
 }
 
 // mapRuns maps runs side by side into a reservation.
@@ -89,8 +90,7 @@ func (d *device) mapRuns(runs []segment, total int64, align uintptr, prot, flags
 		}
 		at = unsafe.Add(at, s.len)
 	}
-	d.space.used(start)
-	return &region{mem: unsafe.Slice((*byte)(start), total), unmap: release}, nil
+	return &region{mem: unsafe.Slice((*byte)(start), total), unmap: d.space.used(start, uintptr(total), release)}, nil
 }
 
 // mapError says what to do about an error of mmap.
@@ -120,18 +120,19 @@ func (a *addressSpace) below(size, align uintptr) unsafe.Pointer {
 	return unsafe.Add(p, -int(uintptr(p)&(align-1)))
 }
 
-func (a *addressSpace) used(p unsafe.Pointer) {
+// used notes that a region lies at p. What it returns unmaps it, and makes its place the
+// next guess if it was the last.
+func (a *addressSpace) used(p unsafe.Pointer, size uintptr, unmap func() error) func() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lowest = p
-}
-
-// freed makes the place of the last region the next guess again.
-func (a *addressSpace) freed(p unsafe.Pointer, size uintptr) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.lowest == p {
-		a.lowest = unsafe.Add(p, size)
+	return func() error {
+		a.mu.Lock()
+		if a.lowest == p {
+			a.lowest = unsafe.Add(p, size)
+		}
+		a.mu.Unlock()
+		return unmap()
 	}
 }
 
