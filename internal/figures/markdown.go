@@ -11,7 +11,7 @@ import (
 )
 
 const sectionTemplate = `
-**{{.Date}}: {{.Met}} of {{len .Rows}} rows met**, by the medians of {{.Rounds}} {{if eq .Rounds 1}}round{{else}}rounds{{end}}.
+**{{.Date}}: {{.Met}} of {{len .Rows}} rows met**, by the medians of {{if eq .Rounds 1}}1 round{{else}}up to {{.Rounds}} rounds{{end}}.
 
 ## The machine
 {{range .Machine}}
