@@ -50,9 +50,11 @@ func (q *inTurn) finishNext() {
 	d := q.early[q.next%maxAhead]
 	q.early[q.next%maxAhead], q.finishing = nil, true
 	q.mu.Unlock()
-	more := false
-	err := Guard(func() (err error) { more, err = q.finish(d); return err })
-	q.mu.Lock()
-	q.next, q.finishing, q.ended, q.err = q.next+1, false, !more || err != nil, err
-	q.moved.Broadcast()
+	more, err := false, error(nil)
+	defer func() { // also where finish panics: the others must not wait for ever
+		q.mu.Lock()
+		q.next, q.finishing, q.ended, q.err = q.next+1, false, !more || err != nil, err
+		q.moved.Broadcast()
+	}()
+	err = Guard(func() (err error) { more, err = q.finish(d); return err })
 }

@@ -73,3 +73,13 @@ func TestInTurnEnds(t *testing.T) {
 		})
 	}
 }
+
+// A panic, of a logger for example, reaches the caller as it is, and nobody waits on.
+func TestInTurnPanics(t *testing.T) {
+	t.Parallel()
+	q := newInTurn(func(*decoded) (bool, error) { panic("of a logger") })
+	var far sync.WaitGroup
+	far.Go(func() { assert.False(t, q.hand(2*maxAhead, &decoded{})) })
+	assert.PanicsWithValue(t, "of a logger", func() { q.hand(0, &decoded{}) })
+	far.Wait()
+}
