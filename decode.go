@@ -53,7 +53,7 @@ type decoder struct {
 const decodePiece = 64
 
 func newDecoder(r *replica) *decoder {
-	return &decoder{meta: r.meta, geo: r.geo, seed: r.ns.seed, sums: newEntrySums(), settle: r.settle}
+	return &decoder{meta: r.meta, geo: r.geo, seed: r.ns.seed, sums: r.sums, settle: r.settle}
 }
 
 // decodeGuarded decodes a block; a memory fault becomes d.err.

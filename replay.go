@@ -3,7 +3,7 @@ package famfs
 // Following the log: its header, and the order in which blocks of entries are read, on
 // all processors, and applied. Memory that another host wrote may arrive late: what does
 // not add up is read again before it is called corrupt. How a block is read is decode.go's
-// concern, what entries mean is replica.go's.
+// concern, who finishes it and when inturn.go's, what entries mean replica.go's.
 
 import (
 	"encoding/binary"

@@ -61,6 +61,7 @@ type replica struct {
 	next          uint64        // entries before this one have been replayed
 	devices       []addedDevice // by index - 1
 	deviceIndexes map[UUID]int
+	sums          *entrySums
 	single        *decoder // of blocks that are read alone
 
 	counts struct{ files, dirs, fileBytes int64 }
@@ -86,6 +87,7 @@ func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger
 		pause:         time.Sleep,
 		ns:            ns,
 		deviceIndexes: make(map[UUID]int),
+		sums:          newEntrySums(),
 		alloc:         newAllocator(deviceSize / sb.AllocUnit),
 		lastDir:       ".",
 		lastDirNode:   ns.node(rootIndex),
