@@ -8,7 +8,7 @@ package famfs
 // The rule that makes memory between hosts coherent: after a store, write the
 // lines back and fence, then say that they are there; before a load of what
 // another host wrote, invalidate the lines and fence. Every store and load of
-// metadata in this package goes through metadata.go, which obeys it.
+// metadata in this package goes through sharedmem.go, which obeys it.
 
 import "unsafe"
 

@@ -2,8 +2,8 @@ package famfs
 
 // The device: what it is, its size and granularity, and mapping lists of its
 // segments as one region of memory. What the systems do differently stands in
-// dax_linux.go (devdax and fs-dax), dax_file.go (a plain file), region_*.go
-// (address space) and lock_*.go. Nothing here knows of the format.
+// dax_linux.go (devdax and fs-dax), dax_file.go (a plain file), dax_region_*.go
+// (address space) and dax_lock_*.go. Nothing here knows of the format.
 
 import (
 	"fmt"

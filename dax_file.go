@@ -1,7 +1,7 @@
 package famfs
 
 // A plain file as a device, on every system: creating one, opening it, and mapping
-// contiguous parts of it (mmap-go). Regions of several segments are region_*.go's.
+// contiguous parts of it (mmap-go). Regions of several segments are dax_region_*.go's.
 
 import (
 	"errors"

@@ -21,8 +21,8 @@
 package famfs
 
 // Opening and closing a file system, and what is known of it as a whole. The
-// pieces stand in rooms of their own: device (dax.go), log (replay.go,
-// append.go), names (namespace.go); what users do with an FS is in mapping.go,
+// pieces stand in rooms of their own: device (dax.go), log (log_replay.go,
+// log_append.go), names (namespace.go); what users do with an FS is in mapping.go,
 // iofs.go, create.go, watch.go.
 
 import (

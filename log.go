@@ -2,7 +2,7 @@ package famfs
 
 // The log's header and entries: codecs, and every check that needs nothing but the
 // record itself and the geometry of the device. What depends on earlier entries is
-// replica.go's; reading and writing are replay.go's and append.go's.
+// replica.go's; reading and writing are log_replay.go's and log_append.go's.
 
 import (
 	"encoding/binary"

@@ -4,7 +4,7 @@ package famfs
 // no lock. Nodes stand at the index of their log entry, in slabs; a hash table over whole
 // paths holds their numbers. One writer at a time, the replica, adds nodes; a node never
 // changes after it can be found, but for the list of its children, which grows at the
-// front. How nodes are kept is slab.go's concern.
+// front. How nodes are kept is namespace_slab.go's concern.
 
 import (
 	"hash/maphash"

@@ -2,7 +2,7 @@ package famfs
 
 // What replaying the log builds: namespace, space, added devices, and the problems
 // met. Here entries that are sound by themselves are judged against those before
-// them and applied. How entries are read is replay.go's concern.
+// them and applied. How entries are read is log_replay.go's concern.
 
 import (
 	"errors"

@@ -3,8 +3,8 @@ package famfs
 // A simulated memory behind the metadata seam: a medium of 64-byte lines that hosts
 // share, and for every host a cache that keeps lines as long as it likes, writes dirty
 // ones back when it likes, and serves stale ones until they are invalidated. The
-// crash tests (crash_test.go) look at what the medium may hold when everything stops;
-// the stale-reader tests (stale_test.go) run several hosts against each other.
+// crash tests (sim_crash_test.go) look at what the medium may hold when everything stops;
+// the stale-reader tests (sim_stale_test.go) run several hosts against each other.
 //
 // The rules, which are those of hardware:
 //

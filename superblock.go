@@ -1,7 +1,7 @@
 package famfs
 
 // The superblock: its codec, with every bound that can be checked without reading
-// further. Where it is read and written from stands in famfs.go and format.go.
+// further. Where it is read and written from stands in famfs.go and mkfs.go.
 
 import (
 	"bytes"

@@ -5,7 +5,7 @@ package famfs
 // simulated host cache in its place.
 //
 // The rules of coherence (format: writing an entry) are kept by its callers, in
-// replay.go, append.go and format.go: invalidate before a load of what another
+// log_replay.go, log_append.go and mkfs.go: invalidate before a load of what another
 // host may have written; flush and fence after the stores that belong together
 // and before those that announce them.
 

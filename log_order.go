@@ -1,7 +1,7 @@
 package famfs
 
 // Blocks of the log in order: they are decoded by several goroutines at a time, and
-// finished one after the other. What is done with them is replay.go's concern.
+// finished one after the other. What is done with them is log_replay.go's concern.
 
 import "sync"
 

@@ -2,7 +2,7 @@ package famfs
 
 // What pending files are filled from: a source that may be read at several places at a
 // time, by its ReadAt or, where its pages are memory anyway, out of a mapping of it
-// (source_linux.go).
+// (create_source_linux.go).
 
 import (
 	"errors"

@@ -2,8 +2,8 @@ package famfs
 
 // Following the log: its header, and the order in which blocks of entries are read, on
 // all processors, and applied. Memory that another host wrote may arrive late: what does
-// not add up is read again before it is called corrupt. How a block is read is decode.go's
-// concern, who finishes it and when inturn.go's, what entries mean replica.go's.
+// not add up is read again before it is called corrupt. How a block is read is log_decode.go's
+// concern, who finishes it and when log_order.go's, what entries mean replica.go's.
 
 import (
 	"encoding/binary"
