@@ -394,7 +394,7 @@ func BenchmarkCopyIn(b *testing.B) {
 		var buffers sync.Pool
 		b.SetBytes(n)
 		for b.Loop() {
-			_, err := byUnits(0, n, func(from, to int64) (int64, error) {
+			_, err := inParallel(0, n, func(from, to int64) (int64, error) {
 				buffer, ok := buffers.Get().(*[256 << 10]byte)
 				if !ok {
 					buffer = new([256 << 10]byte)
@@ -428,7 +428,7 @@ func faults(b *testing.B, f *os.File, off, n int64, write bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, err = byUnits(0, n, func(from, to int64) (int64, error) {
+	_, err = inParallel(0, n, func(from, to int64) (int64, error) {
 		prefault(mem[from:to], write)
 		return to - from, nil
 	})

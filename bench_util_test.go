@@ -144,7 +144,7 @@ func fillLog(b *testing.B, path string, n int, logSize int64) {
 	r, err := f.dev.mapPrefix(logOffset + logSize)
 	require.NoError(b, err)
 	defer r.unmap()
-	m := &mappedMetadata{f.dev, r.mem}
+	m := &mappedMemory{f.dev, r.mem}
 	for i := range n {
 		e := &entry{seq: uint64(i), kind: typeMkdir, mode: 0o755, path: []byte(loggedName(i))}
 		if i%1000 > 0 {

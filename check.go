@@ -67,7 +67,7 @@ func (f *FS) check() (*Report, error) {
 	problem := func(err error) {
 		report.Problems = append(report.Problems, Problem{Index: -1, Err: err})
 	}
-	m := &mappedMetadata{f.dev, f.window.mem}
+	m := &mappedMemory{f.dev, f.window.mem}
 	sb, err := readSuperblock(m, f.size())
 	switch {
 	case errors.Is(err, ErrNotFormatted):
@@ -101,7 +101,7 @@ func (f *FS) check() (*Report, error) {
 
 // guessSuperblock makes a superblock of what the log header says, for a device whose
 // own cannot be believed.
-func guessSuperblock(m metadata, deviceSize int64) (Superblock, error) {
+func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	var b [logHeaderSize]byte
 	m.load(b[:], logOffset)
 	sb := Superblock{Version: formatVersion, LogOffset: logOffset, AllocUnit: defaultUnit, OMFMajor: omfMajor, OMFMinor: omfMinor, DeviceSize: deviceSize}
@@ -118,7 +118,7 @@ func guessSuperblock(m metadata, deviceSize int64) (Superblock, error) {
 
 // countSound returns how many entries from the first on are sound, for a log whose
 // header cannot be believed.
-func countSound(m metadata, sb Superblock) uint64 {
+func countSound(m sharedMemory, sb Superblock) uint64 {
 	var b [entrySize]byte
 	for index := uint64(0); ; index++ {
 		if index > lastIndex(sb.LogSize) {

@@ -85,7 +85,7 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 		// A stream has one order.
 		for err == nil && start+n < p.size {
 			from := start + n
-			to := min(p.size, (from/workUnit+1)*workUnit)
+			to := min(p.size, (from/workPiece+1)*workPiece)
 			var more int64
 			more, err = p.fill(from, to, func(from, to int64) (int64, error) {
 				return readPieces(data[from:to], r.Read, step)
@@ -136,8 +136,8 @@ func readPieces(mem []byte, read func([]byte) (int, error), step func(n int64) e
 // fill has the bytes from and to filled, unit by unit, on several processors where it is
 // worth it. It returns how many were filled from the first on without a gap, and why not
 // all. A memory fault is an error, and for good.
-func (p *PendingFile) fill(from, to int64, do unitFunc) (int64, error) {
-	n, err := byUnits(from, to, func(from, to int64) (n int64, err error) {
+func (p *PendingFile) fill(from, to int64, do pieceFunc) (int64, error) {
+	n, err := inParallel(from, to, func(from, to int64) (n int64, err error) {
 		err = Guard(func() error {
 			p.fs.dev.prefault(p.data[from:to], true)
 			n, err = do(from, to)

@@ -55,15 +55,15 @@ func TestReadFromSources(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ size, prefix, content, at int64 }{
 		"small":               {1000, 0, 1000, 0},
-		"one unit":            {workUnit, 0, workUnit, 0},
-		"many units":          {9*workUnit + 77, 0, 9*workUnit + 77, 0},
-		"from within":         {5*workUnit + 1, 0, 5*workUnit + 12346, 12345},
-		"behind a prefix":     {5*workUnit + 1, 4097, 4*workUnit + 1, 0},
-		"longer than needed":  {3*workUnit + 5, 0, 7 * workUnit, 100},
-		"shorter by a byte":   {4 * workUnit, 0, 4*workUnit - 1, 0},
-		"shorter by units":    {8 * workUnit, 3, 3*workUnit + 5, 3},
-		"nothing left":        {3 * workUnit, 0, 1000, 1000},
-		"ends where one ends": {6 * workUnit, 0, 2 * workUnit, 0},
+		"one unit":            {workPiece, 0, workPiece, 0},
+		"many units":          {9*workPiece + 77, 0, 9*workPiece + 77, 0},
+		"from within":         {5*workPiece + 1, 0, 5*workPiece + 12346, 12345},
+		"behind a prefix":     {5*workPiece + 1, 4097, 4*workPiece + 1, 0},
+		"longer than needed":  {3*workPiece + 5, 0, 7 * workPiece, 100},
+		"shorter by a byte":   {4 * workPiece, 0, 4*workPiece - 1, 0},
+		"shorter by units":    {8 * workPiece, 3, 3*workPiece + 5, 3},
+		"nothing left":        {3 * workPiece, 0, 1000, 1000},
+		"ends where one ends": {6 * workPiece, 0, 2 * workPiece, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -113,10 +113,10 @@ func (b *brokenAt) ReadAt(p []byte, off int64) (int, error) {
 
 func TestReadFromBrokenSource(t *testing.T) {
 	t.Parallel()
-	const size = 20 * workUnit
+	const size = 20 * workPiece
 	content := pattern(size, 3)
 	broken := errors.New("broken")
-	for _, at := range []int64{0, 1, fillPiece, workUnit - 1, workUnit, 3*workUnit + 5, size - 1} {
+	for _, at := range []int64{0, 1, fillPiece, workPiece - 1, workPiece, 3*workPiece + 5, size - 1} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			t.Parallel()
 			m, _ := master(t, testSize)
@@ -128,7 +128,7 @@ func TestReadFromBrokenSource(t *testing.T) {
 			require.ErrorContains(t, err, "write f: broken")
 			require.Equal(t, at, n, "all before it has been read")
 			require.True(t, bytes.Equal(content[:at], p.Bytes()[:at]))
-			require.Less(t, r.calls.Load(), int64((at/workUnit+maxWorkers+1)*(workUnit/fillPiece)), "it ends there")
+			require.Less(t, r.calls.Load(), int64((at/workPiece+maxWorkers+1)*(workPiece/fillPiece)), "it ends there")
 			// What is missing can be had from elsewhere.
 			n, err = p.ReadFrom(bytes.NewReader(content[at:]))
 			require.NoError(t, err)
@@ -154,10 +154,10 @@ func (idleReader) ReadAt([]byte, int64) (int, error) { return 0, nil }
 func TestReadFromBadReader(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
-	p, err := m.Create("f", 3*workUnit)
+	p, err := m.Create("f", 3*workPiece)
 	require.NoError(t, err)
 	defer p.Close()
-	content := bytes.NewReader(pattern(4*workUnit, 1))
+	content := bytes.NewReader(pattern(4*workPiece, 1))
 	_, err = p.ReadFrom(wrongReader{content})
 	assert.ErrorContains(t, err, "more than it was asked for")
 	_, err = p.ReadFrom(idleReader{content})
@@ -168,26 +168,26 @@ func TestReadFromBadReader(t *testing.T) {
 // mapping faults, and reading tells.
 func TestReadFromTruncated(t *testing.T) {
 	t.Parallel()
-	content := pattern(4*workUnit, 4)
+	content := pattern(4*workPiece, 4)
 	file := sources(t, content, 0)["file"].(*os.File)
-	src := openSource(file, 4*workUnit)
+	src := openSource(file, 4*workPiece)
 	require.NotNil(t, src)
 	if src.mem == nil {
 		t.Skip("files in this folder are not copied out of a mapping: FAMFS_TEST_DIR is not on tmpfs")
 	}
-	const end = workUnit + 1000
+	const end = workPiece + 1000
 	require.NoError(t, os.Truncate(file.Name(), end))
 	step := func(int64) error { return nil }
-	to := make([]byte, workUnit)
+	to := make([]byte, workPiece)
 	n, err := src.read(to, 0, step)
 	require.NoError(t, err)
-	require.Equal(t, int64(workUnit), n)
-	require.True(t, bytes.Equal(content[:workUnit], to))
-	n, err = src.read(to, workUnit, step)
+	require.Equal(t, int64(workPiece), n)
+	require.True(t, bytes.Equal(content[:workPiece], to))
+	n, err = src.read(to, workPiece, step)
 	require.NoError(t, err)
 	require.Equal(t, int64(1000), n)
-	require.True(t, bytes.Equal(content[workUnit:end], to[:1000]))
-	n, err = src.read(to, 2*workUnit, step)
+	require.True(t, bytes.Equal(content[workPiece:end], to[:1000]))
+	n, err = src.read(to, 2*workPiece, step)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.NoError(t, src.close(end))
@@ -198,33 +198,33 @@ func TestReadFromSparse(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
 	path := filepath.Join(testDir(t), "sparse")
-	require.NoError(t, CreateBacking(path, 4*workUnit))
+	require.NoError(t, CreateBacking(path, 4*workPiece))
 	file, err := os.Open(path)
 	require.NoError(t, err)
 	defer file.Close()
-	src := openSource(file, 4*workUnit)
+	src := openSource(file, 4*workPiece)
 	require.NotNil(t, src)
 	assert.Nil(t, src.mem)
 	require.NoError(t, src.close(0))
-	p, err := m.Create("f", 4*workUnit)
+	p, err := m.Create("f", 4*workPiece)
 	require.NoError(t, err)
 	defer p.Close()
 	fillPattern(p.Bytes(), 1)
 	n, err := p.ReadFrom(file)
 	require.NoError(t, err)
-	require.Equal(t, int64(4*workUnit), n)
+	require.Equal(t, int64(4*workPiece), n)
 	assert.True(t, allZeros(p.Bytes()))
 }
 
 func allZeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// byUnits takes every unit once, and returns where the first gap is and why.
+// inParallel takes every piece once, and returns where the first gap is and why.
 func TestByUnits(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for round := range 2000 {
-		from := rng.Int64N(3 * workUnit)
-		to := from + rng.Int64N(12*workUnit)
+		from := rng.Int64N(3 * workPiece)
+		to := from + rng.Int64N(12*workPiece)
 		type gap struct {
 			at  int64
 			err error
@@ -236,8 +236,8 @@ func TestByUnits(t *testing.T) {
 			if rng.IntN(2) == 0 {
 				g.err = fmt.Errorf("at %d", g.at)
 			}
-			if g.at < to && (gaps[g.at/workUnit] == gap{} || g.at < gaps[g.at/workUnit].at) {
-				gaps[g.at/workUnit] = g
+			if g.at < to && (gaps[g.at/workPiece] == gap{} || g.at < gaps[g.at/workPiece].at) {
+				gaps[g.at/workPiece] = g
 			}
 			if g.at < want.at {
 				want = g
@@ -245,13 +245,13 @@ func TestByUnits(t *testing.T) {
 		}
 		var mu sync.Mutex
 		seen := map[int64]int64{}
-		n, err := byUnits(from, to, func(a, b int64) (int64, error) {
+		n, err := inParallel(from, to, func(a, b int64) (int64, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			assert.Zero(t, seen[a], "twice")
 			assert.Less(t, a, b)
-			assert.Equal(t, a/workUnit, (b-1)/workUnit)
-			if g, ok := gaps[a/workUnit]; ok {
+			assert.Equal(t, a/workPiece, (b-1)/workPiece)
+			if g, ok := gaps[a/workPiece]; ok {
 				return g.at - a, g.err
 			}
 			seen[a] = b
@@ -259,7 +259,7 @@ func TestByUnits(t *testing.T) {
 		})
 		require.Equal(t, want.at-from, n, "round %d", round)
 		require.Equal(t, want.err, err, "round %d", round)
-		for at := from; at/workUnit < want.at/workUnit; at = seen[at] {
+		for at := from; at/workPiece < want.at/workPiece; at = seen[at] {
 			require.NotZero(t, seen[at], "round %d: unit at %d was left out", round, at)
 		}
 	}
@@ -270,18 +270,18 @@ func TestReadFromStopped(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
 	stopped := errors.New("stopped")
-	for name, r := range sources(t, pattern(8*workUnit, 1), 0) {
-		p, err := m.Create("f", 8*workUnit)
+	for name, r := range sources(t, pattern(8*workPiece, 1), 0) {
+		p, err := m.Create("f", 8*workPiece)
 		require.NoError(t, err)
 		var told atomic.Int64
 		n, err := p.readFrom(r, func(n int64) error {
-			if told.Add(n) > workUnit {
+			if told.Add(n) > workPiece {
 				return stopped
 			}
 			return nil
 		})
 		require.ErrorIs(t, err, stopped, name)
-		require.Less(t, n, int64(8*workUnit), name)
+		require.Less(t, n, int64(8*workPiece), name)
 		require.NoError(t, p.Close())
 	}
 }
@@ -289,7 +289,7 @@ func TestReadFromStopped(t *testing.T) {
 // Where the memory is gone, that is what the error says, whoever found out.
 func TestReadFromIntoFault(t *testing.T) {
 	t.Parallel()
-	content := pattern(3*workUnit, 1)
+	content := pattern(3*workPiece, 1)
 	for name, r := range sources(t, content, 0) {
 		c := newCutFS(t, ReadWrite())
 		p, err := c.Create("f", int64(len(content)))

@@ -25,7 +25,7 @@ type source struct {
 func openSource(r io.Reader, n int64) *source {
 	at, ok := r.(io.ReaderAt)
 	seeker, ok2 := r.(io.Seeker)
-	if !ok || !ok2 || n <= workUnit {
+	if !ok || !ok2 || n <= workPiece {
 		return nil
 	}
 	file, isFile := r.(*os.File)
@@ -46,7 +46,7 @@ func openSource(r io.Reader, n int64) *source {
 	return s
 }
 
-// read fills mem, which is workUnit at most, from offset off.
+// read fills mem, which is workPiece at most, from offset off.
 func (s *source) read(mem []byte, off int64, step func(n int64) error) (int64, error) {
 	if end := off + int64(len(mem)); end <= int64(len(s.mem)) {
 		if done, err := copyMapped(mem, s.mem[off:end]); err != nil {

@@ -63,7 +63,7 @@ func TestCreateCommit(t *testing.T) {
 func TestCreateAbandoned(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
-	metadata, usage := readMetadata(t, path), m.Usage()
+	sharedMemory, usage := readMetadata(t, path), m.Usage()
 	p, err := m.Create("f", 3*mib)
 	require.NoError(t, err)
 	copy(p.Bytes(), pattern(3*mib, 1))
@@ -72,7 +72,7 @@ func TestCreateAbandoned(t *testing.T) {
 	assert.ErrorIs(t, m.Mkdir("f", 0o755), fs.ErrExist)
 	require.NoError(t, p.Close())
 	assert.ErrorIs(t, p.Commit(), fs.ErrClosed)
-	assert.Equal(t, metadata, readMetadata(t, path))
+	assert.Equal(t, sharedMemory, readMetadata(t, path))
 	assert.Equal(t, usage, m.Usage())
 	require.NoError(t, m.WriteFile("f", []byte("x"), 0o644))
 	other := openTest(t, path, ReadWrite(), WithLockTimeout(0))

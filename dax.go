@@ -183,7 +183,7 @@ func (d *device) flush(mem []byte) error {
 func (d *device) prefault(mem []byte, write bool) {
 	const worthIt = 8 << 10
 	if d.info.Kind != DevDAX && len(mem) >= worthIt {
-		byUnits(0, int64(len(mem)), func(from, to int64) (int64, error) {
+		inParallel(0, int64(len(mem)), func(from, to int64) (int64, error) {
 			prefault(mem[from:to], write)
 			return to - from, nil
 		})

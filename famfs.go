@@ -98,7 +98,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 	}()
 	// Memory faults are errors from here on.
 	err = Guard(func() error {
-		m := &mappedMetadata{f.dev, f.window.mem}
+		m := &mappedMemory{f.dev, f.window.mem}
 		if f.sb, err = readSuperblock(m, f.size()); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 				return err
 			}
 			mapped.add(f.metaRegion.mem, path)
-			m = &mappedMetadata{f.dev, f.metaRegion.mem}
+			m = &mappedMemory{f.dev, f.metaRegion.mem}
 		}
 		f.replica = newReplica(m, f.sb, f.size(), c.log)
 		f.replica.pause = c.pause

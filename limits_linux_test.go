@@ -220,12 +220,12 @@ func limitAddressSpace(t *testing.T, device string) {
 // returns checks that usage, log and mappings are what they were.
 func newUnchangedMapped(t *testing.T, m *FS) (check func()) {
 	t.Helper()
-	metadata := func() []byte { return bytes.Clone(m.metaRegion.mem[:m.sb.logEnd()]) }
-	usage, was, regions := m.Usage(), metadata(), mappingsOf(t, m.dev.info.Path)
+	sharedMemory := func() []byte { return bytes.Clone(m.metaRegion.mem[:m.sb.logEnd()]) }
+	usage, was, regions := m.Usage(), sharedMemory(), mappingsOf(t, m.dev.info.Path)
 	return func() {
 		t.Helper()
 		assert.Equal(t, usage, m.Usage())
-		assert.True(t, bytes.Equal(was, metadata()), "the bytes of superblock and log")
+		assert.True(t, bytes.Equal(was, sharedMemory()), "the bytes of superblock and log")
 		assert.Equal(t, regions, mappingsOf(t, m.dev.info.Path))
 	}
 }

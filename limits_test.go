@@ -23,11 +23,11 @@ import (
 
 // unchanged remembers a file system, to show later that nothing has changed.
 type unchanged struct {
-	t        testing.TB
-	fsys     *FS
-	usage    Usage
-	metadata []byte
-	listing  []string
+	t            testing.TB
+	fsys         *FS
+	usage        Usage
+	sharedMemory []byte
+	listing      []string
 }
 
 func newUnchanged(t testing.TB, fsys *FS) *unchanged {
@@ -38,7 +38,7 @@ func newUnchanged(t testing.TB, fsys *FS) *unchanged {
 func (u *unchanged) assert() {
 	u.t.Helper()
 	assert.Equal(u.t, u.usage, u.fsys.Usage())
-	assert.True(u.t, bytes.Equal(u.metadata, readMetadata(u.t, u.fsys.Device().Path)), "the bytes of superblock and log")
+	assert.True(u.t, bytes.Equal(u.sharedMemory, readMetadata(u.t, u.fsys.Device().Path)), "the bytes of superblock and log")
 	assert.Equal(u.t, u.listing, listing(u.t, u.fsys))
 }
 

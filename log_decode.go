@@ -39,7 +39,7 @@ type corruptEntry struct {
 // replica, which another goroutine changes meanwhile: memory that two processors take
 // from each other for every entry costs more than all the decoding.
 type decoder struct {
-	meta   metadata
+	meta   sharedMemory
 	geo    geometry
 	seed   maphash.Seed
 	sums   *entrySums

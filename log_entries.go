@@ -71,7 +71,7 @@ func (f *FS) logEntry(index uint64) (LogEntry, error) {
 	defer f.gate.leave()
 	var b [entrySize]byte
 	err := Guard(func() error {
-		m := &mappedMetadata{f.dev, f.window.mem}
+		m := &mappedMemory{f.dev, f.window.mem}
 		m.invalidate(entryAt(index), entrySize)
 		m.fence()
 		m.load(b[:], entryAt(index))

@@ -41,7 +41,7 @@ func format(path string, c formatConfig) error {
 	if err := checkLogSize(c.logSize, math.MaxInt64); err != nil {
 		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
 	}
-	return withMetadata(path, logOffset+c.logSize, func(dev *device, m metadata) error {
+	return withMetadata(path, logOffset+c.logSize, func(dev *device, m sharedMemory) error {
 		size := dev.info.Size
 		if need := logOffset + c.logSize + defaultUnit; size < need {
 			return fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, need, fs.ErrInvalid)
@@ -67,7 +67,7 @@ func format(path string, c formatConfig) error {
 // once it is formatted. Only the superblock is overwritten. A device that is not
 // formatted is ErrNotFormatted; other errors are those of Format.
 func Wipe(path string) error {
-	err := withMetadata(path, superblockArea, func(_ *device, m metadata) error {
+	err := withMetadata(path, superblockArea, func(_ *device, m sharedMemory) error {
 		m.invalidate(0, superblockSize)
 		m.fence()
 		if found := m.load64(0); found != superblockMagic {
@@ -87,7 +87,7 @@ func Wipe(path string) error {
 
 // withMetadata opens a device, takes the writers' lock, and maps its first n bytes, or
 // as many as it has, for use.
-func withMetadata(path string, n int64, use func(*device, metadata) error) (err error) {
+func withMetadata(path string, n int64, use func(*device, sharedMemory) error) (err error) {
 	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -110,11 +110,11 @@ func withMetadata(path string, n int64, use func(*device, metadata) error) (err 
 		mapped.remove(r.mem)
 		err = errors.Join(err, r.unmap())
 	}()
-	return Guard(func() error { return use(dev, &mappedMetadata{dev, r.mem}) })
+	return Guard(func() error { return use(dev, &mappedMemory{dev, r.mem}) })
 }
 
 // writeFileSystem writes superblock and log of an empty file system.
-func writeFileSystem(m metadata, sb Superblock, force bool) error {
+func writeFileSystem(m sharedMemory, sb Superblock, force bool) error {
 	m.invalidate(0, superblockSize)
 	m.fence()
 	var old [superblockSize]byte
@@ -145,7 +145,7 @@ func writeFileSystem(m metadata, sb Superblock, force bool) error {
 
 // zero stores zeros over n bytes from off, but only where there is something else:
 // devices are not worn, and a sparse file on disk stays sparse.
-func zero(m metadata, off, n int64) error {
+func zero(m sharedMemory, off, n int64) error {
 	const piece = 64 << 10
 	buffer, zeros := make([]byte, piece), make([]byte, piece)
 	m.invalidate(off, n)
@@ -159,7 +159,7 @@ func zero(m metadata, off, n int64) error {
 	return flushAndFence(m, off, n)
 }
 
-func flushAndFence(m metadata, off, n int64) error {
+func flushAndFence(m sharedMemory, off, n int64) error {
 	err := m.flush(off, n)
 	m.fence()
 	return err

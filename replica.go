@@ -45,7 +45,7 @@ type addedDevice struct {
 // what the namespace, the allocator, the counters and problems offer to readers may
 // be used meanwhile.
 type replica struct {
-	meta metadata
+	meta sharedMemory
 	sb   Superblock
 	geo  geometry
 	// unitBits is the logarithm of the allocation unit.
@@ -77,7 +77,7 @@ type replica struct {
 	lastDirNode node
 }
 
-func newReplica(meta metadata, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
+func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
 	ns := newNamespace()
 	r := &replica{
 		meta:          meta,

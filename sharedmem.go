@@ -14,10 +14,10 @@ import (
 	"unsafe"
 )
 
-// metadata is superblock and log as this host sees them. Offsets are those of the
+// sharedMemory is superblock and log as this host sees them. Offsets are those of the
 // device; callers keep them, and n bytes from them, within the region, and
 // multiples of 8.
-type metadata interface {
+type sharedMemory interface {
 	// load copies len(p) bytes from off.
 	load(p []byte, off int64)
 	// load64 loads a little endian integer in one piece.
@@ -35,41 +35,41 @@ type metadata interface {
 	fence()
 }
 
-// mappedMetadata is metadata in the memory of a device.
-type mappedMetadata struct {
+// mappedMemory is sharedMemory in the memory of a device.
+type mappedMemory struct {
 	dev *device
 	mem []byte // from offset 0 of the device
 }
 
-func (m *mappedMetadata) load(p []byte, off int64) { copy(p, m.mem[off:off+int64(len(p))]) }
+func (m *mappedMemory) load(p []byte, off int64) { copy(p, m.mem[off:off+int64(len(p))]) }
 
 // word returns the word at off. Words are loaded and stored plainly: on 64-bit machines
 // that is one instruction, and fences order it. The operations of sync/atomic would do
 // the same, but where the race detector replaces them, a memory fault inside ends the
 // program instead of becoming an error.
-func (m *mappedMetadata) word(off int64) *uint64 {
+func (m *mappedMemory) word(off int64) *uint64 {
 	return (*uint64)(unsafe.Pointer(&m.mem[off : off+8][0]))
 }
 
-func (m *mappedMetadata) load64(off int64) uint64 {
+func (m *mappedMemory) load64(off int64) uint64 {
 	var b [8]byte
 	binary.NativeEndian.PutUint64(b[:], *m.word(off))
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-func (m *mappedMetadata) store(off int64, p []byte) {
+func (m *mappedMemory) store(off int64, p []byte) {
 	for ; len(p) >= 8; off, p = off+8, p[8:] {
 		*m.word(off) = binary.NativeEndian.Uint64(p)
 	}
 }
 
-func (m *mappedMetadata) store64(off int64, v uint64) {
+func (m *mappedMemory) store64(off int64, v uint64) {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], v)
 	m.store(off, b[:])
 }
 
-func (m *mappedMetadata) flush(off, n int64) error {
+func (m *mappedMemory) flush(off, n int64) error {
 	mem := m.mem[off : off+n]
 	forLines(mem, writeBackLines)
 	if m.dev.writeBack {
@@ -79,10 +79,10 @@ func (m *mappedMetadata) flush(off, n int64) error {
 }
 
 // invalidate has nothing to do on a plain file: all who share it share one page cache.
-func (m *mappedMetadata) invalidate(off, n int64) {
+func (m *mappedMemory) invalidate(off, n int64) {
 	if m.dev.info.Kind != File {
 		forLines(m.mem[off:off+n], invalidateLines)
 	}
 }
 
-func (m *mappedMetadata) fence() { fullFence() }
+func (m *mappedMemory) fence() { fullFence() }

@@ -96,7 +96,7 @@ type crashModel struct {
 
 // open is what Open does, with every check of what is found. n is the number of
 // entries.
-func (c *crashModel) open(m metadata, sb Superblock, entries []crashEntry, optional bool) (*replica, error) {
+func (c *crashModel) open(m sharedMemory, sb Superblock, entries []crashEntry, optional bool) (*replica, error) {
 	r := c.scratch.replica(m, sb, crashDevice, func() {})
 	if _, err := r.catchUp(failAtCorrupt, true); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
@@ -135,7 +135,7 @@ func (r *replica) checkCrashed(entries []crashEntry, optional bool) error {
 }
 
 // verify opens, checks and continues the file system that m has, which must be sb's.
-func (c *crashModel) verify(m metadata) error {
+func (c *crashModel) verify(m sharedMemory) error {
 	sb, err := readSuperblock(m, crashDevice)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (c *crashModel) verify(m metadata) error {
 	return c.verifyLog(m)
 }
 
-func (c *crashModel) verifyLog(m metadata) error {
+func (c *crashModel) verifyLog(m sharedMemory) error {
 	entries := c.done
 	if c.pending != nil {
 		entries = append(entries[:len(entries):len(entries)], *c.pending)
@@ -173,7 +173,7 @@ func (c *crashModel) verifyLog(m metadata) error {
 }
 
 // proceed appends a directory with a file, and looks whether a new host finds all.
-func (c *crashModel) proceed(m metadata, r *replica, entries []crashEntry) error {
+func (c *crashModel) proceed(m sharedMemory, r *replica, entries []crashEntry) error {
 	dir := crashEntry{path: "~", dir: true, mode: 0o755}
 	file := crashEntry{path: "~/f", size: defaultUnit + 1, mode: 0o644}
 	if _, err := r.append(dir.encode()); err != nil {

@@ -448,7 +448,7 @@ func newSimScratch() *simScratch {
 }
 
 // replica returns a new one, which makes that from the call before useless.
-func (s *simScratch) replica(m metadata, sb Superblock, size int64, pause func()) *replica {
+func (s *simScratch) replica(m sharedMemory, sb Superblock, size int64, pause func()) *replica {
 	r := newReplica(m, sb, size, s.log)
 	r.pause = func(time.Duration) { pause() }
 	r.single.buffer = s.buffer

@@ -135,7 +135,7 @@ func checkLogSize(size, deviceSize int64) error {
 
 // readSuperblock loads and decodes the superblock. Other hosts write it only when
 // they format the device.
-func readSuperblock(m metadata, deviceSize int64) (Superblock, error) {
+func readSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	if deviceSize < superblockArea+minLogSize {
 		return Superblock{}, fmt.Errorf("device of %d bytes: too small for famfs, whose metadata alone takes %d: %w: %w", deviceSize, superblockArea+minLogSize, ErrNotFormatted, fs.ErrInvalid)
 	}
