@@ -1,8 +1,8 @@
 package main
 
 // famfs cp: options, and which argument goes where. What is copied is a tree that
-// tree.go puts together; the copying to a device is the library's CopyFS, that from a
-// device is in cpout.go.
+// cp_tree.go puts together; the copying to a device is the library's CopyFS, that from a
+// device is in cp_out.go.
 
 import (
 	"context"

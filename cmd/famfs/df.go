@@ -3,7 +3,6 @@ package main
 // famfs df: how full devices are, as df prints it.
 
 import (
-	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -72,12 +71,4 @@ each file and directory takes.`,
 	cmd.Flags().BoolVarP(&entries, "inodes", "i", false, "the log's entries instead of space")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as a JSON array, with sizes in bytes")
 	return cmd
-}
-
-// percent rounds up, as df does.
-func percent(part, whole int64) string {
-	if whole <= 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%d%%", int64(float64(part)/float64(whole)*100+0.9999))
 }

@@ -140,5 +140,3 @@ func (a *app) printMap(m fileMapJSON, chunks bool) error {
 	}
 	return columns(a.out, rows, 0, 1, 2, 3, 4)
 }
-
-func num(n int64) string { return strconv.FormatInt(n, 10) }

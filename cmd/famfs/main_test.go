@@ -223,15 +223,3 @@ func TestGoesOn(t *testing.T) {
 	assert.Equal(t, string(pattern(10, 1)), r.out)
 	assert.Contains(t, r.err, "missing")
 }
-
-// Names from a device cannot steer the terminal through messages.
-func TestPrintable(t *testing.T) {
-	t.Parallel()
-	assert.Equal(t, "plain", printable("plain"))
-	assert.Equal(t, "zürich 日本", printable("zürich 日本"))
-	assert.Equal(t, `a\x1b[2Jb\n\xff`, printable("a\x1b[2Jb\n\xff"))
-	device := newDevice(t, "64M")
-	r := famfsRun(t, "cat", device+":/evil\x1b[31m")
-	assert.NotContains(t, r.err, "\x1b")
-	assert.Contains(t, r.err, `\x1b[31m`)
-}

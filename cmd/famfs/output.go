@@ -1,7 +1,7 @@
 package main
 
-// What goes to stdout and stderr: terminals and their width, tables, JSON, and names
-// that must not steer the terminal.
+// What goes to stdout and stderr: terminals and their width, tables, JSON, numbers for
+// people, and names that must not steer the terminal.
 
 import (
 	"encoding/json"
@@ -128,4 +128,53 @@ func columns(w io.Writer, rows [][]string, right ...int) error {
 		}
 	}
 	return nil
+}
+
+// human writes a number of bytes as people do.
+func human(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	value := float64(n)
+	for len(units) > 1 && value >= 1024 {
+		value, units = value/1024, units[1:]
+	}
+	if value >= 1000 { // four digits: %.4g would do it too, but not round 1023.96
+		return fmt.Sprintf("%.0f %s", value, units[0])
+	}
+	return fmt.Sprintf("%.3g %s", value, units[0])
+}
+
+// grouped writes a number with its thousands apart.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// count writes how many there are of something.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + many
+}
+
+// exact writes a number of bytes in full and as people do.
+func exact(n int64) string {
+	if n < 1024 {
+		return strconv.FormatInt(n, 10) + " bytes"
+	}
+	return fmt.Sprintf("%d bytes (%s)", n, human(n))
+}
+
+// num writes a number without its thousands apart, for tables that programs read too.
+func num(n int64) string { return strconv.FormatInt(n, 10) }
+
+// percent rounds up, as df does.
+func percent(part, whole int64) string {
+	if whole <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d%%", int64(float64(part)/float64(whole)*100+0.9999))
 }

@@ -119,11 +119,3 @@ func describeLayout(l famfs.Layout) string {
 	}
 	return count(len(l.Extents), "extent", "extents")
 }
-
-// exact writes a number of bytes in full and as people do.
-func exact(n int64) string {
-	if n < 1024 {
-		return strconv.FormatInt(n, 10) + " bytes"
-	}
-	return fmt.Sprintf("%d bytes (%s)", n, human(n))
-}

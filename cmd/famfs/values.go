@@ -75,36 +75,6 @@ func parseSize(s string) (int64, error) {
 	return int64(f * factor), nil
 }
 
-// human writes a number of bytes as people do.
-func human(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
-	value := float64(n)
-	for len(units) > 1 && value >= 1024 {
-		value, units = value/1024, units[1:]
-	}
-	if value >= 1000 { // four digits: %.4g would do it too, but not round 1023.96
-		return fmt.Sprintf("%.0f %s", value, units[0])
-	}
-	return fmt.Sprintf("%.3g %s", value, units[0])
-}
-
-// grouped writes a number with its thousands apart.
-func grouped(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// count writes how many there are of something.
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return grouped(n) + " " + many
-}
-
 // modeValue is permission bits in octal as an option.
 type modeValue struct {
 	mode fs.FileMode

@@ -30,18 +30,6 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-func TestHuman(t *testing.T) {
-	t.Parallel()
-	for n, want := range map[int64]string{0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1 KiB", 1536: "1.5 KiB", 5 << 30: "5 GiB", 1<<20 - 1: "1024 KiB", 123 << 20: "123 MiB"} {
-		assert.Equal(t, want, human(n))
-	}
-	assert.Equal(t, "1,234,567", grouped(1234567))
-	assert.Equal(t, "-123", grouped(-123))
-	assert.Equal(t, "15,420", grouped(15420))
-	assert.Equal(t, "100%", percent(1, 1))
-	assert.Equal(t, "1%", percent(1, 1000))
-}
-
 func TestMode(t *testing.T) {
 	t.Parallel()
 	var v modeValue

@@ -1,6 +1,7 @@
 package main
 
-// famfs verify and famfs chkread: whether files hold what they should.
+// famfs verify: whether files hold what they should; and the checking of many files,
+// which famfs chkread does too.
 
 import (
 	"bytes"
@@ -135,37 +136,6 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 	flags.StringVar(&against, "against", "", "the file or tree that it is to equal: a local path or DEVICE:PATH")
 	flags.StringArrayVarP(&files, "filename", "f", nil, "check this `DEVICE:PATH`, as if it were an argument")
 	flags.StringArrayVarP(&multi, "multi", "m", nil, "check this file with its own seed: `DEVICE:PATH,SEED`; may be repeated")
-	v.register(cmd)
-	return cmd
-}
-
-func (a *app) chkreadCommand() *cobra.Command {
-	v := &verifier{app: a}
-	cmd := &cobra.Command{
-		Use:   "chkread DEVICE[:PATH]...",
-		Short: "Check that reading a file and mapping it give the same",
-		Long: `chkread reads files and maps them and compares the two, which reach the memory in
-different ways: reads go through one window over the whole device, a mapping is made
-of the file's extents. A directory stands for all files below it.
-Status: 0 the same, 1 something differs, 2 something could not be checked.`,
-		Example: "  famfs chkread /dev/dax0.0:/table\n  famfs chkread /dev/dax0.0",
-		Args:    a.arguments(1, -1, "DEVICE[:PATH]..."),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return v.run(args, func(fsys *famfs.FS, t target) ([]check, func() error, error) {
-				checks, err := v.eachFile(fsys, t, func(name string) func([]byte) error {
-					return func(data []byte) error {
-						f, err := fsys.Open(name)
-						if err != nil {
-							return err
-						}
-						defer f.Close()
-						return v.compare(data, f, "read")
-					}
-				})
-				return checks, nil, err
-			})
-		},
-	}
 	v.register(cmd)
 	return cmd
 }
