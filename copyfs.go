@@ -68,7 +68,7 @@ func CreateWith(opts ...CreateOption) CopyOption {
 // What cannot be copied, such as empty files and symbolic links, does not keep the
 // rest from it: the error that is returned at the end wraps one for each. Copying ends
 // early where it cannot go on: ctx is done, ErrNoSpace, ErrLogFull, ErrLocked,
-// ErrNotMaster, ErrReadOnly, ErrCorrupt, fs.ErrClosed.
+// ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted, fs.ErrClosed.
 func (f *FS) CopyFS(ctx context.Context, dir string, src fs.FS, opts ...CopyOption) error {
 	c := &copier{fs: f, dir: dir, src: src}
 	c.workers = runtime.GOMAXPROCS(0)
@@ -152,7 +152,7 @@ func (c *copier) note(err error, stop context.CancelCauseFunc) {
 	c.mu.Lock()
 	c.errs = append(c.errs, err)
 	c.mu.Unlock()
-	for _, fatal := range []error{ErrNoSpace, ErrLogFull, ErrLocked, ErrNotMaster, ErrReadOnly, ErrCorrupt, fs.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+	for _, fatal := range []error{ErrNoSpace, ErrLogFull, ErrLocked, ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted, fs.ErrClosed, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, fatal) {
 			stop(err)
 			return

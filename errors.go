@@ -19,6 +19,10 @@ var (
 	ErrChecksum = errors.New("checksum mismatch")
 	// ErrCorrupt: metadata that cannot be what a correct writer wrote.
 	ErrCorrupt = errors.New("corrupt metadata")
+	// ErrReformatted: the device was formatted anew, or wiped, since it was opened. Open
+	// it again. It does not wrap ErrCorrupt: what is on the device now may be sound, it
+	// is another file system.
+	ErrReformatted = errors.New("the device was formatted anew or wiped; open it again")
 	// ErrNotMaster: this host is not the one that may write the metadata.
 	ErrNotMaster = errors.New("this host is not the master")
 	// ErrReadOnly: the file system was opened without ReadWrite.

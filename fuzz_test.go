@@ -73,7 +73,7 @@ func fuzzSuperblock(t *testing.T, b [superblockSize]byte, deviceSize int64) {
 // requireKnown fails if err is of no kind that callers can tell.
 func requireKnown(t testing.TB, err error) {
 	t.Helper()
-	for _, known := range []error{ErrNotFormatted, ErrVersion, ErrChecksum, ErrCorrupt, ErrDevice, fs.ErrExist} {
+	for _, known := range []error{ErrNotFormatted, ErrReformatted, ErrVersion, ErrChecksum, ErrCorrupt, ErrDevice, fs.ErrExist} {
 		if errors.Is(err, known) {
 			return
 		}

@@ -708,7 +708,7 @@ func (i *mutationImage) readAll(fsys *FS) error {
 }
 
 // knownErrors are of the kinds that callers can tell.
-var knownErrors = []error{ErrNotFormatted, ErrVersion, ErrChecksum, ErrCorrupt, ErrDevice, fs.ErrExist}
+var knownErrors = []error{ErrNotFormatted, ErrReformatted, ErrVersion, ErrChecksum, ErrCorrupt, ErrDevice, fs.ErrExist}
 
 func isKnown(err error) bool {
 	return slices.ContainsFunc(knownErrors, func(known error) bool { return errors.Is(err, known) })

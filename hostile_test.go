@@ -1105,7 +1105,7 @@ func TestNextIndexBeyondEntries(t *testing.T) {
 	assert.Equal(t, 1, report.Usage.Files)
 }
 
-// A log that shrinks under an open file system was formatted anew.
+// A log that shrinks in the same file system lost entries.
 func TestNextIndexGoesBack(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)

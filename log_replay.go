@@ -7,6 +7,7 @@ package famfs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -42,12 +43,19 @@ func (r *replica) readLogHeader() (logHeader, error) {
 		}
 		h, err := decodeLogHeader(&b, r.sb.LogSize)
 		if err == nil && h.next < r.next {
-			err = fmt.Errorf("log header: found next index %d after %d entries were replayed; the device was formatted anew, open it again: %w", h.next, r.next, ErrCorrupt)
+			err = fmt.Errorf("log header: found next index %d after %d entries were replayed: %w", h.next, r.next, ErrCorrupt)
 		}
 		if err == nil && h.next > math.MaxUint32-1 {
 			return h, fmt.Errorf("log header: %d entries, more than this package can hold: %w", h.next, ErrCorrupt)
 		}
-		if err == nil || try == len(settleTimes) {
+		if err == nil {
+			return h, nil
+		}
+		if try == len(settleTimes) {
+			// Another file system's log, if the superblock says so.
+			if other := r.sameFileSystem(); errors.Is(other, ErrReformatted) {
+				err = other
+			}
 			return h, err
 		}
 		r.settle(try)
@@ -75,13 +83,20 @@ func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
 	return int(r.next - before), err
 }
 
-// sameFileSystem fails if the superblock is no longer the one that was opened.
+// sameFileSystem fails with ErrReformatted if the superblock is no longer the one that
+// was opened.
 func (r *replica) sameFileSystem() error {
 	sb, err := readSuperblock(r.meta, r.geo.size)
-	if err == nil && (sb.UUID != r.sb.UUID || sb.LogSize != r.sb.LogSize || sb.AllocUnit != r.sb.AllocUnit || sb.SystemUUID != r.sb.SystemUUID) {
-		err = fmt.Errorf("superblock: found file system %s, want %s; the device was formatted anew, open it again: %w", sb.UUID, r.sb.UUID, ErrCorrupt)
+	switch {
+	case errors.Is(err, ErrNotFormatted):
+		// Format and Wipe take the magic away first.
+		return fmt.Errorf("superblock: found none, want that of file system %s: %w", r.sb.UUID, ErrReformatted)
+	case err != nil:
+		return err
+	case sb.UUID != r.sb.UUID || sb.LogSize != r.sb.LogSize || sb.AllocUnit != r.sb.AllocUnit || sb.SystemUUID != r.sb.SystemUUID:
+		return fmt.Errorf("superblock: found file system %s, want %s: %w", sb.UUID, r.sb.UUID, ErrReformatted)
 	}
-	return err
+	return nil
 }
 
 // replay replays entries up to end.

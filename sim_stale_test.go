@@ -505,7 +505,7 @@ func (f *staleFormat) session(scratch *simScratch, h *simHost) error {
 		_, err := r.catchUp(failAtCorrupt, fresh)
 		if err == nil {
 			err = f.compare(r, entries())
-		} else if sb != f.sb && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFormatted)) {
+		} else if sb != f.sb && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrReformatted)) {
 			f.outcomes[name+" has gone"]++
 			if fresh || r.next != before {
 				return nil

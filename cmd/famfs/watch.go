@@ -81,7 +81,7 @@ is one of ls -l, or with --json one JSON object.`,
 					// Another host may be writing just now, and the next look may go well;
 					// a device that was formatted anew never does.
 					a.reportFailure(t.device, err)
-					if errors.Is(err, famfs.ErrCorrupt) {
+					if errors.Is(err, famfs.ErrCorrupt) || errors.Is(err, famfs.ErrReformatted) {
 						return &statusError{status: statusFailed}
 					}
 					continue
