@@ -158,7 +158,7 @@ func fillLog(b *testing.B, path string, n int, logSize int64) {
 	m.store64(logOffset+nextSeqAt, uint64(n))
 	m.store64(logOffset+nextIndexAt, uint64(n))
 	require.NoError(b, m.flush(logOffset, logSize))
-	m.fence()
+	m.fenceStores()
 }
 
 // loggedName is the path of entry i of fillLog: every thousandth is a directory.

@@ -9,6 +9,10 @@ package famfs
 // lines back and fence, then say that they are there; before a load of what
 // another host wrote, invalidate the lines and fence. Every store and load of
 // metadata in this package goes through sharedmem.go, which obeys it.
+//
+// There are two fences, as there are two orders. storeFence is for writers: what was
+// written back comes before later stores. loadFence is for readers: what was invalidated
+// comes before later loads. Neither does the other's work on every processor.
 
 import "unsafe"
 
@@ -40,7 +44,7 @@ func FlushCache(b []byte) {
 // Bounds and concurrency are those of FlushCache.
 func InvalidateCache(b []byte) {
 	forLines(b, invalidateLines)
-	fullFence()
+	loadFence()
 }
 
 // forLines hands op the lines of b, first address and number, in pieces that

@@ -46,10 +46,17 @@ func clflushoptLines(p unsafe.Pointer, lines uintptr)
 //go:noescape
 func clflushLines(p unsafe.Pointer, lines uintptr)
 
-// storeFence orders flushes before later stores (SFENCE).
+// storeFence orders flushes before later stores (SFENCE). It says nothing of loads, which
+// may have been done before it.
+//
+// A goroutine that goes on on another processor in between loses nothing: to get there it
+// passes through locked instructions of the scheduler, and these wait for CLWB, CLFLUSHOPT
+// and stores past the caches as a fence does.
 func storeFence()
 
-// fullFence orders invalidations before later loads (MFENCE).
-func fullFence()
+// loadFence orders invalidations before later loads (MFENCE). SFENCE does not hold loads
+// back. LFENCE does, but it does not wait for CLFLUSHOPT, which, like a store, counts as
+// done before the line is gone.
+func loadFence()
 
 func cpuid(leaf, subleaf uint32) (eax, ebx, ecx, edx uint32)

@@ -42,8 +42,8 @@ TEXT ·storeFence(SB), NOSPLIT, $0-0
 	SFENCE
 	RET
 
-// func fullFence()
-TEXT ·fullFence(SB), NOSPLIT, $0-0
+// func loadFence()
+TEXT ·loadFence(SB), NOSPLIT, $0-0
 	MFENCE
 	RET
 

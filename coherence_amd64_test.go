@@ -108,7 +108,7 @@ func TestMachineCode(t *testing.T) {
 		{"CLFLUSHOPT (AX)", clflushoptLines, []byte{0x66, 0x0f, 0xae, 0x38}},
 		{"CLFLUSH (AX)", clflushLines, []byte{0x0f, 0xae, 0x38}},
 		{"SFENCE", storeFence, []byte{0x0f, 0xae, 0xf8}},
-		{"MFENCE", fullFence, []byte{0x0f, 0xae, 0xf0}},
+		{"MFENCE", loadFence, []byte{0x0f, 0xae, 0xf0}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

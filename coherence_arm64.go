@@ -32,7 +32,7 @@ func civacLines(p unsafe.Pointer, lines, size uintptr)
 // too (DSB SY).
 func storeFence()
 
-// fullFence orders invalidations before later loads (DSB SY).
-func fullFence()
+// loadFence orders invalidations before later loads (DSB SY).
+func loadFence()
 
 func cacheType() uint64

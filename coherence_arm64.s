@@ -31,8 +31,8 @@ TEXT ·storeFence(SB), NOSPLIT, $0-0
 	DSB $15
 	RET
 
-// func fullFence()
-TEXT ·fullFence(SB), NOSPLIT, $0-0
+// func loadFence()
+TEXT ·loadFence(SB), NOSPLIT, $0-0
 	DSB $15
 	RET
 

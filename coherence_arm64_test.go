@@ -85,7 +85,7 @@ func TestMachineCode(t *testing.T) {
 		{"DC CVAC", cvacLines, []uint32{0xd50b7a20, nextLine, count, again, ret}},
 		{"DC CIVAC", civacLines, []uint32{0xd50b7e20, nextLine, count, again, ret}},
 		{"DSB SY for stores", storeFence, []uint32{0xd5033f9f, ret}},
-		{"DSB SY for all", fullFence, []uint32{0xd5033f9f, ret}},
+		{"DSB SY for all", loadFence, []uint32{0xd5033f9f, ret}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -17,4 +17,4 @@ const lineSize uintptr = 64
 func writeBackLines(unsafe.Pointer, uintptr)  {}
 func invalidateLines(unsafe.Pointer, uintptr) {}
 func storeFence()                             {}
-func fullFence()                              {}
+func loadFence()                              {}

@@ -304,7 +304,8 @@ func (p *PendingFile) commit() error {
 		}
 		p.dirtyFrom, p.dirtyTo = 0, 0
 	}
-	storeFence() // for what was written back as it came
+	// What was written back as it came needs no fence here: append's first one is for it
+	// too, before the counters announce anything.
 	e := &entry{
 		kind:  typeFile,
 		path:  []byte(p.name),

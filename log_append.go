@@ -20,14 +20,14 @@ func (r *replica) append(e *entry) (int64, error) {
 	if err := r.meta.flush(entryAt(index), entrySize); err != nil {
 		return 0, err
 	}
-	r.meta.fence()
+	r.meta.fenceStores()
 	// Both counters share a cache line. The index is the authority, so it goes first:
 	// a crash in between leaves a sequence number behind it, which the next append
 	// overwrites.
 	r.meta.store64(logOffset+nextIndexAt, index+1)
 	r.meta.store64(logOffset+nextSeqAt, index+1)
 	flushErr := r.meta.flush(logOffset, logHeaderSize)
-	r.meta.fence()
+	r.meta.fenceStores()
 	if _, err := r.catchUp(failAtCorrupt, false); err != nil {
 		return 0, fmt.Errorf("read back log entry %d: %w", index, err)
 	}

@@ -84,7 +84,7 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 	n := int(end - first)
 	from := entryAt(first)
 	w.meta.invalidate(from, int64(n)*entrySize)
-	w.meta.fence()
+	w.meta.fenceLoads()
 	w.meta.load(w.buffer[:n*entrySize], from)
 	var e entry
 	record := func(i int) *[entrySize]byte { return (*[entrySize]byte)(w.buffer[i*entrySize:]) }
@@ -110,7 +110,7 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 		for _, i := range unsound {
 			index := first + uint64(i)
 			w.meta.invalidate(entryAt(index), entrySize)
-			w.meta.fence()
+			w.meta.fenceLoads()
 			w.meta.load(record(i)[:], entryAt(index))
 			if checkEntry(record(i), index) != nil {
 				still = append(still, i)

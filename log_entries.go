@@ -73,7 +73,7 @@ func (f *FS) logEntry(index uint64) (LogEntry, error) {
 	err := Guard(func() error {
 		m := &mappedMemory{f.dev, f.window.mem}
 		m.invalidate(entryAt(index), entrySize)
-		m.fence()
+		m.fenceLoads()
 		m.load(b[:], entryAt(index))
 		return nil
 	})

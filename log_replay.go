@@ -37,7 +37,7 @@ func (r *replica) readLogHeader() (logHeader, error) {
 	for try := 0; ; try++ {
 		var b [logHeaderSize]byte
 		r.meta.invalidate(logOffset, logHeaderSize)
-		r.meta.fence()
+		r.meta.fenceLoads()
 		for at := 0; at < len(b); at += 8 {
 			binary.LittleEndian.PutUint64(b[at:], r.meta.load64(logOffset+int64(at)))
 		}
@@ -203,7 +203,7 @@ func (r *replica) listUnread(end uint64) error {
 		var e entry
 		for index := r.next; index < end; index++ {
 			r.meta.invalidate(entryAt(index), entrySize)
-			r.meta.fence()
+			r.meta.fenceLoads()
 			r.meta.load(b[:], entryAt(index))
 			p, err := Problem{Index: int(index)}, checkEntry(&b, index)
 			if err == nil {

@@ -69,7 +69,7 @@ func format(path string, c formatConfig) error {
 func Wipe(path string) error {
 	err := withMetadata(path, superblockArea, func(_ *device, m sharedMemory) error {
 		m.invalidate(0, superblockSize)
-		m.fence()
+		m.fenceLoads()
 		if found := m.load64(0); found != superblockMagic {
 			return fmt.Errorf("superblock: found magic %#x, want %#x: %w", found, uint64(superblockMagic), ErrNotFormatted)
 		}
@@ -116,7 +116,7 @@ func withMetadata(path string, n int64, use func(*device, sharedMemory) error) (
 // writeFileSystem writes superblock and log of an empty file system.
 func writeFileSystem(m sharedMemory, sb Superblock, force bool) error {
 	m.invalidate(0, superblockSize)
-	m.fence()
+	m.fenceLoads()
 	var old [superblockSize]byte
 	m.load(old[:], 0)
 	if binary.LittleEndian.Uint64(old[:]) == superblockMagic && !force {
@@ -149,7 +149,7 @@ func zero(m sharedMemory, off, n int64) error {
 	const piece = 64 << 10
 	buffer, zeros := make([]byte, piece), make([]byte, piece)
 	m.invalidate(off, n)
-	m.fence()
+	m.fenceLoads()
 	for at := off; at < off+n; at += piece {
 		b := buffer[:min(piece, off+n-at)]
 		if m.load(b, at); !bytes.Equal(b, zeros[:len(b)]) {
@@ -161,6 +161,6 @@ func zero(m sharedMemory, off, n int64) error {
 
 func flushAndFence(m sharedMemory, off, n int64) error {
 	err := m.flush(off, n)
-	m.fence()
+	m.fenceStores()
 	return err
 }

@@ -26,13 +26,19 @@ type sharedMemory interface {
 	store(off int64, p []byte)
 	// store64 stores a little endian integer in one piece.
 	store64(off int64, v uint64)
-	// flush writes lines back; a fence orders that before later stores. The error
-	// is a disk's: memory knows of none.
+	// flush writes lines back; fenceStores makes it certain. The error is a disk's:
+	// memory knows of none.
 	flush(off, n int64) error
-	// invalidate forgets lines; a fence orders that before later loads.
+	// invalidate forgets lines, after writing back those that this host has changed;
+	// fenceLoads makes it certain.
 	invalidate(off, n int64)
-	// fence orders all before it before all after it.
-	fence()
+	// fenceStores is for writers: what was flushed before it is on the medium before
+	// anything that is stored after it. It promises nothing about loads.
+	fenceStores()
+	// fenceLoads is for readers: what was invalidated before it is forgotten before
+	// anything is loaded or stored after it. It promises nothing about what was
+	// flushed.
+	fenceLoads()
 }
 
 // mappedMemory is sharedMemory in the memory of a device.
@@ -85,4 +91,6 @@ func (m *mappedMemory) invalidate(off, n int64) {
 	}
 }
 
-func (m *mappedMemory) fence() { fullFence() }
+func (m *mappedMemory) fenceStores() { storeFence() }
+
+func (m *mappedMemory) fenceLoads() { loadFence() }

@@ -763,18 +763,21 @@ type crashBarrier struct {
 	works     bool   // there was something for it to write back, or to wait for
 }
 
-// crashSaboteur removes barriers from a host by their numbers, and notes all.
+// crashSaboteur removes barriers from a host by their numbers, or has another fence done,
+// and notes all.
 type crashSaboteur struct {
 	host      *simHost
 	removed   []int
+	confused  int // the barrier instead of which the other kind of fence is done
 	barriers  []crashBarrier
 	operation int
 	count     map[string]int
 }
 
-func sabotage(h *simHost, removed []int) *crashSaboteur {
-	s := &crashSaboteur{host: h, removed: removed, count: make(map[string]int)}
+func sabotage(h *simHost, removed []int, confused int) *crashSaboteur {
+	s := &crashSaboteur{host: h, removed: removed, confused: confused, count: make(map[string]int)}
 	h.ignore = s.ignore
+	h.confuse = func(simOp) bool { return len(s.barriers)-1 == s.confused }
 	return s
 }
 
@@ -784,8 +787,8 @@ func (s *crashSaboteur) next() {
 }
 
 func (s *crashSaboteur) ignore(op simOp) bool {
-	b := crashBarrier{operation: s.operation, name: simCaller() + " " + op.kind, works: op.kind == "fence" && s.host.inFlight()}
-	if op.kind != "fence" {
+	b := crashBarrier{operation: s.operation, name: simCaller() + " " + op.kind, works: s.host.inFlight(op.kind)}
+	if op.kind == "flush" || op.kind == "invalidate" {
 		b.works = slices.ContainsFunc(s.host.dirty, func(l *simLine) bool {
 			return l.at+simLineSize > op.off && l.at < op.off+op.n && l.flushed < len(l.versions)-1
 		})
@@ -802,19 +805,19 @@ func (s *crashSaboteur) ignore(op simOp) bool {
 var crashRedundant = map[string][]string{
 	// The log is zeroed after it was invalidated, and the line with the magic is part
 	// of that.
-	"writeFileSystem flush 1": {"zero invalidate 1"},
-	"writeFileSystem fence 2": {"zero fence 1"},
+	"writeFileSystem flush 1":       {"zero invalidate 1"},
+	"writeFileSystem fenceStores 1": {"zero fenceLoads 1"},
 	// Between these and the next fence nothing is stored that they must come before.
-	"zero fence 2":            {"writeFileSystem fence 4"},
-	"writeFileSystem fence 3": {"writeFileSystem fence 4"},
+	"zero fenceStores 1":            {"writeFileSystem fenceStores 3"},
+	"writeFileSystem fenceStores 2": {"writeFileSystem fenceStores 3"},
 	// An entry is read back, for which the header is invalidated, and then the entry,
 	// which may begin in the same line.
-	"append flush 2": {"readLogHeader invalidate", "decode invalidate"},
-	"append fence 2": {"readLogHeader fence", "readSuperblock fence", "decode fence"},
+	"append flush 2":       {"readLogHeader invalidate", "decode invalidate"},
+	"append fenceStores 2": {"readLogHeader fenceLoads", "readSuperblock fenceLoads", "decode fenceLoads"},
 }
 
-// The tests above must find out if a flush or fence is missing: with any one of them
-// removed there is a state that is wrong. Where another does the same work, that one
+// The tests above must find out if a flush or fence is missing, or a fence is of the other
+// kind: with any one of them removed there is a state that is wrong. Where another does the same work, that one
 // must be necessary, or a state be wrong with both removed.
 func TestCrashTeeth(t *testing.T) {
 	needsNoDevice(t)
@@ -825,20 +828,21 @@ func TestCrashTeeth(t *testing.T) {
 	if raceEnabled {
 		bound, sample = 64, 16
 	}
-	type scenario func(removed ...int) (barriers []crashBarrier, states int, err error)
-	format := func(removed ...int) ([]crashBarrier, int, error) {
+	const none = -1
+	type scenario func(confused int, removed ...int) (barriers []crashBarrier, states int, err error)
+	format := func(confused int, removed ...int) ([]crashBarrier, int, error) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		defer medium.reset()
 		old, err := crashFill(medium, rng, 6)
 		require.NoError(t, err)
 		f := newCrashFormat(newSimHost(medium), rng, old, crashSuperblock(2, minLogSize), bound, sample)
-		saboteur := sabotage(f.x.host, removed)
+		saboteur := sabotage(f.x.host, removed, confused)
 		err = f.run()
 		return saboteur.barriers, f.x.states, err
 	}
 	// Two operations, so that the second comes upon what the first leaves.
 	appendTwo := func(before int, kinds ...string) scenario {
-		return func(removed ...int) ([]crashBarrier, int, error) {
+		return func(confused int, removed ...int) ([]crashBarrier, int, error) {
 			rng := rand.New(rand.NewPCG(seed, 4))
 			defer medium.reset()
 			s, err := newCrashScript(medium, rng, bound, sample)
@@ -848,7 +852,7 @@ func TestCrashTeeth(t *testing.T) {
 				require.NoError(t, s.run(s.operation(crashKinds[i%len(crashKinds)]), 0))
 			}
 			s.host.stored = s.x.explore
-			saboteur := sabotage(s.host, removed)
+			saboteur := sabotage(s.host, removed, confused)
 			for _, kind := range kinds {
 				if err := s.run(s.operation(kind), 0); err != nil {
 					return nil, s.x.states, err
@@ -868,7 +872,7 @@ func TestCrashTeeth(t *testing.T) {
 		{"in a log in use", appendTwo(5, "extents", "interleaved")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			barriers, _, err := c.run()
+			barriers, _, err := c.run(none)
 			require.NoError(t, err, "nothing is removed")
 			found := make(map[int]bool)
 			for i, b := range barriers {
@@ -876,9 +880,13 @@ func TestCrashTeeth(t *testing.T) {
 					continue // it only orders loads: see TestStaleTeeth
 				}
 				begin := time.Now()
-				_, states, err := c.run(i)
+				_, states, err := c.run(none, i)
 				if found[i] = err != nil; found[i] {
 					t.Logf("without %s of operation %d: found in %v, after %d states\n  %v", b.name, b.operation, time.Since(begin).Round(time.Millisecond), states, err)
+				}
+				if found[i] && strings.Contains(b.name, " fence") {
+					_, _, err := c.run(i)
+					assert.Error(t, err, "with the other kind of fence instead of %s of operation %d nothing is found", b.name, b.operation)
 				}
 			}
 			require.NotEmpty(t, found)
@@ -900,7 +908,7 @@ func TestCrashTeeth(t *testing.T) {
 					t.Logf("without %s of operation %d: nothing to find, as there is %v", b.name, b.operation, crashRedundant[b.name])
 					continue
 				}
-				_, states, err := c.run(removed...)
+				_, states, err := c.run(none, removed...)
 				assert.Error(t, err, "without %s and %v of operation %d nothing is found", b.name, crashRedundant[b.name], b.operation)
 				t.Logf("without %s and %v of operation %d: found in %v, after %d states\n  %v", b.name, crashRedundant[b.name], b.operation, time.Since(begin).Round(time.Millisecond), states, err)
 			}

@@ -244,7 +244,7 @@ func (s *stale) append(r *replica, h *simHost) error {
 				return err
 			}
 		}
-		h.fence()
+		// No fence here, as in Commit: append's first one is for the data too.
 	}
 	s.log = append(s.log, e)
 	if _, err := r.append(e.encode()); err != nil {
@@ -352,7 +352,7 @@ func (c *staleClient) read(index int) error {
 		at, _ := place.locate(off)
 		c.host.invalidate(at, simLineSize)
 	}
-	c.host.fence()
+	c.host.fenceLoads()
 	for _, off := range e.lines {
 		at, _ := place.locate(off)
 		var found lineData
@@ -537,27 +537,34 @@ func (f *staleFormat) compare(r *replica, entries []staleEntry) error {
 	return nil
 }
 
-// TestStaleReaders must find out what is missing: flushes and fences of the master, or
-// invalidates and fences of the readers.
+// TestStaleReaders must find out what is missing or is a fence of the wrong kind: flushes
+// and fences of the master, or invalidates and fences of the readers.
 func TestStaleTeeth(t *testing.T) {
 	needsNoDevice(t)
 	t.Parallel()
 	seed := simSeed(t)
 	isData := func(op simOp) bool { return op.off >= staleLog }
+	by := func(kind, caller string) func(op simOp) bool {
+		return func(op simOp) bool { return op.kind == kind && simCaller() == caller }
+	}
 	for _, c := range []struct {
-		name   string
-		master bool // whose are removed
-		ignore func(op simOp) bool
+		name            string
+		master          bool // whose are removed, or confused
+		ignore, confuse func(op simOp) bool
 	}{
-		{"flush of entries", true, func(op simOp) bool { return op.kind == "flush" && op.off > logOffset && !isData(op) }},
-		{"fences of append", true, func(op simOp) bool { return op.kind == "fence" && simCaller() == "append" }},
-		{"flush of data", true, func(op simOp) bool { return op.kind == "flush" && isData(op) }},
-		{"invalidate of the header", false, func(op simOp) bool { return op.kind == "invalidate" && simCaller() == "readLogHeader" }},
-		{"fence after that", false, func(op simOp) bool { return op.kind == "fence" && simCaller() == "readLogHeader" }},
-		{"invalidate of entries", false, func(op simOp) bool { return op.kind == "invalidate" && simCaller() == "decode" }},
-		{"fence after that", false, func(op simOp) bool { return op.kind == "fence" && simCaller() == "decode" }},
-		{"invalidate of data", false, func(op simOp) bool { return op.kind == "invalidate" && isData(op) }},
-		{"fence after that", false, func(op simOp) bool { return op.kind == "fence" && simCaller() == "?" }},
+		{"flush of entries", true, func(op simOp) bool { return op.kind == "flush" && op.off > logOffset && !isData(op) }, nil},
+		{"fences of append", true, by(simFenceStores, "append"), nil},
+		{"fences of append for stores", true, nil, by(simFenceStores, "append")},
+		{"flush of data", true, func(op simOp) bool { return op.kind == "flush" && isData(op) }, nil},
+		{"invalidate of the header", false, by("invalidate", "readLogHeader"), nil},
+		{"fence after that", false, by(simFenceLoads, "readLogHeader"), nil},
+		{"fence after that for loads", false, nil, by(simFenceLoads, "readLogHeader")},
+		{"invalidate of entries", false, by("invalidate", "decode"), nil},
+		{"fence after that", false, by(simFenceLoads, "decode"), nil},
+		{"fence after that for loads", false, nil, by(simFenceLoads, "decode")},
+		{"invalidate of data", false, func(op simOp) bool { return op.kind == "invalidate" && isData(op) }, nil},
+		{"fence after that", false, by(simFenceLoads, "?"), nil},
+		{"fence after that for loads", false, nil, by(simFenceLoads, "?")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newStaleStage(t)
@@ -566,9 +573,9 @@ func TestStaleTeeth(t *testing.T) {
 			for ; err == nil && n < 10_000; n++ {
 				err = g.run(seed+n, func(s *stale) {
 					for i, h := range s.hosts {
-						h.ignore = nil
+						h.ignore, h.confuse = nil, nil
 						if (i == 0) == c.master {
-							h.ignore = c.ignore
+							h.ignore, h.confuse = c.ignore, c.confuse
 						}
 					}
 				})

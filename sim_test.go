@@ -12,9 +12,12 @@ package famfs
 //     nobody else. A line reaches the medium whole, as it was after any one of the
 //     stores to it, at any time after that store.
 //   - A flush starts the write-back of lines; that the medium has them is certain
-//     only after the next fence of the same host. The lines stay in the cache.
-//   - An invalidate does the same and then forgets the lines; they are certain to be
-//     forgotten only after the next fence. Before it they may still be served.
+//     only after the next fence for stores of the same host. The lines stay in the cache.
+//   - An invalidate starts to write lines back and then to forget them; both are certain
+//     only after the next fence for loads. Before it the lines may still be served.
+//   - Each of the two fences completes what is named above and nothing else. Hardware's do
+//     more (MFENCE and DSB do the work of both), but code that uses the wrong one is to be
+//     found out.
 //   - A load takes the line from the cache, or from the medium as it is then, and may
 //     leave it in the cache. A cache may fetch lines that nobody asked for.
 //
@@ -99,8 +102,9 @@ type simLine struct {
 	// last is what its host sees. Only dirty lines have more than one.
 	versions []lineData
 	hashes   []uint64 // of versions; of dirty lines only
-	flushed  int      // the version that the next fence makes certain
-	leaving  bool     // invalidated: the next fence forgets it
+	flushed  int      // the version that the next fence for stores makes certain
+	leaving  bool     // invalidated: the next fence for loads forgets it,
+	left     int      // and makes this version certain
 }
 
 func (l *simLine) dirty() bool { return len(l.versions) > 1 }
@@ -125,11 +129,12 @@ type simHost struct {
 	beforeStore func()           // where a test stops a program
 	stored      func(*simLine)   // after each store that changed something
 	ignore      func(simOp) bool // flushes, invalidates and fences that do nothing
+	confuse     func(simOp) bool // fences instead of which the other kind is done
 }
 
 // simOp is what simHost.ignore decides about.
 type simOp struct {
-	kind   string // "flush", "invalidate" or "fence"
+	kind   string // "flush", "invalidate", "fenceStores" or "fenceLoads"
 	off, n int64
 }
 
@@ -201,7 +206,7 @@ func (h *simHost) reach(l *simLine, version int) {
 	}
 	l.versions = append(l.versions[:0], l.versions[version:]...)
 	l.hashes = append(l.hashes[:0], l.hashes[version:]...)
-	l.flushed = max(0, l.flushed-version)
+	l.flushed, l.left = max(0, l.flushed-version), max(0, l.left-version)
 }
 
 // writeBack brings a line to the medium as it is now.
@@ -337,7 +342,7 @@ func (h *simHost) invalidate(off, n int64) {
 	}
 	leave := func(l *simLine) {
 		if l.at+simLineSize > off && l.at < off+n {
-			l.leaving, l.flushed = true, len(l.versions)-1
+			l.leaving, l.left = true, len(l.versions)-1
 		}
 	}
 	if n/simLineSize > int64(len(h.held)) {
@@ -353,14 +358,36 @@ func (h *simHost) invalidate(off, n int64) {
 	}
 }
 
-func (h *simHost) fence() {
+func (h *simHost) fenceStores() { h.fence(simFenceStores) }
+
+func (h *simHost) fenceLoads() { h.fence(simFenceLoads) }
+
+// The two kinds of fences.
+const (
+	simFenceStores = "fenceStores"
+	simFenceLoads  = "fenceLoads"
+)
+
+// waits says whether a fence of this kind has something to complete about l.
+func (l *simLine) waits(kind string) bool {
+	if kind == simFenceStores {
+		return l.flushed > 0
+	}
+	return l.leaving
+}
+
+// fence completes the lines that wait for it, one after the other.
+func (h *simHost) fence(kind string) {
 	h.step()
-	if h.ignored("fence", 0, 0) {
+	if h.ignored(kind, 0, 0) {
 		return
+	}
+	if h.confuse != nil && h.confuse(simOp{kind: kind}) {
+		kind = map[string]string{simFenceStores: simFenceLoads, simFenceLoads: simFenceStores}[kind]
 	}
 	h.waiting = h.waiting[:0]
 	for _, l := range h.held {
-		if l.flushed > 0 || l.leaving {
+		if l.waits(kind) {
 			h.waiting = append(h.waiting, l.at)
 		}
 	}
@@ -368,23 +395,28 @@ func (h *simHost) fence() {
 		h.world.rng.Shuffle(len(h.waiting), func(i, j int) { h.waiting[i], h.waiting[j] = h.waiting[j], h.waiting[i] })
 	}
 	for _, at := range h.waiting {
-		if h.step(); h.cached(at) == nil {
+		h.step()
+		l := h.cached(at)
+		if l == nil || !l.waits(kind) {
 			continue // evicted meanwhile
 		}
-		l := h.cached(at)
-		leaving := l.leaving
-		h.reach(l, l.flushed)
-		l.flushed, l.leaving = 0, false
-		if leaving && !l.dirty() { // it is dirty again where something was stored since
+		if kind == simFenceStores {
+			h.reach(l, l.flushed)
+			l.flushed = 0
+			continue
+		}
+		h.reach(l, l.left)
+		l.left, l.leaving = 0, false
+		if !l.dirty() { // it is dirty again if something was stored since
 			h.drop(l)
 		}
 	}
 }
 
-// inFlight says that a fence would have something to make certain.
-func (h *simHost) inFlight() bool {
+// inFlight says that this kind of fence would have something to make certain.
+func (h *simHost) inFlight(kind string) bool {
 	for _, l := range h.dirty {
-		if l.flushed > 0 {
+		if kind == simFenceStores && l.flushed > 0 || kind == simFenceLoads && l.left > 0 {
 			return true
 		}
 	}
@@ -425,7 +457,8 @@ func (m *simImage) store64(off int64, v uint64) {
 
 func (m *simImage) flush(off, n int64) error { return nil }
 func (m *simImage) invalidate(off, n int64)  {}
-func (m *simImage) fence()                   {}
+func (m *simImage) fenceStores()             {}
+func (m *simImage) fenceLoads()              {}
 
 // undo takes all stores back.
 func (m *simImage) undo() {
@@ -624,18 +657,22 @@ func TestSimVisibility(t *testing.T) {
 	a.store64(128, 7)
 	assert.EqualValues(t, 7, a.load64(128), "a host sees its own stores at once")
 	b.invalidate(128, 8)
-	b.fence()
+	b.fenceLoads()
 	assert.Zero(t, b.load64(128), "others do not while the line is in its cache")
 
 	require.NoError(t, a.flush(128, 8))
 	assert.Zero(t, m.mem[128], "a flush alone is no promise")
-	a.fence()
+	a.fenceLoads()
+	assert.Zero(t, m.mem[128], "nor is it one with a fence for loads")
+	a.fenceStores()
 	assert.EqualValues(t, 7, m.mem[128])
 	assert.Empty(t, a.dirty)
 	assert.Zero(t, b.load64(128), "a stale line is served until it is invalidated")
 	b.invalidate(128, 8)
 	assert.Zero(t, b.load64(128), "and until a fence")
-	b.fence()
+	b.fenceStores()
+	assert.Zero(t, b.load64(128), "which must be one for loads")
+	b.fenceLoads()
 	assert.EqualValues(t, 7, b.load64(128))
 
 	var p [16]byte
@@ -653,11 +690,11 @@ func TestSimInvalidateOfDirtyLine(t *testing.T) {
 	a.store64(0, 1)
 	a.invalidate(0, 4096)
 	a.store64(0, 2)
-	a.fence()
+	a.fenceLoads()
 	assert.EqualValues(t, 1, m.mem[0], "it is written back as it was")
 	assert.EqualValues(t, 2, a.load64(0), "what was stored after is not lost")
 	a.invalidate(0, 8)
-	a.fence()
+	a.fenceLoads()
 	assert.EqualValues(t, 2, m.mem[0])
 	assert.Empty(t, a.held)
 }
@@ -668,7 +705,7 @@ func TestSimFlushKeepsWhatFollows(t *testing.T) {
 	a.store64(8, 1)
 	require.NoError(t, a.flush(0, 64))
 	a.store64(8, 2)
-	a.fence()
+	a.fenceStores()
 	assert.EqualValues(t, 1, m.mem[8], "only what was flushed is certain")
 	require.Len(t, a.dirty, 1)
 	a.dropAll()
@@ -679,7 +716,7 @@ func TestSimFlushKeepsWhatFollows(t *testing.T) {
 	a.store64(8, 4)
 	a.evict(a.dirty[0])
 	assert.EqualValues(t, 4, m.mem[8])
-	a.fence()
+	a.fenceStores()
 	assert.EqualValues(t, 4, m.mem[8], "a fence brings nothing older back")
 }
 
@@ -747,7 +784,7 @@ func TestSimWorld(t *testing.T) {
 		}, func() {
 			for range 200 {
 				w.hosts[1].invalidate(0, 128)
-				w.hosts[1].fence()
+				w.hosts[1].fenceLoads()
 				trace = append(trace, w.hosts[1].load64(0), w.hosts[1].load64(64))
 			}
 		})

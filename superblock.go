@@ -145,7 +145,7 @@ func readSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	for range 2 + len(settleTimes) {
 		before = b
 		m.invalidate(0, superblockSize)
-		m.fence()
+		m.fenceLoads()
 		m.load(b[:], 0)
 		if b == before {
 			break
