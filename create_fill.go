@@ -138,6 +138,7 @@ func readPieces(mem []byte, read func([]byte) (int, error), step func(n int64) e
 // all. A memory fault is an error, and for good.
 func (p *PendingFile) fill(from, to int64, do pieceFunc) (int64, error) {
 	n, err := inParallel(from, to, func(from, to int64) (n int64, err error) {
+		defer storeFence() // what this goroutine wrote back
 		err = Guard(func() error {
 			p.fs.dev.prefault(p.data[from:to], true)
 			n, err = do(from, to)

@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -217,53 +215,6 @@ func TestReadFromSparse(t *testing.T) {
 }
 
 func allZeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
-
-// inParallel takes every piece once, and returns where the first gap is and why.
-func TestByUnits(t *testing.T) {
-	t.Parallel()
-	rng := rand.New(rand.NewPCG(1, 2))
-	for round := range 2000 {
-		from := rng.Int64N(3 * workPiece)
-		to := from + rng.Int64N(12*workPiece)
-		type gap struct {
-			at  int64
-			err error
-		}
-		gaps := map[int64]gap{} // by unit
-		want := gap{to, nil}
-		for range rng.IntN(4) {
-			g := gap{from + rng.Int64N(to-from+1), nil}
-			if rng.IntN(2) == 0 {
-				g.err = fmt.Errorf("at %d", g.at)
-			}
-			if g.at < to && (gaps[g.at/workPiece] == gap{} || g.at < gaps[g.at/workPiece].at) {
-				gaps[g.at/workPiece] = g
-			}
-			if g.at < want.at {
-				want = g
-			}
-		}
-		var mu sync.Mutex
-		seen := map[int64]int64{}
-		n, err := inParallel(from, to, func(a, b int64) (int64, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			assert.Zero(t, seen[a], "twice")
-			assert.Less(t, a, b)
-			assert.Equal(t, a/workPiece, (b-1)/workPiece)
-			if g, ok := gaps[a/workPiece]; ok {
-				return g.at - a, g.err
-			}
-			seen[a] = b
-			return b - a, nil
-		})
-		require.Equal(t, want.at-from, n, "round %d", round)
-		require.Equal(t, want.err, err, "round %d", round)
-		for at := from; at/workPiece < want.at/workPiece; at = seen[at] {
-			require.NotZero(t, seen[at], "round %d: unit at %d was left out", round, at)
-		}
-	}
-}
 
 // An error of the step that is told of progress ends the reading, and is told.
 func TestReadFromStopped(t *testing.T) {

@@ -45,6 +45,14 @@ func (q *inTurn) hand(block uint64, d *decoded) bool {
 	return !q.ended
 }
 
+// end lets nobody wait any more: a block that is missing will not come.
+func (q *inTurn) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.ended = true
+	q.moved.Broadcast()
+}
+
 // finishNext finishes the block whose turn it is. Others may hand in theirs meanwhile.
 func (q *inTurn) finishNext() {
 	d := q.early[q.next%maxAhead]
@@ -53,7 +61,7 @@ func (q *inTurn) finishNext() {
 	more, err := false, error(nil)
 	defer func() { // also where finish panics: the others must not wait for ever
 		q.mu.Lock()
-		q.next, q.finishing, q.ended, q.err = q.next+1, false, !more || err != nil, err
+		q.next, q.finishing, q.ended, q.err = q.next+1, false, q.ended || !more || err != nil, err
 		q.moved.Broadcast()
 	}()
 	err = Guard(func() (err error) { more, err = q.finish(d); return err })

@@ -2,6 +2,7 @@ package famfs
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,4 +83,50 @@ func TestInTurnPanics(t *testing.T) {
 	far.Go(func() { assert.False(t, q.hand(2*maxAhead, &decoded{})) })
 	assert.PanicsWithValue(t, "of a logger", func() { q.hand(0, &decoded{}) })
 	far.Wait()
+}
+
+// A block that will never come, as who decodes it panics, is not waited for.
+func TestInTurnGivenUp(t *testing.T) {
+	t.Parallel()
+	q := newInTurn(func(*decoded) (bool, error) { return true, nil })
+	var far sync.WaitGroup
+	far.Go(func() { assert.False(t, q.hand(2*maxAhead, &decoded{})) })
+	q.end()
+	far.Wait()
+	assert.False(t, q.hand(0, &decoded{}))
+	assert.NoError(t, q.err)
+}
+
+// brokenMemory panics when the bytes at an offset are loaded.
+type brokenMemory struct {
+	sharedMemory
+	at      int64
+	loading *atomic.Int64
+}
+
+func (m brokenMemory) load(p []byte, off int64) {
+	defer m.loading.Add(-1)
+	m.loading.Add(1)
+	if off <= m.at && m.at < off+int64(len(p)) {
+		panic(errBroken)
+	}
+	m.sharedMemory.load(p, off)
+}
+
+var errBroken = errors.New("broken")
+
+// A panic while a log of many blocks is read, in whichever goroutine, reaches who replays
+// it, and then nobody reads on.
+func TestReplayPanics(t *testing.T) {
+	t.Parallel()
+	needsNoDevice(t)
+	const count = 15_000
+	for _, index := range []uint64{0, 1000, count / 2, count - 1} {
+		r := heapReplica(1<<30, minLogSize, defaultUnit, count, func(i uint64) *entry { return forgedDir(fmt.Sprint(i)) })
+		var loading atomic.Int64
+		r.meta = brokenMemory{r.meta, entryAt(index), &loading}
+		r.single = newDecoder(r)
+		assert.PanicsWithValue(t, errBroken, func() { r.catchUp(failAtCorrupt, true) })
+		assert.Zero(t, loading.Load())
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -182,12 +181,11 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 			more = line.hand(block, d)
 		}
 	}
-	var others sync.WaitGroup
+	workers := crew{stop: line.end}
 	for range min(uint64(runtime.GOMAXPROCS(0)), maxWorkers, blocks) - 1 {
-		others.Go(func() { work(newDecoder(r)) })
+		workers.start(func() { work(newDecoder(r)) })
 	}
-	work(r.single)
-	others.Wait() // nobody reads the log behind the caller's back
+	workers.lead(func() { work(r.single) })
 	return line.err
 }
 

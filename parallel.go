@@ -2,6 +2,7 @@ package famfs
 
 // Working through a range of bytes on several processors: in pieces that are taken in
 // order, with one result as if a single one had done it. Nothing here knows what is done.
+// The goroutines are parallel_crew.go's.
 
 import (
 	"runtime"
@@ -18,18 +19,23 @@ const (
 	maxWorkers = 8
 )
 
-// pieceFunc works on the bytes from and to, which lie in one piece, and returns
-// how many were done from the first on. Fewer than all without an error means that there are no
+// pieceFunc works on the bytes from and up to to, which lie in one piece, and returns how
+// many it did from the first on. Fewer than all without an error means that there are no
 // more.
 type pieceFunc func(from, to int64) (int64, error)
 
-// inParallel calls do for all pieces of the range, in ascending order, but several at a time,
-// until one is not filled whole.
+// inParallel calls do for the pieces of the range, in ascending order, but several at a
+// time, until one is not done whole. It returns how many bytes were done from the first on
+// without a gap, and the error of the piece that has the first gap. When it returns no
+// call is under way any more, also if do panics, which then goes on in the caller.
 func inParallel(from, to int64, do pieceFunc) (int64, error) {
 	if from >= to {
 		return 0, nil
 	}
 	first, last := from/workPiece, (to-1)/workPiece
+	if first == last {
+		return do(from, to)
+	}
 	var (
 		next atomic.Int64
 		stop atomic.Bool
@@ -39,7 +45,6 @@ func inParallel(from, to int64, do pieceFunc) (int64, error) {
 	)
 	next.Store(first)
 	work := func() {
-		defer storeFence() // what this processor wrote back
 		for !stop.Load() {
 			piece := next.Add(1) - 1
 			if piece > last {
@@ -58,11 +63,10 @@ func inParallel(from, to int64, do pieceFunc) (int64, error) {
 			mu.Unlock()
 		}
 	}
-	var others sync.WaitGroup
+	workers := crew{stop: func() { stop.Store(true) }}
 	for range min(last-first, int64(runtime.GOMAXPROCS(0))-1, maxWorkers-1) {
-		others.Go(work)
+		workers.start(work)
 	}
-	work()
-	others.Wait()
+	workers.lead(work)
 	return end - from, why
 }
