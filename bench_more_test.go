@@ -227,9 +227,9 @@ func BenchmarkCopyInto(b *testing.B) {
 				copy(dst, src)
 				FlushCache(dst)
 			})
-			if streamAtLeast <= span {
+			if thisMachine.streamLines != nil {
 				run(name+"past", size, place.span, func(dst, src []byte) {
-					streamLines(pointerTo(dst, 0), pointerTo(src, 0), uintptr(len(src))/lineSize)
+					thisMachine.streamLines(pointerTo(dst, 0), pointerTo(src, 0), uintptr(len(src))/lineSize)
 					storeFence()
 				})
 			}

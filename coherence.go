@@ -1,17 +1,18 @@
 package famfs
 
 // Cache lines: writing them back, forgetting them, and the fences that order
-// it. The instructions themselves stand in coherence_*.s; this file holds the
-// public face and the arithmetic that turns a slice into lines. Nothing here
-// knows of devices, files or the format.
+// it. The instructions themselves are in coherence_*.s; this file has the
+// public face, the seam behind which tests see which instructions are used, and the
+// arithmetic that turns a slice into lines. Nothing here knows of devices, files or
+// the format.
 //
 // The rule that makes memory between hosts coherent: after a store, write the
 // lines back and fence, then say that they are there; before a load of what
 // another host wrote, invalidate the lines and fence. Every store and load of
 // metadata in this package goes through sharedmem.go, which obeys it.
 //
-// There are two fences, as there are two orders. storeFence is for writers: what was
-// written back comes before later stores. loadFence is for readers: what was invalidated
+// There are two fences, as there are two orders. One is for writers: what was
+// written back comes before later stores. The other is for readers: what was invalidated
 // comes before later loads. Neither does the other's work on every processor.
 
 import "unsafe"
@@ -19,6 +20,25 @@ import "unsafe"
 // linesPerCall bounds one run of the assembly loops, which the scheduler cannot
 // interrupt: 256 KiB, some tens of microseconds.
 const linesPerCall = 4096
+
+// cacheLines is all that this package does to cache lines. Every device has one. It is
+// the machine's, but in tests that look at what is done, and in which order.
+type cacheLines struct {
+	// writeBackLines writes lines back, and invalidateLines also forgets them. p is the
+	// start of a line and lines at least 1.
+	writeBackLines, invalidateLines func(p unsafe.Pointer, lines uintptr)
+	// streamLines copies lines past the caches; nil if this architecture has no way to.
+	// dst is the start of a line, and lines at least 1.
+	streamLines func(dst, src unsafe.Pointer, lines uintptr)
+	// fenceStores orders what was written back, and what was copied past the caches,
+	// before later stores.
+	fenceStores func()
+	// fenceLoads orders what was invalidated before later loads and stores.
+	fenceLoads func()
+}
+
+// thisMachine is what the processor can do. It is never changed.
+var thisMachine = machineLines()
 
 // FlushCache writes every cache line that b touches back to memory and waits
 // until that is ordered before all later stores (CLWB, CLFLUSHOPT or CLFLUSH and
@@ -31,10 +51,7 @@ const linesPerCall = 4096
 // architectures other than amd64 and arm64 nothing is written back and a device
 // that needs it cannot be opened (see Open). FlushCache may be called from any
 // number of goroutines. It does not call msync: for mappings use Mapping.Flush.
-func FlushCache(b []byte) {
-	forLines(b, writeBackLines)
-	storeFence()
-}
+func FlushCache(b []byte) { thisMachine.flush(b) }
 
 // InvalidateCache drops every cache line that b touches, so that the next load
 // comes from memory and shows what another host wrote back (CLFLUSHOPT or
@@ -42,10 +59,25 @@ func FlushCache(b []byte) {
 // had changed is written back first: invalidate before storing, never after.
 //
 // Bounds and concurrency are those of FlushCache.
-func InvalidateCache(b []byte) {
-	forLines(b, invalidateLines)
-	loadFence()
+func InvalidateCache(b []byte) { thisMachine.invalidate(b) }
+
+// flush is FlushCache.
+func (c *cacheLines) flush(b []byte) {
+	c.writeBack(b)
+	c.fenceStores()
 }
+
+// invalidate is InvalidateCache.
+func (c *cacheLines) invalidate(b []byte) {
+	c.drop(b)
+	c.fenceLoads()
+}
+
+// writeBack is flush without the fence.
+func (c *cacheLines) writeBack(b []byte) { forLines(b, c.writeBackLines) }
+
+// drop is invalidate without the fence.
+func (c *cacheLines) drop(b []byte) { forLines(b, c.invalidateLines) }
 
 // forLines hands op the lines of b, first address and number, in pieces that
 // keep the scheduler responsive.

@@ -15,23 +15,27 @@ const (
 	cpuidCLWB       = 1 << 24
 )
 
-// writeBackLines and invalidateLines are the best instruction of this processor
-// for each job; all amd64 processors have CLFLUSH.
-var writeBackLines, invalidateLines = chooseLineOps()
-
-func chooseLineOps() (writeBack, invalidate func(p unsafe.Pointer, lines uintptr)) {
-	writeBack, invalidate = clflushLines, clflushLines
+// machineLines has the best instruction of this processor for each job; all amd64
+// processors have CLFLUSH.
+func machineLines() *cacheLines {
+	c := &cacheLines{
+		writeBackLines:  clflushLines,
+		invalidateLines: clflushLines,
+		streamLines:     movntdqLines,
+		fenceStores:     storeFence,
+		fenceLoads:      loadFence,
+	}
 	if maxLeaf, _, _, _ := cpuid(0, 0); maxLeaf < 7 {
-		return writeBack, invalidate
+		return c
 	}
 	_, features, _, _ := cpuid(7, 0)
 	if features&cpuidCLFLUSHOPT != 0 {
-		writeBack, invalidate = clflushoptLines, clflushoptLines
+		c.writeBackLines, c.invalidateLines = clflushoptLines, clflushoptLines
 	}
 	if features&cpuidCLWB != 0 {
-		writeBack = clwbLines
+		c.writeBackLines = clwbLines
 	}
-	return writeBack, invalidate
+	return c
 }
 
 // The functions below are in coherence_amd64.s. p must be the start of a line and

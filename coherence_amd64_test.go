@@ -40,10 +40,10 @@ func lineOps() []lineOp {
 // testdata/cachelines.c does.
 func chosenInstructions() (writeBack, invalidate string) {
 	for _, op := range lineOps() {
-		if codeAddress(op.do) == codeAddress(writeBackLines) {
+		if codeAddress(op.do) == codeAddress(thisMachine.writeBackLines) {
 			writeBack = strings.ToLower(op.name)
 		}
-		if codeAddress(op.do) == codeAddress(invalidateLines) {
+		if codeAddress(op.do) == codeAddress(thisMachine.invalidateLines) {
 			invalidate = strings.ToLower(op.name)
 		}
 	}
@@ -66,8 +66,8 @@ func TestLineOpChoice(t *testing.T) {
 	if writeBack.missing {
 		writeBack = invalidate
 	}
-	assert.Equal(t, codeAddress(writeBack.do), codeAddress(writeBackLines), "want %s for writing back", writeBack.name)
-	assert.Equal(t, codeAddress(invalidate.do), codeAddress(invalidateLines), "want %s for invalidating", invalidate.name)
+	assert.Equal(t, codeAddress(writeBack.do), codeAddress(thisMachine.writeBackLines), "want %s for writing back", writeBack.name)
+	assert.Equal(t, codeAddress(invalidate.do), codeAddress(thisMachine.invalidateLines), "want %s for invalidating", invalidate.name)
 }
 
 // machineCode returns the first bytes of an assembly function. A function value leads
@@ -129,7 +129,7 @@ func TestMachineCode(t *testing.T) {
 // Copying past the caches stores with MOVNTDQ and with nothing else.
 func TestMachineCodeOfStreaming(t *testing.T) {
 	t.Parallel()
-	code := machineCode(t, streamLines)
+	code := machineCode(t, movntdqLines)
 	assert.Equal(t, 4, bytes.Count(code, []byte{0x66, 0x0f, 0xe7}), "MOVNTDQ, in % x", code)
 	assert.Equal(t, 4, bytes.Count(code, []byte{0xf3, 0x0f, 0x6f}), "MOVDQU from memory, in % x", code)
 	assert.Zero(t, bytes.Count(code, []byte{0xf3, 0x0f, 0x7f}), "MOVDQU to memory, in % x", code)

@@ -11,8 +11,14 @@ const canFlush = true
 // CTR_EL0 says.
 var lineSize = smallestLine()
 
-func writeBackLines(p unsafe.Pointer, lines uintptr)  { cvacLines(p, lines, lineSize) }
-func invalidateLines(p unsafe.Pointer, lines uintptr) { civacLines(p, lines, lineSize) }
+func machineLines() *cacheLines {
+	return &cacheLines{
+		writeBackLines:  func(p unsafe.Pointer, lines uintptr) { cvacLines(p, lines, lineSize) },
+		invalidateLines: func(p unsafe.Pointer, lines uintptr) { civacLines(p, lines, lineSize) },
+		fenceStores:     storeFence,
+		fenceLoads:      loadFence,
+	}
+}
 
 func smallestLine() uintptr {
 	const dminLine = 16 // bits 16 to 19: log2 of the number of 4-byte words

@@ -26,7 +26,7 @@ func emulated() bool {
 }
 
 func lineOps() []lineOp {
-	return []lineOp{{"CVAC", writeBackLines, false}, {"CIVAC", invalidateLines, false}}
+	return []lineOp{{"CVAC", thisMachine.writeBackLines, false}, {"CIVAC", thisMachine.invalidateLines, false}}
 }
 
 // chosenInstructions names what the library writes back and invalidates lines with, as

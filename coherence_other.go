@@ -14,7 +14,7 @@ const canFlush = false
 
 const lineSize uintptr = 64
 
-func writeBackLines(unsafe.Pointer, uintptr)  {}
-func invalidateLines(unsafe.Pointer, uintptr) {}
-func storeFence()                             {}
-func loadFence()                              {}
+func machineLines() *cacheLines {
+	lines, fence := func(unsafe.Pointer, uintptr) {}, func() {}
+	return &cacheLines{writeBackLines: lines, invalidateLines: lines, fenceStores: fence, fenceLoads: fence}
+}

@@ -1,10 +1,14 @@
 package famfs
 
-// Copying into shared memory so that other hosts have it: past the caches where that is
-// quicker, otherwise through them and back. What lines are is coherence.go's concern;
-// nothing here knows of files.
+// Copying into shared memory so that other hosts have it: past the caches if that is
+// possible and quicker, otherwise through them and back. What lines are is coherence.go's
+// concern; nothing here knows of files.
 
 import "unsafe"
+
+// streamAtLeast is the length from which copying past the caches is quicker than
+// copying and writing back (docs/figures.md).
+const streamAtLeast = 128
 
 // CopyInto copies src to dst as copy does, and makes it visible to other hosts as
 // FlushCache does, in less time than the two take one after the other: on amd64 most of it
@@ -14,18 +18,18 @@ import "unsafe"
 // not on tmpfs, Mapping.Flush is needed besides. Whole cache lines are affected, see
 // FlushCache. It may be called from any number of goroutines for different lines.
 func CopyInto(dst, src []byte) int {
-	n := copyInto(dst, src)
-	storeFence()
+	n := thisMachine.copyInto(dst, src)
+	thisMachine.fenceStores()
 	return n
 }
 
 // copyInto is CopyInto without the fence.
-func copyInto(dst, src []byte) int {
+func (c *cacheLines) copyInto(dst, src []byte) int {
 	n := min(len(dst), len(src))
 	dst, src = dst[:n], src[:n]
-	if n < streamAtLeast || overlap(dst, src) {
+	if n < streamAtLeast || c.streamLines == nil || overlap(dst, src) {
 		copy(dst, src)
-		forLines(dst, writeBackLines)
+		c.writeBack(dst)
 		return n
 	}
 	// Lines that dst shares with its neighbours go through the cache.
@@ -34,11 +38,11 @@ func copyInto(dst, src []byte) int {
 	tail := head + body
 	copy(dst[:head], src)
 	copy(dst[tail:], src[tail:])
-	forLines(dst[:head], writeBackLines)
-	forLines(dst[tail:], writeBackLines)
+	c.writeBack(dst[:head])
+	c.writeBack(dst[tail:])
 	for at := head; at < tail; {
 		lines := min(linesPerCall, (tail-at)/int(lineSize))
-		streamLines(unsafe.Pointer(&dst[at]), unsafe.Pointer(&src[at]), uintptr(lines))
+		c.streamLines(unsafe.Pointer(&dst[at]), unsafe.Pointer(&src[at]), uintptr(lines))
 		at += lines * int(lineSize)
 	}
 	return n

@@ -2,8 +2,8 @@
 
 // The loop that copies past the caches, a line at a time.
 
-// func streamLines(dst, src unsafe.Pointer, lines uintptr)
-TEXT ·streamLines(SB), NOSPLIT, $0-24
+// func movntdqLines(dst, src unsafe.Pointer, lines uintptr)
+TEXT ·movntdqLines(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI
 	MOVQ src+8(FP), SI
 	MOVQ lines+16(FP), CX

@@ -44,7 +44,7 @@ func (p *PendingFile) writeAt(b []byte, off int64) (int, error) {
 	n := int64(0)
 	if off < p.size {
 		n, err = p.fill(off, min(p.size, off+int64(len(b))), func(from, to int64) (int64, error) {
-			return int64(copyInto(data[from:to], b[from-off:])), nil
+			return int64(p.fs.dev.cache.copyInto(data[from:to], b[from-off:])), nil
 		})
 	}
 	if err == nil && n < int64(len(b)) {
@@ -76,7 +76,7 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 		return 0, p.fail("write", err)
 	}
 	n, start := int64(0), p.at
-	if src := openSource(r, p.size-start); src != nil {
+	if src := openSource(r, p.size-start, p.fs.dev.cache); src != nil {
 		n, err = p.fill(start, p.size, func(from, to int64) (int64, error) {
 			return src.read(data[from:to], from-start, step)
 		})
@@ -88,7 +88,7 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 			to := min(p.size, (from/workPiece+1)*workPiece)
 			var more int64
 			more, err = p.fill(from, to, func(from, to int64) (int64, error) {
-				return readPieces(data[from:to], r.Read, step)
+				return readPieces(p.fs.dev.cache, data[from:to], r.Read, step)
 			})
 			if n += more; more < to-from {
 				break
@@ -103,7 +103,7 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 }
 
 // readPieces fills mem with what read gives, piece by piece, and writes it back.
-func readPieces(mem []byte, read func([]byte) (int, error), step func(n int64) error) (int64, error) {
+func readPieces(cache *cacheLines, mem []byte, read func([]byte) (int, error), step func(n int64) error) (int64, error) {
 	const patience = 100 // reads of nothing in a row
 	for at, idle := 0, 0; at < len(mem); idle++ {
 		piece := mem[at:min(at+fillPiece, len(mem))]
@@ -111,7 +111,7 @@ func readPieces(mem []byte, read func([]byte) (int, error), step func(n int64) e
 		if n < 0 || n > len(piece) {
 			return int64(at), errors.New("the reader says that it read more than it was asked for")
 		}
-		forLines(piece[:n], writeBackLines)
+		cache.writeBack(piece[:n])
 		if at += n; n > 0 {
 			idle = 0
 		}
@@ -138,7 +138,7 @@ func readPieces(mem []byte, read func([]byte) (int, error), step func(n int64) e
 // all. A memory fault is an error, and for good.
 func (p *PendingFile) fill(from, to int64, do pieceFunc) (int64, error) {
 	n, err := inParallel(from, to, func(from, to int64) (n int64, err error) {
-		defer storeFence() // what this goroutine wrote back
+		defer p.fs.dev.cache.fenceStores() // what this goroutine wrote back
 		err = Guard(func() error {
 			p.fs.dev.prefault(p.data[from:to], true)
 			n, err = do(from, to)

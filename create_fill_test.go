@@ -168,7 +168,7 @@ func TestReadFromTruncated(t *testing.T) {
 	t.Parallel()
 	content := pattern(4*workPiece, 4)
 	file := sources(t, content, 0)["file"].(*os.File)
-	src := openSource(file, 4*workPiece)
+	src := openSource(file, 4*workPiece, thisMachine)
 	require.NotNil(t, src)
 	if src.mem == nil {
 		t.Skip("files in this folder are not copied out of a mapping: FAMFS_TEST_DIR is not on tmpfs")
@@ -200,7 +200,7 @@ func TestReadFromSparse(t *testing.T) {
 	file, err := os.Open(path)
 	require.NoError(t, err)
 	defer file.Close()
-	src := openSource(file, 4*workPiece)
+	src := openSource(file, 4*workPiece, thisMachine)
 	require.NotNil(t, src)
 	assert.Nil(t, src.mem)
 	require.NoError(t, src.close(0))

@@ -15,6 +15,7 @@ type source struct {
 	at     io.ReaderAt
 	seeker io.Seeker
 	start  int64
+	cache  *cacheLines // how what is read gets to memory
 	// mem is the mapped part of it from start on, may be empty.
 	mem   []byte
 	unmap func() error
@@ -22,7 +23,7 @@ type source struct {
 
 // openSource returns r as a source of up to n bytes, or nil where it has to be, or as
 // well can be, read in one go.
-func openSource(r io.Reader, n int64) *source {
+func openSource(r io.Reader, n int64, cache *cacheLines) *source {
 	at, ok := r.(io.ReaderAt)
 	seeker, ok2 := r.(io.Seeker)
 	if !ok || !ok2 || n <= workPiece {
@@ -39,7 +40,7 @@ func openSource(r io.Reader, n int64) *source {
 	if err != nil {
 		return nil // a pipe, for example
 	}
-	s := &source{at: at, seeker: seeker, start: start}
+	s := &source{at: at, seeker: seeker, start: start, cache: cache}
 	if isFile {
 		s.mem, s.unmap = mapSource(file, start, n)
 	}
@@ -49,13 +50,13 @@ func openSource(r io.Reader, n int64) *source {
 // read fills mem, which is workPiece at most, from offset off.
 func (s *source) read(mem []byte, off int64, step func(n int64) error) (int64, error) {
 	if end := off + int64(len(mem)); end <= int64(len(s.mem)) {
-		if done, err := copyMapped(mem, s.mem[off:end]); err != nil {
+		if done, err := copyMapped(s.cache, mem, s.mem[off:end]); err != nil {
 			return 0, err
 		} else if done {
 			return int64(len(mem)), step(int64(len(mem)))
 		}
 	}
-	return readPieces(mem, func(b []byte) (int, error) {
+	return readPieces(s.cache, mem, func(b []byte) (int, error) {
 		n, err := s.at.ReadAt(b, s.start+off)
 		off += int64(max(n, 0))
 		return n, err
@@ -64,10 +65,10 @@ func (s *source) read(mem []byte, off int64, step func(n int64) error) (int64, e
 
 // copyMapped copies from a mapping of a source. It reports false where the source
 // faults: its file may have become shorter, and ReadAt will tell.
-func copyMapped(to, from []byte) (done bool, err error) {
+func copyMapped(cache *cacheLines, to, from []byte) (done bool, err error) {
 	err = Guard(func() error {
 		prefault(from, false)
-		copyInto(to, from)
+		cache.copyInto(to, from)
 		return nil
 	})
 	var fault *FaultError

@@ -74,7 +74,13 @@ type device struct {
 	hugePages bool
 	// writeBack says that flushed data still has to be written to a disk.
 	writeBack bool
-	space     addressSpace
+	// shared says that other hosts have this memory, whose caches know nothing of this
+	// one's: lines are invalidated before they are read. A plain file is shared by the
+	// processes of one host, and is one memory for them.
+	shared bool
+	// cache is what is done to the cache lines of its memory.
+	cache *cacheLines
+	space addressSpace
 }
 
 // regionAlign is what the address of a region is a multiple of, so that the
@@ -107,6 +113,7 @@ func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.cache, d.shared = thisMachine, d.info.Kind != File
 	if err := d.usable(); err != nil {
 		d.file.Close()
 		return nil, err
@@ -167,7 +174,7 @@ func (d *device) mapPrefix(n int64) (*region, error) {
 // flush makes stores to mem, memory of this device, visible to other hosts and
 // durable as far as the device is.
 func (d *device) flush(mem []byte) error {
-	FlushCache(mem)
+	d.cache.flush(mem)
 	if !d.writeBack || len(mem) == 0 {
 		return nil
 	}

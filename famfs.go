@@ -132,6 +132,9 @@ func openMedium(path string, c openConfig) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.prepare != nil {
+		c.prepare(dev)
+	}
 	window, err := dev.mapWhole()
 	if err != nil {
 		dev.close()

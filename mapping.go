@@ -167,7 +167,7 @@ func (m *Mapping) Invalidate() error { return m.InvalidateRange(0, int64(len(m.B
 // forgotten. A range outside the file is fs.ErrInvalid.
 func (m *Mapping) InvalidateRange(off, n int64) error {
 	return m.onRange("invalidate", off, n, func(mem []byte) error {
-		InvalidateCache(mem)
+		m.fs.dev.cache.invalidate(mem)
 		return nil
 	})
 }

@@ -41,7 +41,7 @@ func format(path string, c formatConfig) error {
 	if err := checkLogSize(c.logSize, math.MaxInt64); err != nil {
 		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
 	}
-	return withMetadata(path, logOffset+c.logSize, func(dev *device, m sharedMemory) error {
+	return withMetadata(path, logOffset+c.logSize, c.prepare, func(dev *device, m sharedMemory) error {
 		size := dev.info.Size
 		if need := logOffset + c.logSize + defaultUnit; size < need {
 			return fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, need, fs.ErrInvalid)
@@ -67,7 +67,7 @@ func format(path string, c formatConfig) error {
 // once it is formatted. Only the superblock is overwritten. A device that is not
 // formatted is ErrNotFormatted; other errors are those of Format.
 func Wipe(path string) error {
-	err := withMetadata(path, superblockArea, func(_ *device, m sharedMemory) error {
+	err := withMetadata(path, superblockArea, nil, func(_ *device, m sharedMemory) error {
 		m.invalidate(0, superblockSize)
 		m.fenceLoads()
 		if found := m.load64(0); found != superblockMagic {
@@ -87,12 +87,15 @@ func Wipe(path string) error {
 
 // withMetadata opens a device, takes the writers' lock, and maps its first n bytes, or
 // as many as it has, for use.
-func withMetadata(path string, n int64, use func(*device, sharedMemory) error) (err error) {
+func withMetadata(path string, n int64, prepare func(*device), use func(*device, sharedMemory) error) (err error) {
 	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dev.close()) }()
+	if prepare != nil {
+		prepare(dev)
+	}
 	lock := newWriteLock(dev)
 	if err := lock.acquire(context.Background(), DefaultLockTimeout); err != nil {
 		return err

@@ -25,6 +25,7 @@ type formatConfig struct {
 	logSize    int64
 	force      bool
 	systemUUID UUID
+	prepare    func(*device) // as in openConfig
 }
 
 type formatOption func(*formatConfig)
@@ -53,6 +54,7 @@ type openConfig struct {
 	log          *slog.Logger
 	lockTimeout  time.Duration
 	pause        func(time.Duration) // before memory that does not add up is read again
+	prepare      func(*device)       // what tests do to a device before it is used; may be nil
 }
 
 func newOpenConfig(opts []Option) openConfig {

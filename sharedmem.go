@@ -77,20 +77,19 @@ func (m *mappedMemory) store64(off int64, v uint64) {
 
 func (m *mappedMemory) flush(off, n int64) error {
 	mem := m.mem[off : off+n]
-	forLines(mem, writeBackLines)
 	if m.dev.writeBack {
 		return m.dev.flush(mem)
 	}
+	m.dev.cache.writeBack(mem)
 	return nil
 }
 
-// invalidate has nothing to do on a plain file: all who share it share one page cache.
 func (m *mappedMemory) invalidate(off, n int64) {
-	if m.dev.info.Kind != File {
-		forLines(m.mem[off:off+n], invalidateLines)
+	if m.dev.shared {
+		m.dev.cache.drop(m.mem[off : off+n])
 	}
 }
 
-func (m *mappedMemory) fenceStores() { storeFence() }
+func (m *mappedMemory) fenceStores() { m.dev.cache.fenceStores() }
 
-func (m *mappedMemory) fenceLoads() { loadFence() }
+func (m *mappedMemory) fenceLoads() { m.dev.cache.fenceLoads() }
