@@ -59,11 +59,15 @@ func (f *FS) Create(name string, size int64, opts ...CreateOption) (*PendingFile
 	return p, nil
 }
 
-func (f *FS) create(name string, size int64, c createConfig) (_ *PendingFile, err error) {
-	if !f.gate.enter() {
+func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile, err error) {
+	if !f.gate.hold() { // also while it waits for the writers' lock
 		return nil, fs.ErrClosed
 	}
-	defer f.gate.leave()
+	defer func() {
+		if made == nil {
+			f.gate.letGo()
+		}
+	}()
 	switch {
 	case size <= 0:
 		return nil, fmt.Errorf("size %d, want at least 1 byte: %w", size, fs.ErrInvalid)
@@ -87,7 +91,6 @@ func (f *FS) create(name string, size int64, c createConfig) (_ *PendingFile, er
 	if err = p.reserve(); err != nil {
 		return nil, err
 	}
-	f.holders.Add(1)
 	return p, nil
 }
 
@@ -222,7 +225,7 @@ func (p *PendingFile) giveBack() error {
 // finish ends p after a commit, or gives it up.
 func (p *PendingFile) finish() error {
 	p.done = true
-	defer p.fs.holders.Add(-1)
+	defer p.fs.gate.letGo()
 	return p.giveBack()
 }
 
@@ -235,7 +238,7 @@ func (p *PendingFile) memory() ([]byte, error) {
 		return p.data, nil
 	}
 	var r *region
-	if r, p.memErr = p.fs.mapNode(p.layout, p.size, mapConfig{writable: true}); p.memErr != nil {
+	if r, p.memErr = p.fs.mapNode(p.layout, p.size, true); p.memErr != nil {
 		return nil, p.memErr
 	}
 	p.region, p.data = r, r.mem[:p.size:p.size]
@@ -390,10 +393,10 @@ func (f *FS) MkdirWith(name string, opts ...CreateOption) error {
 }
 
 func (f *FS) mkdir(name string, c createConfig) error {
-	if !f.gate.enter() {
+	if !f.gate.hold() { // also while it waits for the writers' lock
 		return fs.ErrClosed
 	}
-	defer f.gate.leave()
+	defer f.gate.letGo()
 	if err := f.beginWrite(name, c); err != nil {
 		return err
 	}

@@ -10,11 +10,20 @@ import (
 // touchPages reads one byte of every page of mem. A fault is an error.
 func touchPages(mem []byte) error {
 	return Guard(func() error {
-		var sum byte
-		for at := 0; at < len(mem); at += os.Getpagesize() {
-			sum += mem[at]
-		}
-		runtime.KeepAlive(sum) // so that the loads are needed
+		loadPages(mem)
 		return nil
 	})
+}
+
+// loadPages reads one byte of every page of mem, from the first to the last;
+// mem may begin and end inside pages.
+func loadPages(mem []byte) {
+	var sum byte
+	for at := 0; at < len(mem); at += os.Getpagesize() {
+		sum += mem[at]
+	}
+	if len(mem) > 0 {
+		sum += mem[len(mem)-1]
+	}
+	runtime.KeepAlive(sum) // so that the loads are needed
 }

@@ -5,6 +5,7 @@ package famfs
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,4 +38,12 @@ func prefault(mem []byte, write bool) {
 		advice = unix.MADV_POPULATE_WRITE
 	}
 	unix.Madvise(wholePages(mem), advice)
+}
+
+// isUnmapped says that nothing is mapped at addr now.
+func isUnmapped(addr uintptr) bool {
+	page := uintptr(os.Getpagesize())
+	// Asynchronously it does nothing but look whether there is memory.
+	_, _, errno := unix.Syscall(unix.SYS_MSYNC, addr&^(page-1), page, unix.MS_ASYNC)
+	return errno == unix.ENOMEM
 }

@@ -52,8 +52,6 @@ type FS struct {
 	window, metaRegion *region
 
 	gate gate
-	// holders counts mappings and pending files, which forbid closing.
-	holders atomic.Int64
 
 	// mu is held while the log is replayed or appended to, never while waiting for
 	// another process.
@@ -159,9 +157,17 @@ func (f *FS) release() error {
 	return errors.Join(append(errs, f.dev.close())...)
 }
 
-// Close unmaps and closes the device. While Mappings or PendingFiles are open it
-// fails with ErrBusy and changes nothing. It waits for reads under way; files opened
-// through fs.FS give fs.ErrClosed afterwards. Closing again is fs.ErrClosed.
+// Close unmaps and closes the device.
+//
+// It fails with ErrBusy, changes nothing and disturbs nobody while a Mapping or a
+// PendingFile is open, and while Map, Create, a method that makes files or directories,
+// or WriteTo of an open file is under way. These may take as long as a lock or a writer
+// makes them: Close does not wait for them, and may be called from a writer that WriteTo
+// calls. Try again when they are done.
+//
+// Otherwise Close succeeds. It waits for reads and calls of Refresh under way, which
+// wait for nobody else. Files opened through fs.FS need not be closed before; they give
+// fs.ErrClosed afterwards. Closing again is fs.ErrClosed.
 func (f *FS) Close() error {
 	if err := f.close(); err != nil {
 		return fmt.Errorf("famfs: close %s: %w", f.dev.info.Path, err)
@@ -170,21 +176,12 @@ func (f *FS) Close() error {
 }
 
 func (f *FS) close() error {
-	busy := func() error {
-		if n := f.holders.Load(); n > 0 {
-			return fmt.Errorf("%d mappings or pending files are open, close them first: %w", n, ErrBusy)
-		}
-		return nil
-	}
-	if err := busy(); err != nil {
-		return err
-	}
-	if !f.gate.shut() {
+	holders, ok := f.gate.shut()
+	switch {
+	case holders > 0:
+		return fmt.Errorf("%d mappings, pending files, or calls of Map, Create, Mkdir or WriteTo; end them first: %w", holders, ErrBusy)
+	case !ok:
 		return fs.ErrClosed
-	}
-	if err := busy(); err != nil { // one was made in between
-		f.gate.reopen()
-		return err
 	}
 	return f.release()
 }
@@ -289,43 +286,63 @@ func (f *FS) catchUp() (n int, err error) {
 	return n, err
 }
 
-// gate lets an FS be closed only when nobody is inside.
-type gate struct{ inside atomic.Int64 }
+// gate lets an FS be closed only when nobody uses it. Those who use it are of two kinds.
+// Visitors, such as reads, take a bounded time and call no code of others: closing
+// waits for them. Holders, such as mappings, stay as long as others like: closing is
+// refused while there are any. Whether there are any and that it is closed are decided
+// in one step, so nobody is ever shut out of an FS that is not closed.
+type gate struct {
+	// state is the number of visitors, in units of visitor, and that of holders, in
+	// units of holder. It is negative if the gate is shut: gateShut is added to it then.
+	state atomic.Int64
+}
 
-// gateShut is added to the number of those inside when the gate is shut.
-const gateShut = math.MinInt64 / 2
+const (
+	visitor  = 1
+	holder   = 1 << 28 // visitors are goroutines, of which there are fewer
+	gateShut = math.MinInt64 / 2
+)
 
-// enter reports whether the gate is open, and if so, keeps it from being shut until
-// leave.
-func (g *gate) enter() bool {
-	if g.inside.Add(1) > 0 {
+// enter reports whether the gate is open, and if so, keeps it open until leave.
+func (g *gate) enter() bool { return g.add(visitor) }
+
+func (g *gate) leave() { g.state.Add(-visitor) }
+
+// hold reports whether the gate is open, and if so, refuses that it is shut until
+// letGo.
+func (g *gate) hold() bool { return g.add(holder) }
+
+func (g *gate) letGo() { g.state.Add(-holder) }
+
+func (g *gate) add(n int64) bool {
+	if g.state.Add(n) > 0 {
 		return true
 	}
-	g.inside.Add(-1)
+	g.state.Add(-n)
 	return false
 }
 
-func (g *gate) leave() { g.inside.Add(-1) }
-
 // isOpen tells without entering.
-func (g *gate) isOpen() bool { return g.inside.Load() >= 0 }
+func (g *gate) isOpen() bool { return g.state.Load() >= 0 }
 
-// shut lets nobody in any more and waits until all have left. It reports false if the
-// gate was shut already.
-func (g *gate) shut() bool {
+// shut lets nobody in any more and waits until all visitors have left. It does nothing
+// and reports false if the gate was shut already, or if there are holders, whose number
+// it returns.
+func (g *gate) shut() (holders int64, ok bool) {
 	for {
-		n := g.inside.Load()
-		if n < 0 {
-			return false
+		n := g.state.Load()
+		switch {
+		case n < 0:
+			return 0, false
+		case n >= holder:
+			return n / holder, false
 		}
-		if g.inside.CompareAndSwap(n, n+gateShut) {
+		if g.state.CompareAndSwap(n, n+gateShut) {
 			break
 		}
 	}
-	for g.inside.Load() != gateShut {
+	for g.state.Load() != gateShut {
 		time.Sleep(50 * time.Microsecond)
 	}
-	return true
+	return 0, true
 }
-
-func (g *gate) reopen() { g.inside.Add(-gateShut) }

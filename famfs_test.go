@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,6 +162,225 @@ func TestClose(t *testing.T) {
 		"write":    func() error { return fsys.WriteFile("h", []byte("x"), 0o644) },
 	} {
 		assert.ErrorIs(t, op(), fs.ErrClosed, name)
+	}
+}
+
+// While others hold the file system, Close is refused however often it is tried, and
+// nobody notices: neither those that read nor the one that waits to create.
+func TestCloseRefusedDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	other := openTest(t, path, ReadWrite())
+	require.NoError(t, other.WriteFile("f", pattern(5000, 1), 0o644))
+	for name, write := range map[string]func(fsys *FS) error{
+		"create": func(fsys *FS) error {
+			p, err := fsys.Create("made", 1)
+			if err != nil {
+				return err
+			}
+			return p.Close()
+		},
+		"mkdir": func(fsys *FS) error { return fsys.Mkdir("made", 0o755) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			p, err := other.Create("pending", 1)
+			require.NoError(t, err)
+			defer p.Close()
+			fsys := openTest(t, path, ReadWrite(), WithLockTimeout(time.Minute))
+			waiting := make(chan error)
+			go func() { waiting <- write(fsys) }()
+			for fsys.gate.state.Load() < holder {
+				time.Sleep(time.Millisecond)
+			}
+			reading := make(chan error)
+			go func() {
+				for ctx.Err() == nil {
+					if _, err := fsys.ReadFile("f"); err != nil {
+						reading <- err
+						return
+					}
+				}
+				reading <- nil
+			}()
+			for range 2000 {
+				require.ErrorIs(t, fsys.Close(), ErrBusy)
+			}
+			cancel()
+			require.NoError(t, <-reading)
+			require.NoError(t, p.Close())
+			require.NoError(t, <-waiting)
+			require.NoError(t, fsys.Close())
+		})
+	}
+}
+
+// Close lets nobody in any more, and returns when the last visitor has left.
+func TestCloseWaitsForVisitors(t *testing.T) {
+	t.Parallel()
+	fsys, _ := master(t, testSize)
+	require.NoError(t, fsys.WriteFile("f", pattern(5000, 1), 0o644))
+	require.True(t, fsys.gate.enter())
+	require.True(t, fsys.gate.enter())
+	closed := make(chan error, 1)
+	go func() { closed <- fsys.Close() }()
+	for fsys.gate.isOpen() {
+		time.Sleep(time.Millisecond)
+	}
+	_, err := fsys.ReadFile("f")
+	assert.ErrorIs(t, err, fs.ErrClosed)
+	_, err = fsys.Map("f")
+	assert.ErrorIs(t, err, fs.ErrClosed)
+	assert.ErrorIs(t, fsys.Close(), fs.ErrClosed, "one Close is enough")
+	fsys.gate.leave()
+	select {
+	case err := <-closed:
+		t.Fatalf("Close returned %v while somebody was reading", err)
+	case <-time.After(5 * time.Millisecond):
+	}
+	fsys.gate.leave()
+	require.NoError(t, <-closed)
+}
+
+// Reads under way when the file system is closed come to a good end, or say that it is
+// closed; none of them touches memory that is unmapped.
+func TestCloseWaitsForReads(t *testing.T) {
+	t.Parallel()
+	const size, readers = 16 * mib, 2
+	m, path := master(t, testSize)
+	want := pattern(size, 1)
+	require.NoError(t, m.WriteFile("f", want, 0o644))
+	require.NoError(t, m.Close())
+	for round := range 20 {
+		fsys := openTest(t, path)
+		file, err := fsys.Open("f")
+		require.NoError(t, err)
+		reads, done := make(chan int, 1000), make(chan error, readers)
+		for range readers {
+			go func() {
+				got := make([]byte, size)
+				for {
+					if _, err := file.(io.ReaderAt).ReadAt(got, 0); err != nil {
+						done <- err
+						return
+					}
+					select {
+					case reads <- 1:
+					default:
+					}
+				}
+			}()
+		}
+		<-reads // they are at it
+		require.NoError(t, fsys.Close(), "round %d", round)
+		for range readers {
+			assert.ErrorIs(t, <-done, fs.ErrClosed)
+		}
+	}
+}
+
+// Map counts from its beginning, also while it waits for another that maps the same
+// file.
+func TestCloseWhileMapping(t *testing.T) {
+	t.Parallel()
+	fsys, _ := master(t, testSize)
+	require.NoError(t, fsys.WriteFile("f", pattern(5000, 1), 0o644))
+	index, _, err := fsys.lookup("f")
+	require.NoError(t, err)
+	failed := errors.New("cannot be mapped")
+	begun, end := make(chan struct{}), make(chan struct{})
+	first := make(chan error)
+	go func() {
+		_, err := fsys.regions.use(regionKey{index, false}, func(*sharedRegion) error {
+			close(begun)
+			<-end
+			return failed
+		})
+		first <- err
+	}()
+	<-begun
+	mapping := make(chan *Mapping)
+	go func() {
+		m, err := fsys.Map("f")
+		assert.NoError(t, err)
+		mapping <- m
+	}()
+	for fsys.gate.state.Load() < holder {
+		time.Sleep(time.Millisecond)
+	}
+	assert.ErrorIs(t, fsys.Close(), ErrBusy)
+	close(end)
+	assert.Same(t, failed, <-first)
+	m := <-mapping
+	assert.ErrorIs(t, fsys.Close(), ErrBusy)
+	assert.Equal(t, pattern(5000, 1), m.Bytes(), "who waited maps it by himself")
+	require.NoError(t, m.Close())
+	require.NoError(t, fsys.Close())
+}
+
+// What fails does not count.
+func TestCloseAfterFailures(t *testing.T) {
+	t.Parallel()
+	fsys, _ := master(t, testSize)
+	for range 3 {
+		_, err := fsys.Map("missing")
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		_, err = fsys.Create("missing/f", 1)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		_, err = fsys.Create("f", 0)
+		require.ErrorIs(t, err, fs.ErrInvalid)
+		_, err = fsys.Create("f", 1<<40)
+		require.ErrorIs(t, err, ErrNoSpace)
+		require.ErrorIs(t, fsys.Mkdir("missing/d", 0o755), fs.ErrNotExist)
+		require.ErrorIs(t, fsys.WriteFile("missing/f", []byte("x"), 0o644), fs.ErrNotExist)
+	}
+	assert.Zero(t, fsys.gate.state.Load())
+	require.NoError(t, fsys.Close())
+}
+
+// A gate that many use at a time while one tries to shut it: it is shut once, when it
+// can be, and until then nobody finds it shut.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		var g gate
+		require.True(t, g.hold())
+		var wg sync.WaitGroup
+		var shut atomic.Bool
+		for range 4 {
+			wg.Go(func() {
+				for range 100 {
+					if use, end := g.enter, g.leave; use() {
+						end()
+					} else {
+						assert.True(t, shut.Load(), "shut while it was held")
+					}
+					if g.hold() {
+						g.letGo()
+					} else {
+						assert.True(t, shut.Load(), "shut while it was held")
+					}
+				}
+			})
+		}
+		for range 100 {
+			n, ok := g.shut()
+			require.False(t, ok)
+			require.Positive(t, n)
+		}
+		shut.Store(true)
+		g.letGo()
+		for {
+			if _, ok := g.shut(); ok {
+				break
+			}
+		}
+		assert.False(t, g.isOpen())
+		_, ok := g.shut()
+		assert.False(t, ok)
+		wg.Wait()
+		assert.EqualValues(t, gateShut, g.state.Load())
 	}
 }
 

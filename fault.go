@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"unsafe"
 )
@@ -24,11 +25,18 @@ type FaultError struct {
 	Offset int64
 	// Addr is the faulting address.
 	Addr uintptr
+	// Closed says that the file was closed by the time that the fault was looked at: its
+	// memory was used after Close, or a deferred Close came before Guard. It is known on
+	// Linux, and only of the mappings that were closed last; otherwise Name is "" then.
+	Closed bool
 }
 
 func (e *FaultError) Error() string {
-	if e.Name == "" {
+	switch {
+	case e.Name == "":
 		return fmt.Sprintf("memory fault at address %#x, outside every famfs mapping", e.Addr)
+	case e.Closed:
+		return fmt.Sprintf("memory fault in %s at offset %d (address %#x), which was closed: its memory was used after Close, or it was gone, failed, or mapped read-only before a deferred Close", e.Name, e.Offset, e.Addr)
 	}
 	return fmt.Sprintf("memory fault in %s at offset %d (address %#x): the memory is gone, failed, or mapped read-only", e.Name, e.Offset, e.Addr)
 }
@@ -44,13 +52,14 @@ func (e *FaultError) Unwrap() error { return ErrDevice }
 // fn is left at the instruction that faulted: what it had locked or half changed
 // stays so, unless it uses defer. In a program built with the race detector, operations
 // of sync/atomic on memory that faults end the program all the same. Guard may be nested and called from any number
-// of goroutines; it costs some nanoseconds.
+// of goroutines; it costs some nanoseconds. A system call that is given memory which is
+// gone fails with EFAULT, which is no fault to Guard: read the memory to make it one.
 func Guard(fn func() error) (err error) {
 	before := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(before)
 		if fault := asFault(recover()); fault != nil {
-			fault.Name, fault.Offset = mapped.find(fault.Addr)
+			mapped.explain(fault)
 			err = fault
 		}
 	}()
@@ -79,14 +88,26 @@ func asFault(recovered any) *FaultError {
 // function, has nothing else to find a file by.
 var mapped addressBook
 
+// The book also remembers the mappings that were unmapped last: a Close that is deferred
+// inside a guarded function comes before Guard.
 type addressBook struct {
 	mu      sync.Mutex
 	entries map[uintptr]addressEntry // by first address
+	closed  [rememberClosed]closedEntry
+	next    int // of closed, as a ring
 }
+
+// rememberClosed is how many mappings are remembered after they are closed.
+const rememberClosed = 64
 
 type addressEntry struct {
 	name string
 	size uintptr
+}
+
+type closedEntry struct {
+	addressEntry
+	start uintptr
 }
 
 func (b *addressBook) add(mem []byte, name string) {
@@ -101,19 +122,45 @@ func (b *addressBook) add(mem []byte, name string) {
 func (b *addressBook) remove(mem []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.entries, addressOf(mem))
+	start := addressOf(mem)
+	e, ok := b.entries[start]
+	if !ok {
+		return
+	}
+	delete(b.entries, start)
+	e.name = strings.Clone(e.name) // what it is a part of may be large
+	b.closed[b.next] = closedEntry{e, start}
+	b.next = (b.next + 1) % rememberClosed
 }
 
-// find looks through all entries: faults are rare, mapping is not.
-func (b *addressBook) find(addr uintptr) (name string, offset int64) {
+// explain fills in what is known of the address of a fault.
+func (b *addressBook) explain(fault *FaultError) {
+	var closed bool
+	fault.Name, fault.Offset, closed = b.find(fault.Addr)
+	if closed && !isUnmapped(fault.Addr) { // the address is somebody else's by now
+		fault.Name, fault.Offset = "", -1
+		return
+	}
+	fault.Closed = closed
+}
+
+// find looks through all entries: faults are rare, mapping is not. closed says that addr
+// belongs to no mapping, but did before the mapping was closed.
+func (b *addressBook) find(addr uintptr) (name string, offset int64, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for start, e := range b.entries {
-		if addr >= start && addr-start < e.size {
-			return e.name, int64(addr - start)
+		if addr-start < e.size {
+			return e.name, int64(addr - start), false
 		}
 	}
-	return "", -1
+	for i := range rememberClosed {
+		e := &b.closed[(b.next+rememberClosed-1-i)%rememberClosed] // the last one first
+		if addr-e.start < e.size {
+			return e.name, int64(addr - e.start), true
+		}
+	}
+	return "", -1, false
 }
 
 func addressOf(mem []byte) uintptr {

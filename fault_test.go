@@ -11,8 +11,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -134,7 +136,7 @@ func TestGuardFault(t *testing.T) {
 		})
 		var fault *FaultError
 		require.ErrorAs(t, err, &fault)
-		assert.Equal(t, FaultError{"a/file", int64(at), addressOf(mem) + uintptr(at)}, *fault)
+		assert.Equal(t, FaultError{Name: "a/file", Offset: int64(at), Addr: addressOf(mem) + uintptr(at)}, *fault)
 		assert.ErrorIs(t, err, ErrDevice)
 		assert.ErrorContains(t, err, fmt.Sprintf("memory fault in a/file at offset %d ", at))
 		assert.NotErrorIs(t, err, fs.ErrNotExist)
@@ -214,41 +216,113 @@ func TestGuardConcurrent(t *testing.T) {
 	}
 }
 
-// The address book holds its ranges apart, down to the byte.
+// The address book holds its ranges apart, down to the byte, and so it does with those
+// that are closed.
 func TestAddressBook(t *testing.T) {
 	t.Parallel()
 	var book addressBook
-	name, off := book.find(12345)
-	assert.Equal(t, "", name)
-	assert.EqualValues(t, -1, off)
-
-	memory := make([]byte, 300)
+	memory := bytes.Repeat([]byte{1}, 300) // on the heap: stacks move
 	start := addressOf(memory)
+	type place struct {
+		name   string
+		offset int64
+		closed bool
+	}
+	unknown := place{"", -1, false}
+	find := func(at int) (p place) {
+		p.name, p.offset, p.closed = book.find(start + uintptr(at))
+		return p
+	}
+	assert.Equal(t, unknown, find(0))
 	book.add(memory[:100], "first")
 	book.add(memory[100:200], "second")
-	for _, test := range []struct {
-		at   int
-		name string
-		off  int64
-	}{{-1, "", -1}, {0, "first", 0}, {99, "first", 99}, {100, "second", 0}, {199, "second", 99}, {200, "", -1}, {299, "", -1}} {
-		name, off := book.find(start + uintptr(test.at))
-		assert.Equal(t, test.name, name, "%d", test.at)
-		assert.Equal(t, test.off, off, "%d", test.at)
+	for at, want := range map[int]place{
+		-1: unknown, 0: {"first", 0, false}, 99: {"first", 99, false}, 100: {"second", 0, false},
+		199: {"second", 99, false}, 200: unknown, 299: unknown,
+	} {
+		assert.Equal(t, want, find(at), "%d", at)
 	}
 	book.remove(memory[:100])
-	name, _ = book.find(start)
-	assert.Empty(t, name)
-	name, _ = book.find(start + 100)
-	assert.Equal(t, "second", name)
+	for at, want := range map[int]place{-1: unknown, 0: {"first", 0, true}, 99: {"first", 99, true}, 100: {"second", 0, false}} {
+		assert.Equal(t, want, find(at), "%d", at)
+	}
+	book.remove(memory[:100])
+	book.add(memory[50:150], "third") // as if the address had been used again
+	for at, want := range map[int]place{49: {"first", 49, true}, 50: {"third", 0, false}} {
+		assert.Equal(t, want, find(at), "%d", at)
+	}
+	book.remove(memory[50:150])
+	assert.Equal(t, place{"third", 0, true}, find(50), "closed after the first")
 	book.remove(memory[100:200])
 	assert.Empty(t, book.entries)
+	assert.Equal(t, place{"second", 99, true}, find(199))
+
+	for i := range rememberClosed {
+		assert.Equal(t, place{"second", 99, true}, find(199), "after %d others", i)
+		book.add(memory[:1], itoa(i))
+		book.remove(memory[:1])
+	}
+	assert.Equal(t, unknown, find(199), "not remembered for ever")
+	assert.Equal(t, place{itoa(rememberClosed - 1), 0, true}, find(0), "the last")
 	runtime.KeepAlive(memory)
+}
+
+// A fault in a mapping that is closed by the time that Guard looks has a name all the
+// same, unless the address has come to be somebody else's.
+func TestGuardClosed(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell what is mapped")
+	}
+	m, _ := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", pattern(5000, 1), 0o644))
+	var addr uintptr
+	deferred := func(after func(mem []byte)) error {
+		return Guard(func() error {
+			x, err := m.Map("f")
+			if err != nil {
+				return err
+			}
+			addr = addressOf(x.Bytes())
+			mem := x.Bytes()
+			defer func() {
+				assert.NoError(t, x.Close())
+				after(mem)
+			}()
+			mem[4321] = 1
+			return nil
+		})
+	}
+	var fault *FaultError
+	require.ErrorAs(t, deferred(func([]byte) {}), &fault)
+	assert.Equal(t, FaultError{Name: "f", Offset: 4321, Addr: addr + 4321, Closed: true}, *fault)
+	assert.ErrorIs(t, fault, ErrDevice)
+	assert.ErrorContains(t, fault, "memory fault in f at offset 4321 (address")
+	assert.ErrorContains(t, fault, "which was closed")
+
+	used := Guard(func() error { // after Close
+		x, err := m.Map("f")
+		if err != nil {
+			return err
+		}
+		mem := x.Bytes()
+		addr = addressOf(mem)
+		if err := x.Close(); err != nil {
+			return err
+		}
+		mem[7] = 1
+		return nil
+	})
+	require.ErrorAs(t, used, &fault)
+	assert.Equal(t, FaultError{Name: "f", Offset: 7, Addr: addr + 7, Closed: true}, *fault)
 }
 
 func TestFaultErrorText(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "memory fault in d/f at offset 7 (address 0x1234): the memory is gone, failed, or mapped read-only", (&FaultError{"d/f", 7, 0x1234}).Error())
-	assert.Equal(t, "memory fault at address 0x1234, outside every famfs mapping", (&FaultError{"", -1, 0x1234}).Error())
+	assert.Equal(t, "memory fault in d/f at offset 7 (address 0x1234): the memory is gone, failed, or mapped read-only", (&FaultError{Name: "d/f", Offset: 7, Addr: 0x1234}).Error())
+	assert.Equal(t, "memory fault in d/f at offset 7 (address 0x1234), which was closed: its memory was used after Close, or it was gone, failed, or mapped read-only before a deferred Close",
+		(&FaultError{Name: "d/f", Offset: 7, Addr: 0x1234, Closed: true}).Error())
+	assert.Equal(t, "memory fault at address 0x1234, outside every famfs mapping", (&FaultError{Offset: -1, Addr: 0x1234}).Error())
 }
 
 // cutFS is a file system whose backing ends cutAt bytes into the file "d/cut", which
@@ -334,7 +408,7 @@ func TestFaultInMapping(t *testing.T) {
 	})
 	var fault *FaultError
 	require.ErrorAs(t, err, &fault)
-	assert.Equal(t, FaultError{"d/cut", cutAt, addressOf(mem) + cutAt}, *fault)
+	assert.Equal(t, FaultError{Name: "d/cut", Offset: cutAt, Addr: addressOf(mem) + cutAt}, *fault)
 	assert.Equal(t, cutAt, read)
 
 	// Also where it is assembly that reads.
@@ -438,6 +512,108 @@ func TestFaultInWriteTo(t *testing.T) {
 	c.requireClose(t)
 }
 
+// A system call that is given memory which is gone says EFAULT, which is then the fault
+// that it is, at the byte where the memory ends.
+func TestFaultInSystemCall(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	pipe := func(t *testing.T) (in, out *os.File) {
+		out, in, err := os.Pipe()
+		require.NoError(t, err)
+		t.Cleanup(func() { in.Close(); out.Close() })
+		go io.Copy(io.Discard, out)
+		return in, out
+	}
+	writers := map[string]func(t *testing.T) io.Writer{
+		"file": func(t *testing.T) io.Writer {
+			f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+			require.NoError(t, err)
+			t.Cleanup(func() { f.Close() })
+			return f
+		},
+		"pipe": func(t *testing.T) io.Writer { in, _ := pipe(t); return in },
+		"wrapped": func(t *testing.T) io.Writer {
+			in, _ := pipe(t)
+			return writerFunc(func(b []byte) (int, error) {
+				n, err := in.Write(b)
+				if err != nil {
+					err = fmt.Errorf("upload: %w", err)
+				}
+				return n, err
+			})
+		},
+	}
+	for name, make := range writers {
+		t.Run(name, func(t *testing.T) {
+			for _, from := range []int64{0, cutAt - 100, cutAt, cutAt + 777} {
+				file, err := c.Open("d/cut")
+				require.NoError(t, err)
+				_, err = file.(io.Seeker).Seek(from, io.SeekStart)
+				require.NoError(t, err)
+				n, err := file.(io.WriterTo).WriteTo(struct{ io.Writer }{make(t)})
+				c.requireCut(t, err, from, cutSize)
+				assert.LessOrEqual(t, n, max(cutAt-from, 0))
+				assert.ErrorIs(t, err, syscall.EFAULT, "what the writer said is kept")
+				var pathErr *fs.PathError
+				require.ErrorAs(t, err, &pathErr)
+				assert.Equal(t, "d/cut", pathErr.Path)
+				var fault *FaultError
+				require.ErrorAs(t, err, &fault)
+				assert.Less(t, fault.Offset, max(from, cutAt)+int64(os.Getpagesize()), "the first page that is gone")
+				at, err := file.(io.Seeker).Seek(0, io.SeekCurrent)
+				require.NoError(t, err)
+				assert.Equal(t, from+n, at)
+				require.NoError(t, file.Close())
+			}
+		})
+	}
+	c.requireClose(t)
+}
+
+// What is wrong with the one who takes the bytes is not the file's fault.
+func TestFaultOfTheTaker(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	content := pattern(3*mib, 1)
+	require.NoError(t, m.WriteFile("good", content, 0o644))
+	require.NoError(t, m.WriteFile("taker", pattern(3*mib, 2), 0o644))
+	taker, err := m.Map("taker") // read-only
+	require.NoError(t, err)
+	defer taker.Close()
+	unknown := faultMemory(t, "nobody's")
+	mapped.remove(unknown)
+	file, err := m.Open("good")
+	require.NoError(t, err)
+
+	for name, memory := range map[string][]byte{"taker": taker.Bytes()[5000:], "": unknown[5000:]} {
+		_, err = file.(io.ReaderAt).ReadAt(memory, 100)
+		var fault *FaultError
+		require.ErrorAs(t, err, &fault)
+		assert.Equal(t, name, fault.Name)
+		if name != "" {
+			assert.GreaterOrEqual(t, fault.Offset, int64(5000))
+			assert.NotContains(t, fault.Error(), "good")
+		}
+		n, err := file.(io.WriterTo).WriteTo(writerFunc(func(b []byte) (int, error) { return copy(memory, b), nil }))
+		fault, ok := err.(*FaultError)
+		require.True(t, ok, "%v: bare, as it does not belong to the file", err)
+		assert.Equal(t, name, fault.Name)
+		assert.Zero(t, n)
+	}
+
+	broken := &FaultError{Name: "of another", Offset: 3}
+	for _, own := range []error{syscall.EFAULT, io.ErrClosedPipe, broken, &os.PathError{Op: "write", Path: "x", Err: syscall.EFAULT}} {
+		n, err := file.(io.WriterTo).WriteTo(writerFunc(func(b []byte) (int, error) { return 0, own }))
+		assert.True(t, own == err, "%v: the writer's own, as the file's memory is sound", err)
+		assert.Zero(t, n)
+	}
+	_, err = file.(io.WriterTo).WriteTo(writerFunc(func(b []byte) (int, error) { return len(b), nil }))
+	require.NoError(t, err)
+	data, err := m.ReadFile("good")
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(content, data))
+}
+
 // The log itself is gone: Refresh says so, and what was replayed is still there.
 func TestFaultInRefresh(t *testing.T) {
 	t.Parallel()
@@ -537,7 +713,7 @@ func TestFaultWritingReadOnlyMapping(t *testing.T) {
 				})
 				var fault *FaultError
 				require.ErrorAs(t, err, &fault)
-				assert.Equal(t, FaultError{"f", int64(at), addressOf(mem) + uintptr(at)}, *fault)
+				assert.Equal(t, FaultError{Name: "f", Offset: int64(at), Addr: addressOf(mem) + uintptr(at)}, *fault)
 			}
 			err = Guard(func() error {
 				clear(mem[mib : mib+100])

@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -148,18 +149,15 @@ func (f *FS) readAt(n node, p []byte, off int64) (done int, err error) {
 
 // eachRun calls use for the memory of count bytes of a file from off on, run by run.
 // The bounds must lie in the file. A memory fault inside use is a *FaultError that
-// names the file and the offset.
+// names the file and the offset, or, if it is not the file's memory that faulted, what
+// did.
 func (f *FS) eachRun(n node, off, count int64, use func(mem []byte) error) (err error) {
 	var mem []byte // what is in use now: the file from off on
 	before := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(before)
 		if fault := asFault(recover()); fault != nil {
-			fault.Name, fault.Offset = n.path(), off
-			if at := fault.Addr - addressOf(mem); at < uintptr(len(mem)) {
-				fault.Offset += int64(at)
-			}
-			err = fault
+			err = f.blame(fault, n, off, mem)
 		}
 	}()
 	place := n.place()
@@ -174,6 +172,26 @@ func (f *FS) eachRun(n node, off, count int64, use func(mem []byte) error) (err 
 		count -= run
 	}
 	return nil
+}
+
+// blame says whose memory faulted while mem, bytes of n from off on, was read: that file's
+// if it lies in the window, otherwise that of whoever took the bytes. Failed memory may
+// be reported as the start of a whole page of any size, so the address need not lie in
+// mem.
+func (f *FS) blame(fault *FaultError, n node, off int64, mem []byte) *FaultError {
+	if !f.inWindow(fault.Addr) {
+		mapped.explain(fault)
+		return fault
+	}
+	fault.Name, fault.Offset = n.path(), off
+	if at := fault.Addr - addressOf(mem); at < uintptr(len(mem)) {
+		fault.Offset += int64(at)
+	}
+	return fault
+}
+
+func (f *FS) inWindow(addr uintptr) bool {
+	return addr-addressOf(f.window.mem) < uintptr(len(f.window.mem))
 }
 
 // info describes a node, as fs.FileInfo and as fs.DirEntry.
@@ -284,13 +302,20 @@ func (h *openFileHandle) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// writeToPiece is how much memory is handed to a writer at a time: closing the FS
-// waits for no more than that.
+// writeToPiece is how much memory is handed to a writer at a time: after a fault as
+// much may have to be written again.
 const writeToPiece = 1 << 20
 
 // WriteTo hands the rest of the file to w, as slices of the shared memory itself,
-// which w must neither change nor keep.
+// which w must neither change nor keep. As long as it runs, the FS cannot be closed.
+//
+// Memory of the file that faults is a *FaultError, also if w gives it to a system call
+// that fails with EFAULT; other errors of w are returned as they are.
 func (h *openFileHandle) WriteTo(w io.Writer) (int64, error) {
+	if h.closed.Load() || !h.fs.gate.hold() {
+		return 0, h.fail("read", fs.ErrClosed)
+	}
+	defer h.fs.gate.letGo()
 	start := h.off
 	for h.off < h.node.size {
 		if err := h.writePiece(w); err != nil {
@@ -304,26 +329,35 @@ func (h *openFileHandle) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (h *openFileHandle) writePiece(w io.Writer) error {
-	if h.closed.Load() || !h.fs.gate.enter() {
+	if h.closed.Load() {
 		return h.fail("read", fs.ErrClosed)
 	}
-	defer h.fs.gate.leave()
+	var own error // what w returned
 	err := h.fs.eachRun(h.node, h.off, min(writeToPiece, h.node.size-h.off), func(mem []byte) error {
-		n, err := w.Write(mem)
+		var n int
+		n, own = w.Write(mem)
 		if n < 0 || n > len(mem) {
-			return errors.New("the writer says that it wrote more than it was given")
+			own = errors.New("the writer says that it wrote more than it was given")
+			return own
 		}
 		h.off += int64(n)
-		if err == nil && n < len(mem) {
-			err = io.ErrShortWrite
+		switch {
+		case own == nil && n < len(mem):
+			own = io.ErrShortWrite
+		case errors.Is(own, syscall.EFAULT):
+			// Memory that is gone is an error of its own for a system call. A load makes it
+			// the fault that it is.
+			loadPages(mem[n:])
 		}
-		return err
+		return own
 	})
-	var fault *FaultError
-	if errors.As(err, &fault) {
-		return h.fail("read", err)
+	switch fault, ok := err.(*FaultError); {
+	case !ok || own == err || !h.fs.inWindow(fault.Addr):
+		return err
+	case own != nil:
+		return h.fail("read", fmt.Errorf("%w; the writer said: %w", fault, own))
 	}
-	return err
+	return h.fail("read", err)
 }
 
 // openDirHandle is a directory opened through fs.FS.

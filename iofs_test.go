@@ -4,10 +4,12 @@ package famfs
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -176,6 +178,114 @@ func TestDirectories(t *testing.T) {
 		assert.ErrorIs(t, err, fs.ErrInvalid, name)
 		_, err = m.ReadDir(name)
 		assert.ErrorIs(t, err, fs.ErrInvalid, name)
+	}
+}
+
+// What Sys returns is the caller's own.
+func TestAttrIsACopy(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	files := smallTree(t, m)
+	for name := range files {
+		st, err := m.Stat(name)
+		require.NoError(t, err)
+		want := *st.Sys().(*Attr)
+		want.Layout.Extents = slices.Clone(want.Layout.Extents)
+		attr := st.Sys().(*Attr)
+		for i := range attr.Layout.Extents {
+			attr.Layout.Extents[i] = Extent{Device: 7, Offset: -1, Length: -1}
+		}
+		attr.Layout.Chunk, attr.Index, attr.UID = 1, 2, 3
+		assert.Equal(t, want, *st.Sys().(*Attr), name)
+		again, err := m.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, want, *again.Sys().(*Attr), name)
+		data, err := m.ReadFile(name)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(files[name], data), name)
+	}
+}
+
+// writerFunc is an io.Writer.
+type writerFunc func([]byte) (int, error)
+
+func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
+
+// As long as WriteTo runs, Close is ErrBusy, whoever calls it; a writer that never comes
+// back keeps nobody waiting.
+func TestCloseWhileWriteTo(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	content := pattern(3*writeToPiece+5, 1)
+	require.NoError(t, m.WriteFile("f", content, 0o644))
+	fsys := openTest(t, path)
+	file, err := fsys.Open("f")
+	require.NoError(t, err)
+
+	// From the writer itself.
+	var out bytes.Buffer
+	n, err := file.(io.WriterTo).WriteTo(writerFunc(func(b []byte) (int, error) {
+		assert.ErrorIs(t, fsys.Close(), ErrBusy)
+		return out.Write(b)
+	}))
+	require.NoError(t, err)
+	assert.EqualValues(t, len(content), n)
+	assert.True(t, bytes.Equal(content, out.Bytes()))
+
+	// While the writer is stuck.
+	_, err = file.(io.Seeker).Seek(0, io.SeekStart)
+	require.NoError(t, err)
+	in, end, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	broken := errors.New("connection broken")
+	go func() {
+		_, err := file.(io.WriterTo).WriteTo(writerFunc(func(b []byte) (int, error) {
+			close(in)
+			<-end
+			return 0, broken
+		}))
+		done <- err
+	}()
+	<-in
+	for range 3 {
+		assert.ErrorIs(t, fsys.Close(), ErrBusy)
+		_, err := fsys.ReadFile("f")
+		assert.NoError(t, err)
+	}
+	close(end)
+	assert.Same(t, broken, <-done, "the writer's own error")
+
+	// A writer that panics holds nothing any more.
+	assert.PanicsWithValue(t, "writer", func() {
+		file.(io.WriterTo).WriteTo(writerFunc(func([]byte) (int, error) { panic("writer") }))
+	})
+	require.NoError(t, fsys.Close())
+	_, err = file.(io.WriterTo).WriteTo(io.Discard)
+	assert.ErrorIs(t, err, fs.ErrClosed)
+}
+
+// A file that is closed by its writer ends there.
+func TestWriteToClosed(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", pattern(2*writeToPiece, 1), 0o644))
+	file, err := m.Open("f")
+	require.NoError(t, err)
+	n, err := file.(io.WriterTo).WriteTo(writerFunc(func(b []byte) (int, error) { return len(b), file.Close() }))
+	assert.ErrorIs(t, err, fs.ErrClosed)
+	assert.EqualValues(t, writeToPiece, n)
+}
+
+// A writer that says nonsense is not believed.
+func TestWriteToBadWriter(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", pattern(100, 1), 0o644))
+	for _, said := range []int{-1, 101} {
+		file, err := m.Open("f")
+		require.NoError(t, err)
+		n, err := file.(io.WriterTo).WriteTo(writerFunc(func([]byte) (int, error) { return said, nil }))
+		assert.ErrorContains(t, err, "more than it was given")
+		assert.Zero(t, n)
 	}
 }
 

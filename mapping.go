@@ -3,6 +3,7 @@ package famfs
 // Files as slices: mapping them, and sharing what is mapped already.
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
@@ -29,18 +30,85 @@ type sharedRegion struct {
 	region *region
 	data   []byte // the file: region.mem without what lies behind its end
 	name   string
+
+	// Both are guarded by the table's mutex. users is 0 as long as the region is being
+	// mapped; who wants it then makes mapped, which is closed when that came to an end.
 	users  int
+	mapped chan struct{}
 }
 
-// regionTable holds the regions of an FS that are mapped.
+// regionTable holds the regions of an FS that are mapped or are being mapped. Its mutex
+// is never held during a system call: those that use one file do not wait for the
+// mapping, populating or unmapping of another.
 type regionTable struct {
 	mu      sync.Mutex
 	regions map[regionKey]*sharedRegion
 }
 
+// use returns the region of key, which it has mapped by mapIt if it is not yet. Who
+// wants a region that another goroutine is mapping waits for that, and tries by itself
+// if it failed. The caller becomes one of its users, until leave.
+func (t *regionTable) use(key regionKey, mapIt func(*sharedRegion) error) (*sharedRegion, error) {
+	t.mu.Lock()
+	for {
+		s := t.regions[key]
+		if s == nil {
+			break
+		}
+		if s.users > 0 {
+			s.users++
+			t.mu.Unlock()
+			return s, nil
+		}
+		if s.mapped == nil {
+			s.mapped = make(chan struct{})
+		}
+		wait := s.mapped
+		t.mu.Unlock()
+		<-wait
+		t.mu.Lock()
+	}
+	s := &sharedRegion{key: key}
+	if t.regions == nil {
+		t.regions = make(map[regionKey]*sharedRegion)
+	}
+	t.regions[key] = s
+	t.mu.Unlock()
+	defer func() { // also if mapIt panics
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if s.region != nil {
+			s.users = 1
+		} else {
+			delete(t.regions, key)
+		}
+		if s.mapped != nil {
+			close(s.mapped)
+		}
+	}()
+	return s, mapIt(s)
+}
+
+// leave ends one use of s; the last one unmaps it.
+func (t *regionTable) leave(s *sharedRegion) error {
+	t.mu.Lock()
+	s.users--
+	last := s.users == 0
+	if last {
+		delete(t.regions, s.key)
+	}
+	t.mu.Unlock()
+	if !last {
+		return nil
+	}
+	mapped.remove(s.data)
+	return s.region.unmap()
+}
+
 // Map returns the file name as a slice over the device's memory: one slice whatever
 // its layout, at an address that is a multiple of 2 MiB. Mapping a file that is mapped
-// already, with the same protection, makes no system call.
+// already, with the same protection, makes no system call and shares that memory. Calls
+// do not wait for those that map other files, however long these take to populate them.
 //
 // Without Writable the memory cannot be written: a store is a fault. Writable is
 // refused with ErrNotMaster on a client, and with ErrReadOnly where the FS was opened
@@ -63,11 +131,15 @@ func (f *FS) Map(name string, opts ...MapOption) (*Mapping, error) {
 	return m, nil
 }
 
-func (f *FS) mapFile(name string, c mapConfig) (*Mapping, error) {
-	if !f.gate.enter() {
+func (f *FS) mapFile(name string, c mapConfig) (m *Mapping, err error) {
+	if !f.gate.hold() {
 		return nil, fs.ErrClosed
 	}
-	defer f.gate.leave()
+	defer func() {
+		if m == nil {
+			f.gate.letGo()
+		}
+	}()
 	index, n, err := f.lookup(name)
 	if err != nil {
 		return nil, err
@@ -80,43 +152,38 @@ func (f *FS) mapFile(name string, c mapConfig) (*Mapping, error) {
 			return nil, err
 		}
 	}
-	key := regionKey{index, c.writable}
-	t := &f.regions
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	s := t.regions[key]
-	switch {
-	case s == nil:
-		r, err := f.mapNode(n.place(), n.size, c)
+	s, err := f.regions.use(regionKey{index, c.writable}, func(s *sharedRegion) error {
+		r, err := f.mapNode(n.place(), n.size, c.writable)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s = &sharedRegion{key: key, region: r, data: r.mem[:n.size:n.size], name: n.path()}
+		s.region, s.data, s.name = r, r.mem[:n.size:n.size], n.path()
 		mapped.add(s.data, s.name)
-		if t.regions == nil {
-			t.regions = make(map[regionKey]*sharedRegion)
-		}
-		t.regions[key] = s
-	case c.populate:
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.populate {
+		// Others may use the region meanwhile.
 		if err := populateMemory(s.region.mem, c.writable); err != nil {
-			return nil, err
+			err = fmt.Errorf("populate %d bytes: %w", len(s.region.mem), err)
+			return nil, errors.Join(err, f.regions.leave(s))
 		}
 	}
-	s.users++
-	f.holders.Add(1)
-	m := &Mapping{fs: f, shared: s}
+	m = &Mapping{fs: f, shared: s}
 	m.open.Store(true)
 	return m, nil
 }
 
 // mapNode maps the space of a file, whole allocation units, so that the system can
 // use large pages up to its end.
-func (f *FS) mapNode(place Layout, size int64, c mapConfig) (*region, error) {
+func (f *FS) mapNode(place Layout, size int64, writable bool) (*region, error) {
 	segs, err := place.segments(roundUp(size, f.sb.AllocUnit))
 	if err != nil {
 		return nil, err
 	}
-	return f.dev.mapSegments(segs, c.writable, c.populate)
+	return f.dev.mapSegments(segs, writable, false)
 }
 
 // mayWrite says why the data of n may not be written.
@@ -194,17 +261,9 @@ func (m *Mapping) Close() error {
 	if !m.open.CompareAndSwap(true, false) {
 		return &fs.PathError{Op: "unmap", Path: m.shared.name, Err: fs.ErrClosed}
 	}
-	defer m.fs.holders.Add(-1)
-	t, s := &m.fs.regions, m.shared
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s.users--; s.users > 0 {
-		return nil
-	}
-	delete(t.regions, s.key)
-	mapped.remove(s.data)
-	if err := s.region.unmap(); err != nil {
-		return &fs.PathError{Op: "unmap", Path: s.name, Err: err}
+	defer m.fs.gate.letGo()
+	if err := m.fs.regions.leave(m.shared); err != nil {
+		return &fs.PathError{Op: "unmap", Path: m.shared.name, Err: err}
 	}
 	return nil
 }

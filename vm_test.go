@@ -135,7 +135,7 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 		}
 		m.pending[name] = struct{}{}
 	}()
-	m.holders.Add(1)
+	require.True(t, m.gate.hold())
 	copy(p.Bytes(), content)
 	require.NoError(t, p.Commit())
 }
