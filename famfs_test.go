@@ -380,7 +380,7 @@ func TestGate(t *testing.T) {
 		_, ok := g.shut()
 		assert.False(t, ok)
 		wg.Wait()
-		assert.EqualValues(t, gateShut, g.state.Load())
+		assert.Equal(t, int64(gateShut), g.state.Load())
 	}
 }
 
