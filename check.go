@@ -41,7 +41,9 @@ func (r *Report) Err() error {
 // The error is for devices that cannot be read at all: those of Open for what path
 // is, and ErrNotFormatted. Problems that a file system can have are in the Report.
 func Check(path string, opts ...Option) (*Report, error) {
-	report, err := check(path, newOpenConfig(opts))
+	c := newOpenConfig(opts)
+	report, err := check(path, c)
+	c.journal.tell()
 	if err != nil {
 		return nil, fmt.Errorf("famfs: check %s: %w", path, err)
 	}
@@ -81,8 +83,11 @@ func (f *FS) check() (*Report, error) {
 	case sb.DeviceSize > f.dev.info.Size:
 		problem(fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", sb.DeviceSize, f.dev.info.Size, ErrDevice))
 	}
+	if newer := sb.newerFormat(); newer != nil {
+		f.config.log.Warn("checking a file system of a newer format", "path", f.dev.info.Path, "err", newer)
+	}
 	report.Superblock = sb
-	r := newReplica(m, sb, f.size(), f.log)
+	r := newReplica(m, sb, f.size(), f.config.log)
 	r.pause = f.config.pause
 	h, err := r.readLogHeader()
 	if err != nil {

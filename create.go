@@ -53,6 +53,11 @@ type PendingFile struct {
 // for longer than WithLockTimeout or WithContext allow; fs.ErrClosed.
 func (f *FS) Create(name string, size int64, opts ...CreateOption) (*PendingFile, error) {
 	p, err := f.create(name, size, newCreateConfig(opts))
+	f.journal.tellOr(func() {
+		if err == nil {
+			p.Close()
+		}
+	})
 	if err != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: err}
 	}
@@ -282,6 +287,7 @@ func (p *PendingFile) fail(op string, err error) error {
 // Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrDevice where memory
 // fails; a disk's where the device is a plain file on one.
 func (p *PendingFile) Commit() error {
+	defer p.fs.journal.tell()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.done {
@@ -372,6 +378,7 @@ func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
+	defer p.Close() // if a logger panics
 	if _, err := p.Write(data); err != nil {
 		return errors.Join(err, p.Close())
 	}
@@ -385,6 +392,7 @@ func (f *FS) Mkdir(name string, perm fs.FileMode) error { return f.MkdirWith(nam
 // MkdirWith is Mkdir with the options of Create, of which Interleave means nothing
 // here. The default mode is 0755.
 func (f *FS) MkdirWith(name string, opts ...CreateOption) error {
+	defer f.journal.tell()
 	c := newCreateConfig(append([]CreateOption{Mode(0o755)}, opts...))
 	if err := f.mkdir(name, c); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}

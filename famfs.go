@@ -30,7 +30,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"log/slog"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -44,7 +43,9 @@ type FS struct {
 	sb     Superblock
 	role   Role
 	config openConfig
-	log    *slog.Logger
+	// journal is what the caller's logger is to be told. Exported methods that may find
+	// something to tell do so last, when nothing is locked.
+	journal *journal
 
 	// window is the whole device, mapped for reading; all reading through fs.FS
 	// comes out of it. metaRegion is superblock and log, mapped for writing, nil
@@ -74,7 +75,13 @@ type FS struct {
 // that exclude each other. Log entries that are sound but unacceptable are passed
 // over: see Problems.
 func Open(path string, opts ...Option) (*FS, error) {
-	fsys, err := open(path, newOpenConfig(opts))
+	c := newOpenConfig(opts)
+	fsys, err := open(path, c)
+	c.journal.tellOr(func() {
+		if err == nil {
+			fsys.release()
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("famfs: open %s: %w", path, err)
 	}
@@ -89,8 +96,9 @@ func open(path string, c openConfig) (_ *FS, err error) {
 	if err != nil {
 		return nil, err
 	}
+	opened := false
 	defer func() {
-		if err != nil {
+		if !opened {
 			err = errors.Join(err, f.release())
 		}
 	}()
@@ -99,6 +107,13 @@ func open(path string, c openConfig) (_ *FS, err error) {
 		m := &mappedMemory{f.dev, f.window.mem}
 		if f.sb, err = readSuperblock(m, f.size()); err != nil {
 			return err
+		}
+		if newer := f.sb.newerFormat(); newer != nil {
+			// What it has added may forbid what this package would do.
+			if c.readWrite || c.clientWrites {
+				return fmt.Errorf("for writing: %w; it can be read: open without ReadWrite and WithClientWrites", newer)
+			}
+			c.log.Warn("reading a file system of a newer format", "path", path, "err", newer)
 		}
 		host, identityErr := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
 		f.role = roleOf(host, f.sb)
@@ -121,6 +136,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 		_, err = f.replica.catchUp(policy, true)
 		return err
 	})
+	opened = err == nil
 	return f, err
 }
 
@@ -139,7 +155,7 @@ func openMedium(path string, c openConfig) (*FS, error) {
 		return nil, err
 	}
 	mapped.add(window.mem, path)
-	return &FS{dev: dev, config: c, log: c.log, window: window, pending: make(map[string]struct{}), lock: newWriteLock(dev)}, nil
+	return &FS{dev: dev, config: c, journal: c.journal, window: window, pending: make(map[string]struct{}), lock: newWriteLock(dev)}, nil
 }
 
 // size is how much of the device can be used: what the window reaches.
@@ -246,7 +262,8 @@ func (f *FS) FreeSpace() iter.Seq[Extent] {
 // Problems returns the log entries that were passed over, and why, in the order of
 // the log, those met by Refresh included. A mkdir of a directory that exists is none.
 // The errors wrap ErrCorrupt, fs.ErrExist (a path that was logged before) or
-// ErrDevice (a file on a device that is not this one). At most 100,000 are kept.
+// ErrDevice (a file on a device that is not this one). At most 100,000 are kept, and as
+// many of entries that a Tolerant FS does not serve. The slice is the caller's own.
 func (f *FS) Problems() []Problem { return f.replica.listProblems() }
 
 // Refresh replays what the master has added to the log since Open or the last
@@ -256,6 +273,7 @@ func (f *FS) Problems() []Problem { return f.replica.listProblems() }
 // comes before it is served. Goroutines may call Refresh at the same time; those that
 // read meanwhile do not wait.
 func (f *FS) Refresh() (int, error) {
+	defer f.journal.tell()
 	n, err := f.refresh()
 	if err != nil {
 		return n, fmt.Errorf("famfs: refresh %s: %w", f.dev.info.Path, err)

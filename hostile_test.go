@@ -7,6 +7,7 @@ package famfs
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,8 +15,10 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -217,35 +220,44 @@ func badTypes() []badEntry {
 
 func badPaths() []badEntry {
 	const element = `has an element that is empty, "." or ".."`
+	const belowFile = `"first/bad" lies in "first", which is a file`
 	var all []badEntry
 	for _, c := range []struct{ name, path, want string }{
 		{"empty", "", "path is empty"},
 		{"absolute", "/bad", `path "/bad" is absolute`},
 		{"of a slash alone", "/", `path "/" is absolute`},
 		{"of two slashes", "//", "is absolute"},
-		{"dot", ".", element},
-		{"dot-dot", "..", element},
-		{"dot first", "./bad", element},
-		{"dot within", "first/./bad", element},
-		{"dot last", "bad/.", element},
+		{"absolute, with dots", "/./bad", `path "/./bad" is absolute`},
+		{"dot-dot", "..", `path ".." is not UTF-8, or ` + element},
+		{"dot-dot and a slash", "../", element},
 		{"dot-dot first", "../bad", element},
-		{"dot-dot within", "first/../bad", element},
-		{"dot-dot last", "bad/..", element},
-		{"trailing slash", "bad/", element},
-		{"double slash", "first//bad", element},
+		{"dot-dot that leaves the root", "first/../../bad", `path "first/../../bad" is not UTF-8, or ` + element},
+		{"dot-dot that leaves the root and comes back", "../bad/../bad", element},
+		{"dot-dot that ends above the root", "bad/../..", element},
+		{"dot below a file", "first/./bad", belowFile},
+		{"double slash below a file", "first//bad", belowFile},
 		{"not UTF-8", "bad\xff", "is not UTF-8"},
 		{"UTF-8 cut off", "bad\xe6\x97", "is not UTF-8"},
 		{"UTF-8 of a surrogate", "\xed\xa0\x80", "is not UTF-8"},
 		{"UTF-8 overlong", "bad\xc0\xafbad", "is not UTF-8"},
-		{"reserved", ".meta", `path ".meta" lies under .meta, which is reserved`},
 		{"under reserved", ".meta/.log", `path ".meta/.log" lies under .meta, which is reserved`},
 		{"deep under reserved", ".meta/a/b", "lies under .meta"},
+		{"under reserved, not clean", "./bad/../.meta//.log", `path ".meta/.log" lies under .meta, which is reserved`},
+		{"below what the reference has there", ".meta/.alloc.cfg/bad", "lies under .meta"},
 	} {
 		all = append(all,
 			badEntry{name: "path " + c.name, entry: forgedFile(c.path, 3*mib, badSpace), want: c.want, is: isCorrupt, claims: badClaim, path: c.path, unnamed: c.path == ""},
 			badEntry{name: "path of directory " + c.name, entry: forgedDir(c.path), want: c.want, is: isCorrupt, path: c.path, unnamed: c.path == ""},
 		)
 	}
+	for _, c := range []struct{ name, path, want string }{
+		{"dot", ".", element},
+		{"dot-dot last", "bad/..", `path "bad/.." is not UTF-8, or ` + element},
+		{"reserved", ".meta", `path ".meta" lies under .meta, which is reserved`},
+	} {
+		all = append(all, badEntry{name: "path " + c.name, entry: forgedFile(c.path, 3*mib, badSpace), want: c.want, is: isCorrupt, claims: badClaim, path: c.path})
+	}
+	all = append(all, badEntry{name: "path of directory where the reference has a file", entry: forgedDir(".meta/.alloc.cfg"), want: "lies under .meta", is: isCorrupt, path: ".meta/.alloc.cfg"})
 	unterminated := strings.Repeat("x", pathSize)
 	fill := func(at int) func(b []byte) { return func(b []byte) { copy(b[at:], unterminated) } }
 	return append(all,
@@ -369,6 +381,7 @@ func badDevices() []badEntry {
 		{name: "add-daxdev leaves one out", entry: forgedDevice(3, 3), before: []*entry{forgedDevice(1, 1)}, want: "is added with index 3, want 2", is: isCorrupt, unnamed: true},
 		{name: "add-daxdev with an index again", entry: forgedDevice(1, 3), before: []*entry{forgedDevice(1, 1)}, want: "is added with index 1, want 2", is: isCorrupt, unnamed: true},
 		{name: "add-daxdev with a huge index", entry: forgedDevice(math.MaxUint32, 1), want: "is added with index 4294967295, want 1", is: isCorrupt, unnamed: true},
+		{name: "add-daxdev with a UUID again, and the index too", entry: forgedDevice(1, 1), before: []*entry{forgedDevice(1, 1)}, want: "is added a second time, it is device 1 already", is: isCorrupt, unnamed: true},
 		{name: "add-daxdev with a UUID again", entry: forgedDevice(3, 1), before: []*entry{forgedDevice(1, 1), forgedDevice(2, 2)}, want: "device 01000000-0000-0000-0000-000000000000 is added a second time, it is device 1 already", is: isCorrupt, unnamed: true},
 	}
 }
@@ -614,6 +627,227 @@ func TestAcceptableEntries(t *testing.T) {
 			assert.Equal(t, len(data), cap(m.Bytes()))
 			require.NoError(t, m.Close())
 		})
+	}
+}
+
+// Paths as they were typed are served under the name of what they lead to, if that lies in
+// the root.
+func TestPathsAsTyped(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ logged, served string }{
+		{"./name", "name"},
+		{"name/", "name"},
+		{"name/.", "name"},
+		{"dir/./name", "dir/name"},
+		{"dir//name", "dir/name"},
+		{"dir///.//name//", "dir/name"},
+		{"dir/../name", "name"},
+		{"dir/../dir/name", "dir/name"},
+		{"none/../name", "name"},
+		{"first/../name", "name"},
+		{".meta/../name", "name"},
+		{"dir/..name/./...", ""}, // below a directory that is not there
+		{strings.Repeat("./", 36) + "größe", "größe"},
+		{strings.Repeat("x/../", 15) + "name", "name"},
+	} {
+		t.Run(c.logged, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			f.append(forgedDir("dir"), nil)
+			early := openTest(t, f.path)
+			earlyTolerant := openTest(t, f.path, Tolerant())
+			index := f.good(c.logged, badUnit)
+			f.append(forgedFile(c.logged, 1, inUnits(badUnit+1, 1)), nil) // the first wins
+			if c.served == "" {
+				fsys := openTest(t, f.path)
+				require.Len(t, fsys.Problems(), 2)
+				assert.Equal(t, c.logged, fsys.Problems()[0].Path)
+				assert.ErrorIs(t, fsys.Problems()[0], fs.ErrNotExist)
+				return
+			}
+			f.append(forgedFile(c.served, 1, inUnits(badUnit+2, 1)), nil)
+			f.append(forgedDir(c.logged), nil)
+			for _, fsys := range []*FS{early, earlyTolerant} {
+				n, err := fsys.Refresh()
+				require.NoError(t, err)
+				require.Equal(t, 4, n)
+			}
+			for _, fsys := range []*FS{early, earlyTolerant, openTest(t, f.path), openTest(t, f.path, Tolerant()), openTest(t, f.path, ReadWrite())} {
+				assertGood(t, fsys, c.served, badUnit)
+				st, err := fsys.Stat(c.served)
+				require.NoError(t, err)
+				assert.Equal(t, filepath.Base(c.served), st.Name())
+				assert.EqualValues(t, index, st.Sys().(*Attr).Index)
+				assert.Equal(t, map[string][]int64{"first": {firstUnit}, "dir": {}, c.served: {badUnit}}, forgedTree(t, fsys))
+				var paths []string
+				for _, p := range fsys.Problems() {
+					paths = append(paths, p.Path)
+					assert.ErrorIs(t, p, fs.ErrExist)
+				}
+				assert.Equal(t, []string{c.logged, c.served, c.logged}, paths, "as they were logged")
+				assert.Equal(t, (forgedUnits-forgedDataUnits-4)*int64(defaultUnit), fsys.Usage().Free)
+				var logged []string
+				for e, err := range fsys.Log() {
+					logged = append(logged, e.Path)
+					assert.Equal(t, e.Index > int(index), err != nil, "entry %d", e.Index)
+				}
+				assert.Equal(t, []string{"first", "dir", c.logged, c.logged, c.served, c.logged}, logged)
+			}
+			report, err := Check(f.path)
+			require.NoError(t, err)
+			assert.Len(t, report.Problems, 3)
+		})
+	}
+}
+
+// A directory that was typed in another way is the one that others lie in, and Watch gives
+// its clean name.
+func TestDirectoryAsTyped(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	fsys := openTest(t, f.path)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	watched := fsys.Watch(ctx, time.Millisecond)
+	f.append(forgedDir("a//"), nil)
+	f.append(forgedDir("a/./b/"), nil)
+	f.append(forgedDir("a//b"), nil) // again
+	f.good("a/b/../b/file", firstUnit)
+	var names []string
+	for e, err := range watched {
+		require.NoError(t, err)
+		if names = append(names, e.Name); len(names) == 3 {
+			break
+		}
+	}
+	assert.Equal(t, []string{"a", "a/b", "a/b/file"}, names)
+	assert.Empty(t, fsys.Problems())
+	assert.Equal(t, map[string][]int64{"a": {}, "a/b": {}, "a/b/file": {firstUnit}}, forgedTree(t, fsys))
+	report, err := Check(f.path)
+	require.NoError(t, err)
+	assert.True(t, report.Clean())
+	assert.Equal(t, fsys.Usage(), report.Usage)
+}
+
+// What the reference keeps for itself is not served, and is no problem, but has its space;
+// and so is the root, made again.
+func TestUnservedEntries(t *testing.T) {
+	t.Parallel()
+	for _, e := range []*entry{
+		forgedFile(".meta/.alloc.cfg", 3*mib, badSpace),
+		forgedFile(".meta//.alloc.cfg", 3*mib, badSpace),
+		forgedStrips(".meta/.alloc.cfg", 3*mib, 2*mib, inUnits(badUnit, 1), inUnits(badUnit+1, 1)),
+		forgedDir(".meta"),
+		forgedDir(".meta/"),
+		forgedDir("."),
+		forgedDir("first/.."),
+	} {
+		t.Run(fmt.Sprint(e.kind, " ", string(e.path)), func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			early := openTest(t, f.path)
+			var events []string
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			watched := early.Watch(ctx, time.Millisecond)
+			f.append(e, nil)
+			f.good("last", lastUnit)
+			for e, err := range watched {
+				require.NoError(t, err)
+				events = append(events, e.Name)
+				break
+			}
+			assert.Equal(t, []string{"last"}, events)
+			c := badEntry{}
+			if e.kind == typeFile {
+				c.claims = badClaim
+			}
+			want := map[string][]int64{"first": {firstUnit}, "last": {lastUnit}}
+			for _, fsys := range []*FS{early, openTest(t, f.path), openTest(t, f.path, Tolerant())} {
+				assert.Empty(t, fsys.Problems())
+				assert.Equal(t, want, forgedTree(t, fsys))
+				assertAbsent(t, fsys, ".meta")
+				assertAbsent(t, fsys, ".meta/.alloc.cfg")
+				for e, err := range fsys.Log() {
+					assert.NoError(t, err, "entry %d", e.Index)
+				}
+			}
+			report, err := Check(f.path)
+			require.NoError(t, err)
+			assert.True(t, report.Clean())
+			assert.Equal(t, early.Usage(), report.Usage)
+			c.assertSpace(t, f, want)
+		})
+	}
+	t.Run("unacceptable by itself", func(t *testing.T) {
+		t.Parallel()
+		f := newForgery(t)
+		f.append(forgedFile(".meta/.alloc.cfg", 5*mib, badSpace), nil)
+		c := badEntry{path: ".meta/.alloc.cfg", want: "shorter than the size", is: isCorrupt, claims: badClaim}
+		c.assertProblem(t, 0, openTest(t, f.path).Problems())
+		c.assertSpace(t, f, nil)
+	})
+}
+
+// The primary device is device 0: an entry that adds it again uses up no index.
+func TestPrimaryAddedAgain(t *testing.T) {
+	t.Parallel()
+	for _, index := range []uint32{0, 1, 2} {
+		f := newForgery(t)
+		primary := openTest(t, f.path).Superblock().DeviceUUID
+		e := forgedDevice(index, 0)
+		e.deviceUUID = primary
+		f.append(e, nil)
+		f.append(forgedDevice(1, 1), nil)
+		f.append(forgedDevice(2, 2), nil)
+		f.append(badFile(rawExtent{2, 0, 4 * mib}), nil)
+		fsys := openTest(t, f.path)
+		problems := fsys.Problems()
+		require.Len(t, problems, 2)
+		assert.Equal(t, 0, problems[0].Index)
+		assert.ErrorContains(t, problems[0], fmt.Sprintf("device %s is added a second time, it is device 0 already", primary))
+		assert.ErrorContains(t, problems[1], "extent 0 is on device 2 (02000000-")
+	}
+}
+
+// A higher minor version of the format only adds to it: it is read, what is not known of
+// it is a problem, and the logger is told. Nothing is written.
+func TestNewerFormat(t *testing.T) {
+	t.Parallel()
+	for _, minor := range []uint32{omfMinor + 1, math.MaxUint32} {
+		f := newForgery(t)
+		f.good("first", firstUnit)
+		early := openTest(t, f.path)
+		f.superblock(put32(44, minor), nil)
+		f.append(badFile(badSpace), put32(8, 7))
+		f.good("last", lastUnit)
+		for _, opts := range [][]Option{nil, {Tolerant()}} {
+			var out strings.Builder
+			fsys := openTest(t, f.path, append(opts, WithLogger(slog.New(slog.NewTextHandler(&out, nil))))...)
+			assert.Equal(t, minor, fsys.Superblock().OMFMinor)
+			assert.Contains(t, out.String(), fmt.Sprintf("on-media format 2.%d is newer than 2.2", minor))
+			assertGood(t, fsys, "first", firstUnit)
+			assertGood(t, fsys, "last", lastUnit)
+			require.Len(t, fsys.Problems(), 1)
+			assert.Equal(t, 1, fsys.Problems()[0].Index)
+			assert.ErrorContains(t, fsys.Problems()[0], "found type 7")
+		}
+		for _, opt := range []Option{ReadWrite(), WithClientWrites()} {
+			_, err := Open(f.path, WithSystemUUID(testHost), opt)
+			assert.ErrorIs(t, err, ErrVersion)
+			assert.ErrorContains(t, err, "open without ReadWrite and WithClientWrites")
+		}
+		var out strings.Builder
+		report, err := Check(f.path, WithLogger(slog.New(slog.NewTextHandler(&out, nil))))
+		require.NoError(t, err)
+		require.Len(t, report.Problems, 1)
+		assert.Equal(t, 2, report.Usage.Files)
+		assert.Contains(t, out.String(), "is newer than 2.2")
+		n, err := early.Refresh()
+		require.NoError(t, err)
+		assert.Equal(t, 2, n)
 	}
 }
 
@@ -880,10 +1114,10 @@ func TestInvalidSuperblock(t *testing.T) {
 		{name: "version before", edit: put64(8, 47), want: "superblock: found version 47, want 48", is: version, files: 2},
 		{name: "version after", edit: put64(8, 49), want: "found version 49, want 48", is: version, files: 2},
 		{name: "version after, and a CRC of its own", edit: put64(8, 49), damage: flip(superblockCRC), want: "found version 49", is: version, files: 2},
-		{name: "format major before", edit: put32(40, 1), want: "superblock: found on-media format 1.2, want 2.2", is: version, files: 2},
+		{name: "format major before", edit: put32(40, 1), want: "superblock: found on-media format 1.2, want 2.2 or a higher minor version", is: version, files: 2},
 		{name: "format major after", edit: put32(40, 3), want: "found on-media format 3.2, want 2.2", is: version, files: 2},
 		{name: "format minor before", edit: put32(44, 1), want: "found on-media format 2.1, want 2.2", is: version, files: 2},
-		{name: "format minor after", edit: put32(44, 3), want: "found on-media format 2.3, want 2.2", is: version, files: 2},
+		{name: "format minor after, and major too", edit: func(b []byte) { put32(40, 3)(b); put32(44, 3)(b) }, want: "found on-media format 3.3, want 2.2", is: version, files: 2},
 		{name: "CRC", damage: flip(superblockCRC), want: "superblock: found CRC", is: badSum, files: 2},
 		{name: "upper half of the CRC", damage: flip(superblockCRC + 4), want: "found CRC", is: badSum, files: 2},
 		{name: "byte under the CRC", damage: flip(50), want: "found CRC", is: badSum, files: 2},

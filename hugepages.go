@@ -23,5 +23,6 @@ func makeLarge[T any](n int) []T {
 	return s
 }
 
-// stringOf returns b as a string without copying it: b must never be written again.
+// stringOf returns b as a string without copying it: b must not be written as long as the
+// string is in use.
 func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

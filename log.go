@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Fixed places and values (format: log header, log entry).
@@ -96,6 +97,7 @@ type entry struct {
 	unterminated          bool
 	nameAt                int  // where in the path the last element begins
 	plain                 bool // the path needs no closer look
+	unserved              bool // what the entry makes is on every host already, or the reference's own
 	size                  uint64
 	flags, uid, gid, mode uint32
 	mapType               uint32
@@ -144,7 +146,7 @@ func checksumIn(b []byte) uint64 { return binary.LittleEndian.Uint64(b[entryCRC:
 func (e *entry) decode(b *[entrySize]byte) {
 	le := binary.LittleEndian
 	e.seq, e.kind = le.Uint64(b[0:]), le.Uint32(b[8:])
-	e.path, e.extents = nil, nil
+	e.path, e.extents, e.unserved = nil, nil, false
 	switch e.kind {
 	case typeFile:
 		e.size, e.flags = le.Uint64(b[16:]), le.Uint32(b[24:])
@@ -172,6 +174,32 @@ func (e *entry) decodePath(b []byte) {
 	var end int
 	end, e.nameAt, e.plain = scanPath((*[pathSize]byte)(b))
 	e.path, e.unterminated = b[:end], end == pathSize
+}
+
+// resolvePath makes the path that was logged, of a decoded entry, the name of what it leads
+// to. It returns false if they are the same. What it leads to is not served, and no
+// problem either, if it is the root, made again, or what the reference keeps in the
+// reserved directory.
+func (e *entry) resolvePath() (changed bool) {
+	if e.plain || e.unterminated {
+		return false
+	}
+	// The entry's memory is used only until the next is decoded, and so is the string.
+	name, changed := cleanName(stringOf(e.path))
+	if !changed {
+		name = stringOf(e.path)
+	}
+	switch e.kind {
+	case typeMkdir:
+		e.unserved = name == "." || name == reservedDir
+	case typeFile:
+		e.unserved = name == allocConfig
+		changed = changed && name != "." // no file can be there: the message gives the path as it was logged
+	}
+	if changed {
+		e.path, e.nameAt = []byte(name), strings.LastIndexByte(name, '/')+1
+	}
+	return changed
 }
 
 func (e *entry) decodeExtents(b []byte, count uint64) {
@@ -232,7 +260,7 @@ type geometry struct {
 }
 
 // check says what makes a sound entry unacceptable (format: where the reference is
-// lax). path is e.path as a string. The error does not name the entry: replica.go
+// lax), once its path has been resolved. path is e.path as a string. The error does not name the entry: replica.go
 // adds that.
 func (e *entry) check(path string, g geometry) error {
 	switch e.kind {
@@ -250,7 +278,7 @@ func (e *entry) check(path string, g geometry) error {
 }
 
 func (e *entry) checkPath(path string) error {
-	if e.plain {
+	if e.plain || e.unserved {
 		return nil
 	}
 	if e.unterminated {

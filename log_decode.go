@@ -16,23 +16,40 @@ type decoded struct {
 	slab       *slab
 	odd        []oddEntry     // in ascending order: all that is not simply a node of slab
 	corrupt    []corruptEntry // in ascending order
+	bad        *corruptRecord // the first of corrupt
 	err        error          // nothing could be read
 }
 
-// oddEntry is an add-daxdev entry, or one that is unacceptable.
+// oddEntry is an entry that is more, or less, than a node of the slab.
 type oddEntry struct {
 	index       uint64
-	path        string
+	kind        oddKind
+	path        string // as it was logged
 	err         error
-	claims      []unitRun
+	claims      []unitRun // space that is not to be given out
 	device      addedDevice
 	deviceIndex uint32
 }
+
+type oddKind uint8
+
+const (
+	oddUnacceptable oddKind = iota // see err
+	oddDevice                      // an add-daxdev entry
+	oddPath                        // a node under another name than was logged
+	oddUnserved                    // no node, and no problem: see entry.resolvePath
+)
 
 // corruptEntry is an entry that stayed unsound however often it was read.
 type corruptEntry struct {
 	index uint64
 	err   error
+}
+
+// corruptRecord is a corrupt entry with its bytes, by which it is known again.
+type corruptRecord struct {
+	corruptEntry
+	record [entrySize]byte
 }
 
 // decoder reads blocks for one goroutine. It holds copies of what it needs of the
@@ -100,7 +117,10 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 		if try == len(settleTimes) {
 			for _, i := range unsound {
 				index := first + uint64(i)
-				d.corrupt = append(d.corrupt, corruptEntry{index, checkEntry(record(i), index)})
+				bad := corruptEntry{index, checkEntry(record(i), index)}
+				if d.corrupt = append(d.corrupt, bad); d.bad == nil {
+					d.bad = &corruptRecord{bad, *record(i)}
+				}
 				d.slab.records[index&(slabNodes-1)].drop()
 			}
 			return
@@ -125,15 +145,26 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 // stage decodes one sound entry into its node, or into d.odd.
 func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) {
 	e.decode(b)
+	logged := e.path
+	resolved := e.resolvePath()
 	path, at := d.slab.path(e.path)
-	if err := e.check(path, w.geo); err != nil || e.kind == typeAddDev {
-		odd := oddEntry{index: index, path: path, err: err, deviceIndex: e.deviceIndex, device: addedDevice{e.deviceSize, e.deviceUUID}}
-		if err != nil {
-			odd.claims = e.claims(w.geo)
+	err := e.check(path, w.geo)
+	if err != nil || resolved || e.unserved || e.kind == typeAddDev {
+		odd := oddEntry{index: index, kind: oddPath, path: string(logged)}
+		switch {
+		case err != nil:
+			odd.kind, odd.err, odd.claims = oddUnacceptable, err, e.claims(w.geo)
+		case e.kind == typeAddDev:
+			odd.kind, odd.device, odd.deviceIndex = oddDevice, addedDevice{e.deviceSize, e.deviceUUID}, e.deviceIndex
+		case e.unserved:
+			odd.kind, odd.claims = oddUnserved, e.claims(w.geo)
 		}
 		d.odd = insertOdd(d.odd, odd)
-		d.slab.records[index&(slabNodes-1)].drop()
-		return
+		if odd.kind != oddPath {
+			d.slab.unpath(at)
+			d.slab.records[index&(slabNodes-1)].drop()
+			return
+		}
 	}
 	d.slab.fill(int(index&(slabNodes-1)), e, path, at, hashPath(w.seed, path))
 }

@@ -9,11 +9,12 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"slices"
 )
 
-// LogEntry is an entry of the log as it stands on the medium (format: log entry). Where
-// the entry is unsound or unacceptable, its fields are what was found, not what is
-// valid.
+// LogEntry is an entry of the log as it is on the medium (format: log entry). If the entry
+// is unsound or unacceptable, its fields are what was found, not what is valid. A number
+// that its field here cannot hold is given as the largest that it can.
 type LogEntry struct {
 	Index int
 	// Seq is the sequence number, CRC the checksum that the entry carries.
@@ -21,7 +22,7 @@ type LogEntry struct {
 	// Type is "file", "mkdir" or "add-daxdev", otherwise "type" and its number.
 	Type string
 	// Path, Mode, UID and GID are those of files and directories; Size, Flags and
-	// Layout of files.
+	// Layout of files. Path is as it was logged: "d//a" is served as "d/a".
 	Path            string
 	Mode            fs.FileMode
 	UID, GID, Flags uint32
@@ -39,25 +40,33 @@ type AddedDevice struct {
 	UUID  UUID
 }
 
-// Log yields the entries of the log in order, up to the last Refresh and, where the FS
-// is Tolerant, those beyond it that are not served. The error says what is wrong with
-// the entry, as in Problems; the sequence goes on after it. It ends after an error for
-// which the entry is zero: the FS is closed, or the memory failed.
+// Log yields the entries of the log in order, up to the last Refresh and, if the FS is
+// Tolerant, those beyond it that are not served, all of them. The error says what is wrong
+// with the entry, as in Problems, of which only so many are kept; the sequence goes on after
+// it. It ends after an error for which the entry is zero: the FS is closed, or the memory
+// failed.
 func (f *FS) Log() iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
-		wrong := make(map[int]error)
-		end := f.replica.ns.end()
-		for _, p := range f.Problems() {
-			wrong[p.Index] = p.Err
-			end = max(end, int64(p.Index)+1)
+		end := uint64(f.replica.ns.end())
+		list := f.replica.listed.Load()
+		wrong := make(map[uint64]error)
+		for _, p := range slices.Concat(list.passedOver, list.unread) {
+			wrong[uint64(p.Index)] = p.Err
 		}
-		for index := range uint64(end) {
+		unlisted := uint64(math.MaxUint64)
+		if len(list.unread) > 0 {
+			end, unlisted = max(end, list.end), list.from+uint64(len(list.unread))
+		}
+		for index := range end {
 			e, err := f.logEntry(index)
 			if err != nil {
 				yield(LogEntry{}, fmt.Errorf("famfs: read log entry %d of %s: %w", index, f.dev.info.Path, err))
 				return
 			}
-			if !yield(e, wrong[e.Index]) {
+			if err = wrong[index]; index >= unlisted {
+				err = ofEntry(index, unservedBehind(list.from))
+			}
+			if !yield(e, err) {
 				return
 			}
 		}
@@ -95,13 +104,13 @@ func (e *entry) public(index int, b []byte) LogEntry {
 			out.Layout.Chunk = clamp(e.chunk)
 		}
 		for _, x := range e.extents {
-			out.Layout.Extents = append(out.Layout.Extents, Extent{Device: int(min(x.device, math.MaxInt32)), Offset: clamp(x.offset), Length: clamp(x.length)})
+			out.Layout.Extents = append(out.Layout.Extents, Extent{Device: int(min(x.device, math.MaxInt)), Offset: clamp(x.offset), Length: clamp(x.length)})
 		}
 	case typeMkdir:
 		out.Type, out.Mode = "mkdir", fs.ModeDir
 	case typeAddDev:
 		out.Type = "add-daxdev"
-		out.Device = AddedDevice{Index: int(min(e.deviceIndex, math.MaxInt32)), Size: clamp(e.deviceSize), UUID: e.deviceUUID}
+		out.Device = AddedDevice{Index: int(min(uint64(e.deviceIndex), math.MaxInt)), Size: clamp(e.deviceSize), UUID: e.deviceUUID}
 		return out
 	default:
 		return out

@@ -74,7 +74,15 @@ func (r *replica) settle(try int) {
 func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
 	r.settled.Store(0)
 	h, err := r.readLogHeader()
-	if err != nil || h.next == r.next {
+	if err != nil {
+		return 0, err
+	}
+	if h.next == r.next {
+		r.bad = nil
+		r.setUnread(nil, r.next, r.next)
+		return 0, nil
+	}
+	if stuck, err := r.stillCorrupt(h.next, policy); stuck || err != nil {
 		return 0, err
 	}
 	before := r.next
@@ -98,11 +106,44 @@ func (r *replica) sameFileSystem() error {
 	return nil
 }
 
+// stillCorrupt reports whether the corrupt entry at which the last replay ended is what it
+// was, so that reading all of the log again would come to the same end. What was logged
+// behind it is listed, where a tolerant replay does so.
+func (r *replica) stillCorrupt(end uint64, policy onCorrupt) (bool, error) {
+	bad := r.bad
+	if bad == nil || bad.index >= end || policy == skipCorrupt || policy == stopAtCorrupt && bad.index != r.next {
+		return false, nil
+	}
+	at := entryAt(bad.index)
+	r.meta.invalidate(at, entrySize)
+	r.meta.fenceLoads()
+	var b [entrySize]byte
+	if r.meta.load(b[:], at); b != bad.record {
+		return false, nil
+	}
+	if err := r.sameFileSystem(); err != nil {
+		return false, err
+	}
+	if policy == failAtCorrupt {
+		return true, ofEntry(bad.index, bad.err)
+	}
+	list := r.listed.Load()
+	if list.end >= end {
+		return list.end == end, nil
+	}
+	unread, err := r.readUnread(list.unread, list.end, end)
+	if err == nil {
+		r.setUnread(unread, bad.index, end)
+	}
+	return true, err
+}
+
 // replay replays entries up to end.
 func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 	r.ns.unseen = fresh
 	defer func() { r.ns.unseen = false }()
 	var kept []*decoded // what is to be applied only once all of it is known to be sound
+	r.bad = nil
 	finish := func(d *decoded) (bool, error) {
 		if policy != skipCorrupt && d.err == nil {
 			// A log that grew may be another one: the device could have been formatted
@@ -113,32 +154,48 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 		switch {
 		case d.err != nil:
 			return false, d.err
-		case len(d.corrupt) == 0 || policy == skipCorrupt:
+		case policy == skipCorrupt:
 			for _, c := range d.corrupt {
 				// It is passed over without claiming anything, as its bytes mean nothing.
 				d.odd = insertOdd(d.odd, oddEntry{index: c.index, err: c.err})
 			}
-			if fresh || policy != failAtCorrupt {
-				r.apply(d, d.end)
-			} else {
-				kept = append(kept, d)
+		case d.bad != nil:
+			r.bad = d.bad
+			if policy == failAtCorrupt {
+				return false, ofEntry(d.bad.index, d.bad.err)
 			}
-			return policy != skipCorrupt || len(*r.problems.Load()) <= maxProblems, nil
-		case policy == failAtCorrupt:
-			return false, ofEntry(d.corrupt[0].index, d.corrupt[0].err)
+			d.end = d.bad.index
 		}
-		r.apply(d, d.corrupt[0].index)
-		return false, nil
+		switch {
+		case d.first == d.end:
+		case fresh:
+			r.apply(d, d.end)
+		default:
+			kept = append(kept, d)
+		}
+		return r.bad == nil && (policy != skipCorrupt || len(r.passedOver) <= maxProblems), nil
 	}
 	r.ns.reserve(int(min(end-r.next, 1<<20)))
 	if err := r.decodeBlocks(end, finish); err != nil {
 		return err
 	}
+	var unread []Problem
+	from := end
+	if r.bad != nil {
+		from = r.bad.index
+		var err error
+		if unread, err = r.readUnread(nil, from, end); err != nil {
+			r.bad = nil
+			return err
+		}
+	}
+	// From here on nothing fails: the log was read, and is applied as a whole.
 	for _, d := range kept {
 		r.apply(d, d.end)
 	}
-	if policy == stopAtCorrupt {
-		return r.listUnread(end)
+	r.setUnread(unread, from, end)
+	if r.bad != nil {
+		r.log.Warn("log is corrupt: entries from here on are not served", "index", from, "entries", end-from, "err", unread[0].Err)
 	}
 	return nil
 }
@@ -192,31 +249,49 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 // ofEntry says which entry an error is about.
 func ofEntry(index uint64, err error) error { return fmt.Errorf("log entry %d: %w", index, err) }
 
-// listUnread lists the entries from r.next to end, of which a tolerant replay serves
-// none, as problems.
-func (r *replica) listUnread(end uint64) error {
-	var unread []Problem
+// readUnread adds to unread the problems of entries from to end, which are not served
+// because r.bad is corrupt. What readers have of unread does not change.
+func (r *replica) readUnread(unread []Problem, from, end uint64) ([]Problem, error) {
+	tail := unservedBehind(r.bad.index)
 	err := Guard(func() error {
 		var b [entrySize]byte
 		var e entry
-		for index := r.next; index < end; index++ {
+		for index := from; index < end && len(unread) <= maxProblems; index++ {
+			if len(unread) == maxProblems {
+				unread = append(unread, Problem{Index: int(index), Err: fmt.Errorf("log entry %d and all behind it: %w", index, tail)})
+				return nil
+			}
+			if index == r.bad.index {
+				unread = append(unread, Problem{Index: int(index), Err: ofEntry(index, r.bad.err)})
+				continue
+			}
 			r.meta.invalidate(entryAt(index), entrySize)
 			r.meta.fenceLoads()
 			r.meta.load(b[:], entryAt(index))
 			p, err := Problem{Index: int(index)}, checkEntry(&b, index)
 			if err == nil {
 				e.decode(&b)
-				p.Path, err = string(e.path), fmt.Errorf("%w: entry %d: %w", errTail, r.next, ErrCorrupt)
+				p.Path, err = string(e.path), tail
 			}
 			p.Err = ofEntry(index, err)
-			if len(unread) == maxProblems {
-				p = Problem{Index: int(index), Err: fmt.Errorf("log entries %d to %d: %w: entry %d: %w", index, end-1, errTail, r.next, ErrCorrupt)}
-				index = end
-			}
 			unread = append(unread, p)
 		}
 		return nil
 	})
-	r.unread.Store(&unread)
-	return err
+	return unread, err
+}
+
+// unservedBehind says why entries behind that of index bad are not served.
+func unservedBehind(bad uint64) error {
+	return fmt.Errorf("not served, because an entry before it is corrupt: entry %d: %w", bad, ErrCorrupt)
+}
+
+// setUnread lets readers have the problems of entries from to end, which are not served.
+func (r *replica) setUnread(unread []Problem, from, end uint64) {
+	list := *r.listed.Load()
+	if unread == nil && list.unread == nil {
+		return
+	}
+	list.unread, list.from, list.end = unread, from, end
+	r.listed.Store(&list)
 }

@@ -1,7 +1,8 @@
 package famfs
 
-// Names: which strings can be paths on a device. The rules stand in checkName; scanPath
-// looks at the path of an entry in one pass, and knows most of those that keep them.
+// Names: which strings can be paths on a device, and what those in a log mean that are
+// not written as they should be. The rules are in checkName; scanPath looks at the path of
+// an entry in one pass, and knows most of those that keep them.
 
 import (
 	"encoding/binary"
@@ -9,11 +10,16 @@ import (
 	"fmt"
 	"io/fs"
 	"math/bits"
+	pathpkg "path"
 	"strings"
 )
 
-// reservedDir is the reference's for its own metadata.
-const reservedDir = ".meta"
+// reservedDir is the reference's for its own metadata. Of what is in it, it logs one file,
+// for an allocator of its own.
+const (
+	reservedDir = ".meta"
+	allocConfig = reservedDir + "/.alloc.cfg"
+)
 
 // checkName says what makes path, other than the root, no name for a file or
 // directory. The length is the caller's to check.
@@ -31,6 +37,22 @@ func checkName(path string) error {
 		return fmt.Errorf("path %q lies under %s, which is reserved", path, reservedDir)
 	}
 	return nil
+}
+
+// cleanName returns the name of what a path in the log leads to, if that is another
+// string: the reference logs paths as they were typed, with "//", "." and ".." in them or
+// a slash at the end, and finds what they lead to when it replays them. A path that is
+// absolute or leaves the root leads nowhere, and false is returned, as for a path that is
+// clean. Directories that ".." leaves again need not exist.
+func cleanName(path string) (string, bool) {
+	if path == "" || path[0] == '/' {
+		return "", false
+	}
+	clean := pathpkg.Clean(path)
+	if clean == path || clean == ".." || strings.HasPrefix(clean, "../") {
+		return "", false
+	}
+	return clean, true
 }
 
 // scanPath looks at a path with its NUL: end is where that stands, pathSize if nowhere;

@@ -6,6 +6,7 @@ package famfs
 
 import (
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -94,21 +95,27 @@ func (s *slab) begin(size int) {
 	if text := s.text.Load(); text != nil {
 		done = *text
 	}
-	if len(s.writing) != len(done) || cap(s.writing) == 0 {
-		s.writing = append(make([]byte, 0, max(size, 2*len(done), 512)), done...)
+	if cap(s.writing) == 0 {
+		s.writing = make([]byte, 0, max(size, 512))
 	}
+	// What stands behind the text that readers have, no string refers to.
+	s.writing = s.writing[:len(done)]
 	s.shapes = s.shapes[:0]
 	if layouts := s.layouts.Load(); layouts != nil {
 		s.shapes = *layouts
 	}
 }
 
-// path adds a path to those of s, and returns it and where it begins.
+// path adds a path to those of s, and returns it and where it begins. The string is valid
+// only until the next begin or unpath: what is kept longer is a copy, or comes from a node.
 func (s *slab) path(path []byte) (text string, at int) {
 	at = len(s.writing)
-	s.writing = append(s.writing, path...) // what stands there already is never written again
+	s.writing = append(s.writing, path...)
 	return stringOf(s.writing[at:]), at
 }
+
+// unpath takes back the last path, which began at at.
+func (s *slab) unpath(at int) { s.writing = s.writing[:at] }
 
 // show lets readers have what records from and to need. What was added for others since
 // begin is left out.
@@ -168,7 +175,7 @@ func (n *nodeRecord) isDir() bool { return n.bits&dirBit != 0 }
 // gone says that no node came of the entry.
 func (n *nodeRecord) gone() bool { return n.pathLen == 0 }
 
-// drop has n become no node.
+// drop clears n: no node comes of its entry.
 func (n *nodeRecord) drop() { *n = nodeRecord{} }
 
 // mode returns the mode bits of the format.
@@ -182,13 +189,17 @@ func (n *nodeRecord) fileMode() fs.FileMode {
 	return mode
 }
 
-// path returns the whole path, "" for the root.
+// path returns the whole path, "" for the root. It shares memory with the paths of
+// hundreds of nodes: what leaves the package is ownPath.
 func (n node) path() string {
 	if n.pathLen == 0 {
 		return ""
 	}
 	return (*n.slab.text.Load())[n.pathAt:][:n.pathLen]
 }
+
+// ownPath returns a copy of path.
+func (n node) ownPath() string { return strings.Clone(n.path()) }
 
 // name returns the last element of the path, "." for the root.
 func (n node) name() string {

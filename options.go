@@ -51,17 +51,20 @@ type openConfig struct {
 	tolerant     bool
 	clientWrites bool
 	systemUUID   UUID
-	log          *slog.Logger
+	log          *slog.Logger // writes into the journal
+	journal      *journal
 	lockTimeout  time.Duration
 	pause        func(time.Duration) // before memory that does not add up is read again
 	prepare      func(*device)       // what tests do to a device before it is used; may be nil
 }
 
 func newOpenConfig(opts []Option) openConfig {
-	c := openConfig{log: slog.New(slog.DiscardHandler), lockTimeout: DefaultLockTimeout, pause: time.Sleep}
+	c := openConfig{lockTimeout: DefaultLockTimeout, pause: time.Sleep}
 	for _, o := range opts {
 		o.applyOpen(&c)
 	}
+	c.journal = newJournal(c.log)
+	c.log = c.journal.log()
 	return c
 }
 
@@ -84,15 +87,18 @@ func Tolerant() Option { return openOption(func(c *openConfig) { c.tolerant = tr
 // gives write access to superblock or log.
 func WithClientWrites() Option { return openOption(func(c *openConfig) { c.clientWrites = true }) }
 
-// WithLogger has what happens besides results logged: entries that are passed over
-// (Warn), and what the device is (Debug). A nil logger logs nothing, as is the
-// default.
+// WithLogger logs what happens besides results: log entries that are passed over, and a
+// format that is newer than this package (Warn); what the device is (Debug). A nil logger
+// logs nothing; this is the default.
+//
+// The logger is called when nothing is locked and what it is told about is done, before
+// the method that found it returns. It may call any method of the FS, Close too. It is
+// called by one goroutine at a time: if several use the FS, one of them tells what the
+// others found. If the logger panics, the panic goes on in the caller of that method;
+// Open has then opened nothing, Create created nothing, and any other method has done
+// its work; what was not logged yet is logged by the next method.
 func WithLogger(log *slog.Logger) Option {
-	return openOption(func(c *openConfig) {
-		if log != nil {
-			c.log = log
-		}
-	})
+	return openOption(func(c *openConfig) { c.log = log })
 }
 
 // WithLockTimeout sets how long creating files and directories waits for a writer in

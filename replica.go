@@ -5,11 +5,11 @@ package famfs
 // them and applied. How entries are read is log_replay.go's concern.
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -22,8 +22,8 @@ const maxProblems = 100_000
 type Problem struct {
 	// Index is the log entry's, or -1 for superblock or log header.
 	Index int
-	// Path is the one that the entry gives, which need not be a valid one; "" where
-	// it gives none.
+	// Path is the one that the entry gives, as it was logged, which need not be a valid
+	// one; "" if it gives none.
 	Path string
 	// Err says what is wrong.
 	Err error
@@ -50,7 +50,7 @@ type replica struct {
 	geo  geometry
 	// unitBits is the logarithm of the allocation unit.
 	unitBits int
-	log      *slog.Logger
+	log      *slog.Logger        // only writes down what is to be told: see logger.go
 	pause    func(time.Duration) // time.Sleep, but in simulations
 
 	settled atomic.Int64 // how long the current replay has paused, in ns
@@ -62,19 +62,29 @@ type replica struct {
 	devices       []addedDevice // by index - 1
 	deviceIndexes map[UUID]int
 	sums          *entrySums
-	single        *decoder // of blocks that are read alone
+	single        *decoder       // of blocks that are read alone
+	bad           *corruptRecord // the corrupt entry at which the last replay ended, if it did
 
 	counts struct{ files, dirs, fileBytes int64 }
 	// files, dirs and fileBytes are the counts as of the last block that was applied.
 	files, dirs, fileBytes atomic.Int64
-	problems               atomic.Pointer[[]Problem] // of entries before next
-	// unread are the problems of a tolerant replay, which ended at next.
-	unread atomic.Pointer[[]Problem]
+	passedOver             []Problem // of entries before next; readers have listed
+	listed                 atomic.Pointer[problemList]
 
 	runs []unitRun // for whoever needs some, up to maxExtents
 
 	lastDir     string // the directory that was looked up last
 	lastDirNode node
+}
+
+// problemList is what readers know of problems. It never changes: a longer one takes its
+// place, and may share its memory.
+type problemList struct {
+	passedOver []Problem // of entries that were replayed
+	unread     []Problem // of entries that a tolerant replay does not serve
+	// from and end are the entries that unread is about, if there are any. So many may be
+	// there that unread does not list all.
+	from, end uint64
 }
 
 func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
@@ -86,7 +96,7 @@ func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Lo
 		log:           log,
 		pause:         time.Sleep,
 		ns:            ns,
-		deviceIndexes: make(map[UUID]int),
+		deviceIndexes: map[UUID]int{sb.DeviceUUID: 0},
 		sums:          newEntrySums(),
 		alloc:         newAllocator(deviceSize / sb.AllocUnit),
 		lastDir:       ".",
@@ -95,27 +105,36 @@ func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Lo
 		runs:          make([]unitRun, 0, maxExtents),
 	}
 	r.single = newDecoder(r)
-	r.problems.Store(&[]Problem{})
-	r.unread.Store(&[]Problem{})
+	r.listed.Store(&problemList{})
 	r.alloc.claim(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
 	return r
 }
 
-// addProblem notes that an entry was passed over.
+// addProblem notes that an entry was passed over. path must be a copy of its own.
 func (r *replica) addProblem(index int64, path string, err error) {
-	if index >= 0 {
-		err = ofEntry(uint64(index), err)
-	}
-	before := *r.problems.Load()
-	switch {
-	case len(before) > maxProblems:
+	p := Problem{Index: int(index), Path: path, Err: ofEntry(uint64(index), err)}
+	switch n := len(r.passedOver); {
+	case n > maxProblems:
 		return
-	case len(before) == maxProblems:
-		index, path, err = -1, "", fmt.Errorf("more than %d problems: from here on they are not listed: %w", maxProblems, ErrCorrupt)
+	case n == maxProblems:
+		p = Problem{Index: -1, Err: fmt.Errorf("more than %d problems: from here on they are not listed: %w", maxProblems, ErrCorrupt)}
 	}
-	r.log.Warn("log entry passed over", "index", index, "path", path, "err", err)
-	after := append(before, Problem{Index: int(index), Path: path, Err: err})
-	r.problems.Store(&after) // readers of the shorter slice do not see the new element
+	r.passedOver = append(r.passedOver, p) // readers of a shorter slice do not see the new element
+}
+
+// publishProblems lets readers have the problems found since it was called last, and the
+// logger too.
+func (r *replica) publishProblems() {
+	list := *r.listed.Load()
+	fresh := r.passedOver[len(list.passedOver):]
+	if len(fresh) == 0 {
+		return
+	}
+	list.passedOver = r.passedOver
+	r.listed.Store(&list)
+	for _, p := range fresh {
+		r.log.Warn("log entry passed over", "index", p.Index, "path", p.Path, "err", p.Err)
+	}
 }
 
 // apply applies what was decoded of one block, up to entry end.
@@ -127,27 +146,32 @@ func (r *replica) apply(d *decoded, end uint64) {
 	r.ns.warm(d.slab.records[at:][:end-d.first])
 	odd := d.odd
 	for index := d.first; index < end; index++ {
-		if len(odd) > 0 && odd[0].index == index {
-			r.applyOdd(&odd[0])
-			odd = odd[1:]
-			continue
-		}
 		n := node{&d.slab.records[index&(slabNodes-1)], d.slab}
-		if err := r.applyNode(int64(index), n); err != nil {
-			r.passOver(int64(index), n, err)
+		if len(odd) > 0 && odd[0].index == index {
+			r.applyOdd(&odd[0], n)
+			odd = odd[1:]
+		} else if err := r.applyNode(int64(index), n); err != nil {
+			r.passOver(int64(index), n, n.ownPath(), err)
 		}
 	}
 	r.next = end
 	r.files.Store(r.counts.files)
 	r.dirs.Store(r.counts.dirs)
 	r.fileBytes.Store(r.counts.fileBytes)
+	r.publishProblems()
 	r.ns.publish(int64(end))
 }
 
-// applyOdd applies an entry that is no file or directory, or an unacceptable one.
-func (r *replica) applyOdd(o *oddEntry) {
+// applyOdd applies an entry that is not simply the node n.
+func (r *replica) applyOdd(o *oddEntry, n node) {
 	err := o.err
-	if err == nil {
+	switch o.kind {
+	case oddPath:
+		if err := r.applyNode(int64(o.index), n); err != nil {
+			r.passOver(int64(o.index), n, o.path, err)
+		}
+		return
+	case oddDevice:
 		err = r.addDevice(o)
 	}
 	if err != nil {
@@ -160,11 +184,11 @@ func (r *replica) applyOdd(o *oddEntry) {
 
 // addDevice applies an add-daxdev entry.
 func (r *replica) addDevice(o *oddEntry) error {
-	if want := len(r.devices) + 1; int64(o.deviceIndex) != int64(want) {
-		return fmt.Errorf("device %s is added with index %d, want %d: %w", o.device.uuid, o.deviceIndex, want, ErrCorrupt)
-	}
 	if there, ok := r.deviceIndexes[o.device.uuid]; ok {
 		return fmt.Errorf("device %s is added a second time, it is device %d already: %w", o.device.uuid, there, ErrCorrupt)
+	}
+	if want := len(r.devices) + 1; int64(o.deviceIndex) != int64(want) {
+		return fmt.Errorf("device %s is added with index %d, want %d: %w", o.device.uuid, o.deviceIndex, want, ErrCorrupt)
 	}
 	r.deviceIndexes[o.device.uuid] = len(r.devices) + 1
 	r.devices = append(r.devices, o.device)
@@ -246,11 +270,11 @@ func (r *replica) own(n node) error {
 	return nil
 }
 
-// passOver notes that n is not to be found, and keeps its space from being given to
-// others.
-func (r *replica) passOver(index int64, n node, err error) {
+// passOver notes that n, which was logged as path, is not to be found, and keeps its space
+// from being given to others.
+func (r *replica) passOver(index int64, n node, path string, err error) {
 	defer n.drop()
-	r.addProblem(index, n.path(), err)
+	r.addProblem(index, path, err)
 	if n.isDir() {
 		return
 	}
@@ -261,10 +285,10 @@ func (r *replica) passOver(index int64, n node, err error) {
 	}
 }
 
-// listProblems returns all problems so far.
+// listProblems returns a copy of all problems so far.
 func (r *replica) listProblems() []Problem {
-	known, unread := *r.problems.Load(), *r.unread.Load()
-	return append(known[:len(known):len(known)], unread...)
+	list := r.listed.Load()
+	return slices.Concat(list.passedOver, list.unread)
 }
 
 // claims returns the units of the device that an unacceptable entry claims, however
@@ -285,6 +309,3 @@ func (e *entry) claims(g geometry) []unitRun {
 	}
 	return runs
 }
-
-// errTail is why a tolerant replay does not serve what follows a corrupt entry.
-var errTail = errors.New("not served, because an entry before it is corrupt")

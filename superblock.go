@@ -41,7 +41,8 @@ type Superblock struct {
 	LogOffset, LogSize int64
 	// AllocUnit is what files are allocated in: 2 MiB, or 4 KiB.
 	AllocUnit int64
-	// OMFMajor and OMFMinor are the version of the on-media format.
+	// OMFMajor and OMFMinor are the version of the on-media format: 2.2, or a higher minor
+	// version, which can only be read.
 	OMFMajor, OMFMinor uint32
 	// UUID is the file system's, DeviceUUID the device's, SystemUUID that of the
 	// master.
@@ -50,6 +51,15 @@ type Superblock struct {
 	// CRC covers them; see DeviceInfo for the real size.
 	DeviceSize int64
 	DeviceName string
+}
+
+// newerFormat says what this package cannot know of a file system whose minor version is
+// higher than its own; nil if there is nothing.
+func (sb *Superblock) newerFormat() error {
+	if sb.OMFMinor <= omfMinor {
+		return nil
+	}
+	return fmt.Errorf("superblock: on-media format %d.%d is newer than %d.%d, the newest that this package knows: %w", sb.OMFMajor, sb.OMFMinor, omfMajor, omfMinor, ErrVersion)
 }
 
 // logEnd is where the metadata ends and the data begins.
@@ -88,8 +98,9 @@ func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, er
 	if found, want := le.Uint64(b[superblockCRC:]), checksum(b[:superblockCRC]); found != want {
 		return Superblock{}, fmt.Errorf("superblock: found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
 	}
-	if major != omfMajor || minor != omfMinor {
-		return Superblock{}, fmt.Errorf("superblock: found on-media format %d.%d, want %d.%d: %w", major, minor, omfMajor, omfMinor, ErrVersion)
+	// Higher minor versions only add: what they add is a problem of the entry that has it.
+	if major != omfMajor || minor < omfMinor {
+		return Superblock{}, fmt.Errorf("superblock: found on-media format %d.%d, want %d.%d or a higher minor version: %w", major, minor, omfMajor, omfMinor, ErrVersion)
 	}
 	offset, size, unit := le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])
 	switch {

@@ -49,7 +49,7 @@ func (f *FS) Watch(ctx context.Context, every time.Duration) iter.Seq2[Event, er
 				if n.gone() { // an entry that made no file or directory
 					continue
 				}
-				if ctx.Err() != nil || !yield(Event{n.path(), &info{f, next, n}}, nil) {
+				if ctx.Err() != nil || !yield(Event{n.ownPath(), &info{f, next, n}}, nil) {
 					return
 				}
 			}
