@@ -4,7 +4,6 @@ package famfs
 // here writes.
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -66,71 +65,22 @@ func check(path string, c openConfig) (report *Report, err error) {
 
 func (f *FS) check() (*Report, error) {
 	report := &Report{Device: f.dev.info}
-	problem := func(err error) {
+	wrong, err := f.salvage()
+	for _, err := range wrong {
 		report.Problems = append(report.Problems, Problem{Index: -1, Err: err})
 	}
-	m := &mappedMemory{f.dev, f.window.mem}
-	sb, err := readSuperblock(m, f.size())
 	switch {
-	case errors.Is(err, ErrNotFormatted):
+	case err != nil && wrong == nil:
 		return nil, err
 	case err != nil:
-		problem(err)
-		if sb, err = guessSuperblock(m, f.size()); err != nil {
-			problem(err)
-			return report, nil
-		}
-	case sb.DeviceSize > f.dev.info.Size:
-		problem(fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", sb.DeviceSize, f.dev.info.Size, ErrDevice))
+		return report, nil
 	}
-	if newer := sb.newerFormat(); newer != nil {
-		f.config.log.Warn("checking a file system of a newer format", "path", f.dev.info.Path, "err", newer)
+	report.Superblock = f.sb
+	report.Usage = f.replica.usage()
+	if size := f.dev.info.Size; f.sb.DeviceSize > size {
+		err := fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", f.sb.DeviceSize, size, ErrDevice)
+		report.Problems = append(report.Problems, Problem{Index: -1, Err: err})
 	}
-	report.Superblock = sb
-	r := newReplica(m, sb, f.size(), f.config.log)
-	r.pause = f.config.pause
-	h, err := r.readLogHeader()
-	if err != nil {
-		problem(err)
-		h.next = countSound(m, sb)
-	}
-	if h.next > 0 {
-		if err := r.replay(h.next, skipCorrupt, true); err != nil {
-			return nil, err
-		}
-	}
-	report.Usage = r.usage()
-	report.Problems = append(report.Problems, r.listProblems()...)
+	report.Problems = append(report.Problems, f.replica.listProblems()...)
 	return report, nil
-}
-
-// guessSuperblock makes a superblock of what the log header says, for a device whose
-// own cannot be believed.
-func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
-	var b [logHeaderSize]byte
-	m.load(b[:], logOffset)
-	sb := Superblock{Version: formatVersion, LogOffset: logOffset, AllocUnit: defaultUnit, OMFMajor: omfMajor, OMFMinor: omfMinor, DeviceSize: deviceSize}
-	sb.LogSize = int64(binary.LittleEndian.Uint64(b[8:]))
-	err := checkLogSize(sb.LogSize, deviceSize)
-	if err == nil {
-		_, err = decodeLogHeader(&b, sb.LogSize)
-	}
-	if err != nil {
-		return Superblock{}, fmt.Errorf("log: neither superblock nor log header says how long it is, so its entries cannot be checked: %w: %w", err, ErrCorrupt)
-	}
-	return sb, nil
-}
-
-// countSound returns how many entries from the first on are sound, for a log whose
-// header cannot be believed.
-func countSound(m sharedMemory, sb Superblock) uint64 {
-	var b [entrySize]byte
-	for index := uint64(0); ; index++ {
-		if index > lastIndex(sb.LogSize) {
-			return index
-		}
-		if m.load(b[:], entryAt(index)); checkEntry(&b, index) != nil {
-			return index
-		}
-	}
 }

@@ -12,6 +12,9 @@ import "errors"
 var (
 	// ErrNotFormatted: the device carries no famfs superblock.
 	ErrNotFormatted = errors.New("not formatted as famfs")
+	// ErrNotEmpty: the device or file holds something that is not famfs's, which Format
+	// does not overwrite without Force.
+	ErrNotEmpty = errors.New("not empty")
 	// ErrVersion: a superblock of a version or on-media format that this package
 	// does not know.
 	ErrVersion = errors.New("unsupported format version")

@@ -105,7 +105,11 @@ func open(path string, c openConfig) (_ *FS, err error) {
 	// Memory faults are errors from here on.
 	err = Guard(func() error {
 		m := &mappedMemory{f.dev, f.window.mem}
-		if f.sb, err = readSuperblock(m, f.size()); err != nil {
+		f.sb, err = readSuperblock(m, f.size())
+		if errors.Is(err, ErrNotFormatted) {
+			err = explainUnformatted(m, f.size(), err)
+		}
+		if err != nil {
 			return err
 		}
 		if newer := f.sb.newerFormat(); newer != nil {

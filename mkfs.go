@@ -6,7 +6,6 @@ package famfs
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,8 +17,16 @@ import (
 // its master: the UUID of WithSystemUUID, or else that in /opt/famfs/system_uuid, or
 // else one derived from /etc/machine-id is recorded.
 //
-// A device that carries a superblock already is refused with fs.ErrExist unless Force
-// is given. The device must hold superblock, log and one allocation unit: 12 MiB with
+// Without Force nothing is lost. A device that carries a famfs already is refused with
+// fs.ErrExist, and so is one whose superblock is damaged, if the log behind it, or an entry
+// of it, is sound. One that carries something else is refused with ErrNotEmpty, which says
+// what: any device that begins with the signature of a file system, volume manager,
+// partition table, archive or disk image, and any file, on fs-dax too, in which one of
+// the bytes that Format would overwrite, those of superblock and log, is not zero. A
+// device, unlike a file, may hold other bytes: memory does after a restart. What a
+// Format that was interrupted has left does not keep the same call from succeeding.
+//
+// The device must hold superblock, log and one allocation unit: 12 MiB with
 // the default log; fs.ErrInvalid otherwise. Other errors: as of Open, and ErrLocked
 // where another process is writing.
 func Format(path string, opts ...FormatOption) error {
@@ -41,10 +48,21 @@ func format(path string, c formatConfig) error {
 	if err := checkLogSize(c.logSize, math.MaxInt64); err != nil {
 		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
 	}
-	return withMetadata(path, logOffset+c.logSize, c.prepare, func(dev *device, m sharedMemory) error {
-		size := dev.info.Size
-		if need := logOffset + c.logSize + defaultUnit; size < need {
-			return fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, need, fs.ErrInvalid)
+	area := func(size int64) (int64, error) {
+		switch n := logOffset + c.logSize; {
+		case n > size:
+			return 0, fmt.Errorf("superblock and log of %d bytes together pass the end of the device at %d: %w", n, size, fs.ErrInvalid)
+		case size-n < defaultUnit:
+			return 0, fmt.Errorf("device of %d bytes, want at least %d for superblock, log and one allocation unit: %w", size, n+defaultUnit, fs.ErrInvalid)
+		default:
+			return n, nil
+		}
+	}
+	return withMetadata(path, area, c.prepare, func(dev *device, m sharedMemory) error {
+		if !c.force {
+			if err := checkVacant(m, logOffset+c.logSize, dev.info.Kind != DevDAX); err != nil {
+				return err
+			}
 		}
 		return writeFileSystem(m, Superblock{
 			Version:    formatVersion,
@@ -56,28 +74,53 @@ func format(path string, c formatConfig) error {
 			UUID:       NewUUID(),
 			DeviceUUID: NewUUID(),
 			SystemUUID: host[0],
-			DeviceSize: size,
+			DeviceSize: dev.info.Size,
 			DeviceName: path,
-		}, c.force)
+		})
 	})
+}
+
+// checkVacant refuses a device whose first n bytes hold what Format must not lose.
+func checkVacant(m sharedMemory, n int64, zeros bool) error {
+	if found := remains(m, n); found != "" {
+		return fmt.Errorf("carries %s; format with force to lose it: %w", found, fs.ErrExist)
+	}
+	if found := findContent(m, n, zeros); found != "" {
+		return fmt.Errorf("holds %s; format with force to lose it: %w", found, ErrNotEmpty)
+	}
+	return nil
 }
 
 // Wipe makes the device or file at path one that is not formatted: all that was on it
 // is lost, as by Format with Force, and every host that has it open must open it again
-// once it is formatted. Only the superblock is overwritten. A device that is not
-// formatted is ErrNotFormatted; other errors are those of Format.
+// once it is formatted. Superblock and log are overwritten with zeros, so that Format with
+// a log that is not longer needs no Force. A damaged superblock that Format would refuse
+// to overwrite is wiped too; a device that carries no famfs is ErrNotFormatted and stays as
+// it is. Other errors are those of Format.
 func Wipe(path string) error {
-	err := withMetadata(path, superblockArea, nil, func(_ *device, m sharedMemory) error {
-		m.invalidate(0, superblockSize)
-		m.fenceLoads()
-		if found := m.load64(0); found != superblockMagic {
-			return fmt.Errorf("superblock: found magic %#x, want %#x: %w", found, uint64(superblockMagic), ErrNotFormatted)
-		}
-		m.store64(0, 0) // as in writeFileSystem
-		if err := flushAndFence(m, 0, 8); err != nil {
+	var size int64 // of what is mapped: how long the log is will be seen
+	all := func(deviceSize int64) (int64, error) {
+		size = deviceSize &^ (superblockArea - 1)
+		return size, checkDeviceSize(deviceSize)
+	}
+	err := withMetadata(path, all, nil, func(_ *device, m sharedMemory) error {
+		if remains(m, size) == "" {
+			_, err := readSuperblock(m, size)
+			if err == nil {
+				err = fmt.Errorf("superblock: it was written just now: %w", ErrBusy)
+			}
 			return err
 		}
-		return zero(m, 8, superblockArea-8)
+		sb, err := readSuperblock(m, size)
+		if err != nil {
+			if sb, err = guessSuperblock(m, size); err != nil {
+				sb = Superblock{LogOffset: logOffset, LogSize: minLogSize}
+			}
+		}
+		if err := unmake(m); err != nil {
+			return err
+		}
+		return zero(m, 0, sb.logEnd())
 	})
 	if err != nil {
 		return fmt.Errorf("famfs: wipe %s: %w", path, err)
@@ -85,9 +128,9 @@ func Wipe(path string) error {
 	return nil
 }
 
-// withMetadata opens a device, takes the writers' lock, and maps its first n bytes, or
-// as many as it has, for use.
-func withMetadata(path string, n int64, prepare func(*device), use func(*device, sharedMemory) error) (err error) {
+// withMetadata opens a device, takes the writers' lock, and maps its first bytes for use: as
+// many as area makes of its size.
+func withMetadata(path string, area func(size int64) (int64, error), prepare func(*device), use func(*device, sharedMemory) error) (err error) {
 	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -96,14 +139,15 @@ func withMetadata(path string, n int64, prepare func(*device), use func(*device,
 	if prepare != nil {
 		prepare(dev)
 	}
+	n, err := area(dev.info.Size)
+	if err != nil {
+		return err
+	}
 	lock := newWriteLock(dev)
 	if err := lock.acquire(context.Background(), DefaultLockTimeout); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.release()) }()
-	if n > dev.info.Size {
-		return fmt.Errorf("superblock and log of %d bytes together pass the end of the device at %d: %w", n, dev.info.Size, fs.ErrInvalid)
-	}
 	r, err := dev.mapPrefix(n)
 	if err != nil {
 		return err
@@ -116,19 +160,25 @@ func withMetadata(path string, n int64, prepare func(*device), use func(*device,
 	return Guard(func() error { return use(dev, &mappedMemory{dev, r.mem}) })
 }
 
-// writeFileSystem writes superblock and log of an empty file system.
-func writeFileSystem(m sharedMemory, sb Superblock, force bool) error {
+// unmake takes the file system away that is there: first its superblock's magic, without
+// which nobody opens it, so that it is gone before any of it is damaged; then its log's and
+// the rest of the superblock's first line, by which a damaged one would be recognised.
+func unmake(m sharedMemory) error {
 	m.invalidate(0, superblockSize)
+	m.invalidate(logOffset, logHeaderSize)
 	m.fenceLoads()
-	var old [superblockSize]byte
-	m.load(old[:], 0)
-	if binary.LittleEndian.Uint64(old[:]) == superblockMagic && !force {
-		return fmt.Errorf("carries famfs file system %s already; give Force to lose it: %w", UUID(old[fsUUIDAt:]), fs.ErrExist)
-	}
-	// Without its magic the old file system is gone at once, before any of it is
-	// damaged.
 	m.store64(0, 0)
 	if err := flushAndFence(m, 0, 8); err != nil {
+		return err
+	}
+	m.store64(logOffset, 0)
+	m.store(8, make([]byte, superblockCRC-8))
+	return errors.Join(m.flush(0, superblockCRC), flushAndFence(m, logOffset, 8))
+}
+
+// writeFileSystem writes superblock and log of an empty file system, whatever is there.
+func writeFileSystem(m sharedMemory, sb Superblock) error {
+	if err := unmake(m); err != nil {
 		return err
 	}
 	if err := zero(m, 8, sb.logEnd()-8); err != nil {

@@ -147,16 +147,16 @@ func TestFormatOverGarbage(t *testing.T) {
 	}{
 		"bytes of 0xAA": {
 			func(t *testing.T, path string) { require.NoError(t, os.WriteFile(path, garbage, 0o600)) },
-			nil, 8 << 20, garbage,
+			[]FormatOption{Force()}, 8 << 20, garbage,
 		},
 		"and a longer log": {
 			func(t *testing.T, path string) { require.NoError(t, os.WriteFile(path, garbage, 0o600)) },
-			[]FormatOption{LogSize(16 << 20)}, 16 << 20, garbage,
+			[]FormatOption{LogSize(16 << 20), Force()}, 16 << 20, garbage,
 		},
 		"an old file system": {
 			func(t *testing.T, path string) {
 				require.NoError(t, os.WriteFile(path, garbage, 0o600))
-				require.NoError(t, Format(path, WithSystemUUID(otherHost), LogSize(16<<20)))
+				require.NoError(t, Format(path, WithSystemUUID(otherHost), LogSize(16<<20), Force()))
 				fsys, err := Open(path, ReadWrite(), WithSystemUUID(otherHost))
 				require.NoError(t, err)
 				for _, name := range []string{"a", "b", "c"} {
@@ -267,7 +267,7 @@ func TestFormatAgain(t *testing.T) {
 		err := Format(path, WithSystemUUID(id), LogSize(16<<20))
 		require.ErrorIs(t, err, fs.ErrExist)
 		assert.ErrorContains(t, err, UUID(before[48:64]).String())
-		assert.ErrorContains(t, err, "Force")
+		assert.ErrorContains(t, err, "format with force to lose it")
 	}
 	// Nor is one of another version lost, or a damaged one.
 	image, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -518,20 +518,34 @@ func TestCreateBytesInterleaved(t *testing.T) {
 
 func TestWipe(t *testing.T) {
 	t.Parallel()
-	m, path := master(t, testSize)
-	require.NoError(t, m.Mkdir("d", 0o755))
-	p, err := m.Create("pending", 1)
-	require.NoError(t, err)
-	require.NoError(t, p.Close())
-	require.NoError(t, m.Close())
-	require.NoError(t, Wipe(path))
-	_, err = Open(path)
-	assert.ErrorIs(t, err, ErrNotFormatted)
-	assert.Zero(t, bytes.Trim(readMetadata(t, path)[:superblockArea], "\x00"))
-	assert.ErrorIs(t, Wipe(path), ErrNotFormatted)
-	require.NoError(t, Format(path, WithSystemUUID(testHost)), "without Force")
-	assert.Zero(t, openTest(t, path).Usage().LogUsed)
-	assert.ErrorIs(t, Wipe(path+"-missing"), fs.ErrNotExist)
+	for name, logSize := range map[string]int64{"least log": minLogSize, "longer log": 2 * minLogSize} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, path := master(t, testSize, LogSize(logSize))
+			require.NoError(t, m.Mkdir("d", 0o755))
+			require.NoError(t, m.WriteFile("d/f", pattern(100, 1), 0o644))
+			require.NoError(t, m.Close())
+			require.NoError(t, Wipe(path))
+			_, err := Open(path)
+			assert.ErrorIs(t, err, ErrNotFormatted)
+			assert.Zero(t, bytes.Trim(readMetadata(t, path), "\x00"))
+			assert.ErrorIs(t, Wipe(path), ErrNotFormatted)
+			require.NoError(t, Format(path, WithSystemUUID(testHost), LogSize(logSize)), "without Force")
+			assert.Zero(t, openTest(t, path).Usage().LogUsed)
+		})
+	}
+	t.Run("missing", func(t *testing.T) {
+		assert.ErrorIs(t, Wipe(filepath.Join(t.TempDir(), "missing")), fs.ErrNotExist)
+	})
+	t.Run("small file", func(t *testing.T) {
+		t.Parallel()
+		path := fileWith(t, 0, []byte("text"))
+		require.NoError(t, os.Truncate(path, 5000))
+		err := Wipe(path)
+		assert.ErrorIs(t, err, ErrNotFormatted)
+		assert.ErrorContains(t, err, "device of 5000 bytes: too small for famfs, whose metadata alone takes 10485760")
+		requireBytes(t, []byte("text"), readRaw(t, path, 0, 4), "a file that is no famfs")
+	})
 }
 
 // A device that ends within a page is mapped up to that page only, which is no reason

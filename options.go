@@ -39,7 +39,8 @@ func LogSize(bytes int64) FormatOption {
 	return formatOption(func(c *formatConfig) { c.logSize = bytes })
 }
 
-// Force formats a device that is formatted already. All that was on it is lost, and
+// Force formats a device that Format would refuse, because it is formatted already or
+// holds something else. All that was on it is lost, and
 // every host that has it open must open it again.
 func Force() FormatOption { return formatOption(func(c *formatConfig) { c.force = true }) }
 

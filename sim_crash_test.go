@@ -13,6 +13,7 @@ package famfs
 // there on less is allowed.
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -492,7 +493,7 @@ func (s *crashScript) operation(kind string) *crashEntry {
 func crashMedium(t *testing.T) *simMedium {
 	t.Helper()
 	m := newSimMedium(logOffset + 2*minLogSize)
-	require.NoError(t, writeFileSystem(&simImage{mem: m.mem}, crashSuperblock(1, minLogSize), false))
+	require.NoError(t, writeFileSystem(&simImage{mem: m.mem}, crashSuperblock(1, minLogSize)))
 	return m
 }
 
@@ -576,6 +577,7 @@ type crashFormat struct {
 	old, new   *crashModel // old is nil where there is no file system
 	x          *crashExplorer
 	inProgress bool
+	forced     bool    // something was there that needs Force
 	residue    []int64 // lines where something stood
 	outcomes   [3]int  // none, old, new
 }
@@ -598,9 +600,16 @@ func (f *crashFormat) verify(m *simImage) error {
 		if !f.inProgress {
 			return err
 		}
+		if err := f.remains(m); err != nil {
+			return err
+		}
 		if f.outcomes[0]++; f.outcomes[0]%1000 == 1 {
-			// Rarely, as it takes long: that is continued by formatting again.
-			if err := writeFileSystem(m, f.new.sb, false); err != nil {
+			// Rarely, as it takes long: that is continued by formatting again, which is not
+			// refused unless the first was forced.
+			if err := checkVacant(m, f.new.sb.logEnd(), false); !f.forced && err != nil {
+				return fmt.Errorf("format again: %w", err)
+			}
+			if err := writeFileSystem(m, f.new.sb); err != nil {
 				return fmt.Errorf("format again: %w", err)
 			}
 			return f.new.verify(m)
@@ -627,9 +636,25 @@ func (f *crashFormat) verify(m *simImage) error {
 	return f.new.verify(m)
 }
 
+// remains looks at a device whose superblock's magic is gone: who goes by what is left of
+// the superblock, or by the log header, finds all of the old log, or a log without entries.
+func (f *crashFormat) remains(m *simImage) error {
+	superblock, header := [superblockSize]byte(m.mem), [logHeaderSize]byte(m.mem[logOffset:])
+	restoreMagic(&superblock)
+	if f.old == nil || !hasSum(superblock[:], superblockCRC) && !isSoundHeader(&header) || UUID(superblock[fsUUIDAt:]) == f.new.sb.UUID {
+		return nil
+	}
+	sound := 0
+	scanEntries(m, uint64(len(f.old.done)), func(*[entrySize]byte) { sound++ })
+	if want := len(f.old.done); sound != want && binary.LittleEndian.Uint64(header[nextIndexAt:]) != 0 {
+		return fmt.Errorf("what is left of the old file system shows %d of its %d entries", sound, want)
+	}
+	return nil
+}
+
 func (f *crashFormat) run() error {
 	f.x.explore(nil)
-	if err := writeFileSystem(f.x.host, f.new.sb, true); err != nil {
+	if err := writeFileSystem(f.x.host, f.new.sb); err != nil {
 		return err
 	}
 	f.inProgress = false
@@ -691,7 +716,7 @@ func crashInterrupt(h *simHost, rng *rand.Rand, old *crashModel, sb Superblock) 
 			left = old
 		}
 	}()
-	return nil, writeFileSystem(h, sb, true)
+	return nil, writeFileSystem(h, sb)
 }
 
 // Format over nothing, over what is no file system, over file systems with logs of
@@ -725,7 +750,7 @@ func TestCrashFormat(t *testing.T) {
 				h := newSimHost(medium)
 				var old *crashModel
 				if c.old > 0 {
-					require.NoError(t, writeFileSystem(img, crashSuperblock(1, c.old), false))
+					require.NoError(t, writeFileSystem(img, crashSuperblock(1, c.old)))
 					var err error
 					old, err = crashFill(medium, rng, rng.IntN(7))
 					require.NoError(t, err)
@@ -738,6 +763,7 @@ func TestCrashFormat(t *testing.T) {
 					require.NoError(t, err)
 				}
 				f := newCrashFormat(h, rng, old, crashSuperblock(2, c.new), 1024, 32)
+				f.forced = c.old > 0
 				require.NoError(t, f.run(), "format %d", rounds)
 				states, points, exhausted = states+f.x.states, points+f.x.points, exhausted+f.x.exhausted
 				for i := range outcomes {
@@ -803,13 +829,14 @@ func (s *crashSaboteur) ignore(op simOp) bool {
 // this model, and what does their work besides: names, or how they begin. An invalidate of dirty lines writes
 // them back, and a fence makes certain whatever was on its way.
 var crashRedundant = map[string][]string{
-	// The log is zeroed after it was invalidated, and the line with the magic is part
-	// of that.
-	"writeFileSystem flush 1":       {"zero invalidate 1"},
-	"writeFileSystem fenceStores 1": {"zero fenceLoads 1"},
+	// Superblock and log are invalidated before they are zeroed, which writes back what
+	// takes the old ones away.
+	"unmake flush 2":       {"zero invalidate 1"},
+	"unmake flush 3":       {"zero invalidate 1"},
+	"unmake fenceStores 2": {"zero fenceLoads 1"},
 	// Between these and the next fence nothing is stored that they must come before.
-	"zero fenceStores 1":            {"writeFileSystem fenceStores 3"},
-	"writeFileSystem fenceStores 2": {"writeFileSystem fenceStores 3"},
+	"zero fenceStores 1":            {"writeFileSystem fenceStores 2"},
+	"writeFileSystem fenceStores 1": {"writeFileSystem fenceStores 2"},
 	// An entry is read back, for which the header is invalidated, and then the entry,
 	// which may begin in the same line.
 	"append flush 2":       {"readLogHeader invalidate", "decode invalidate"},
@@ -836,6 +863,7 @@ func TestCrashTeeth(t *testing.T) {
 		old, err := crashFill(medium, rng, 6)
 		require.NoError(t, err)
 		f := newCrashFormat(newSimHost(medium), rng, old, crashSuperblock(2, minLogSize), bound, sample)
+		f.forced = true
 		saboteur := sabotage(f.x.host, removed, confused)
 		err = f.run()
 		return saboteur.barriers, f.x.states, err

@@ -65,7 +65,7 @@ type staleStage struct {
 func newStaleStage(t *testing.T) *staleStage {
 	t.Helper()
 	s := &staleStage{medium: newSimMedium(staleDevice), sb: crashSuperblock(1, minLogSize)}
-	require.NoError(t, writeFileSystem(&simImage{mem: s.medium.mem}, s.sb, false))
+	require.NoError(t, writeFileSystem(&simImage{mem: s.medium.mem}, s.sb))
 	for range 4 {
 		h := newSimHost(s.medium)
 		h.keep = true
@@ -445,7 +445,7 @@ type staleFormat struct {
 func (f *staleFormat) master(scratch *simScratch) error {
 	defer func() { f.over = true }()
 	h := f.hosts[0]
-	if err := writeFileSystem(h, f.sb, true); err != nil {
+	if err := writeFileSystem(h, f.sb); err != nil {
 		return err
 	}
 	r := f.replica(scratch, h)

@@ -89,7 +89,7 @@ func (sb *Superblock) encode() (b [superblockSize]byte) {
 func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, error) {
 	le := binary.LittleEndian
 	if magic := le.Uint64(b[0:]); magic != superblockMagic {
-		return Superblock{}, fmt.Errorf("superblock: found magic %#x, want %#x; format the device first (famfs.Format): %w", magic, uint64(superblockMagic), ErrNotFormatted)
+		return Superblock{}, fmt.Errorf("superblock: found magic %#x, want %#x: %w", magic, uint64(superblockMagic), ErrNotFormatted)
 	}
 	version, major, minor := le.Uint64(b[8:]), le.Uint32(b[40:]), le.Uint32(b[44:])
 	if version != formatVersion {
@@ -144,11 +144,19 @@ func checkLogSize(size, deviceSize int64) error {
 	return nil
 }
 
+// checkDeviceSize refuses devices that are too small for a file system without files.
+func checkDeviceSize(size int64) error {
+	if size < superblockArea+minLogSize {
+		return fmt.Errorf("device of %d bytes: too small for famfs, whose metadata alone takes %d: %w: %w", size, superblockArea+minLogSize, ErrNotFormatted, fs.ErrInvalid)
+	}
+	return nil
+}
+
 // readSuperblock loads and decodes the superblock. Other hosts write it only when
 // they format the device.
 func readSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
-	if deviceSize < superblockArea+minLogSize {
-		return Superblock{}, fmt.Errorf("device of %d bytes: too small for famfs, whose metadata alone takes %d: %w: %w", deviceSize, superblockArea+minLogSize, ErrNotFormatted, fs.ErrInvalid)
+	if err := checkDeviceSize(deviceSize); err != nil {
+		return Superblock{}, err
 	}
 	// One load may get some lines from before and some from after a Format. Two that
 	// agree are of one time, as lines that a Format changes never change back.
