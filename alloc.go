@@ -65,6 +65,7 @@ type block struct {
 type allocator struct {
 	mu    sync.Mutex
 	units int64
+	limit int64 // units from here on are never given out
 	// blocks are made when the first unit of theirs is claimed: nil means all free.
 	blocks []*block
 	// tree is a complete binary tree in an array: node i has the children 2i and
@@ -83,7 +84,7 @@ type allocator struct {
 // newAllocator returns one for a device of units units, all free.
 func newAllocator(units int64) *allocator {
 	n := int((units + blockUnits - 1) / blockUnits)
-	a := &allocator{units: units, blocks: make([]*block, n), leaves: 1}
+	a := &allocator{units: units, limit: units, blocks: make([]*block, n), leaves: 1}
 	for a.leaves < n {
 		a.leaves *= 2
 	}
@@ -174,6 +175,20 @@ func (a *allocator) claim(r unitRun) {
 	if len(a.claims) >= maxClaims {
 		a.takeClaims()
 	}
+}
+
+// restrict keeps the units from limit on from being given out. Files may own them. It is
+// to be called before anything else.
+func (a *allocator) restrict(limit int64) {
+	a.limit = limit
+	a.claim(unitRun{limit, a.units - limit})
+}
+
+// ownedBeyond says whether files own units that are not given out.
+func (a *allocator) ownedBeyond() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.isOwned(unitRun{a.limit, a.units - a.limit})
 }
 
 // take sets units that are claimed or have been found free.
@@ -487,7 +502,7 @@ func (a *allocator) space() (free, longest int64) {
 // spread takes strips runs of n units each, every one in another of buckets equal
 // parts of the device, beginning with bucket first and going round.
 func (a *allocator) spread(n int64, strips, buckets, first int) ([]unitRun, bool) {
-	size := a.units / int64(buckets)
+	size := a.limit / int64(buckets)
 	var runs []unitRun
 	for i := 0; i < buckets && len(runs) < strips; i++ {
 		bucket := int64((first + i) % buckets)

@@ -50,7 +50,7 @@ func Check(path string, opts ...Option) (*Report, error) {
 }
 
 func check(path string, c openConfig) (report *Report, err error) {
-	c.readWrite, c.clientWrites = false, false
+	c.readWrite, c.clientWrites, c.salvage = false, false, false
 	f, err := openMedium(path, c)
 	if err != nil {
 		return nil, err
@@ -77,10 +77,23 @@ func (f *FS) check() (*Report, error) {
 	}
 	report.Superblock = f.sb
 	report.Usage = f.replica.usage()
-	if size := f.dev.info.Size; f.sb.DeviceSize > size {
-		err := fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", f.sb.DeviceSize, size, ErrDevice)
+	if err := f.checkDeviceSize(); err != nil {
 		report.Problems = append(report.Problems, Problem{Index: -1, Err: err})
 	}
 	report.Problems = append(report.Problems, f.replica.listProblems()...)
 	return report, nil
+}
+
+// checkDeviceSize says what is wrong with the size that the superblock gives the device.
+func (f *FS) checkDeviceSize() error {
+	said, size := f.sb.DeviceSize, f.dev.info.Size
+	switch {
+	case said > size:
+		return fmt.Errorf("superblock: the device had %d bytes when it was formatted, now it has %d: %w", said, size, ErrDevice)
+	case said < f.sb.logEnd()+f.sb.AllocUnit:
+		return fmt.Errorf("superblock: found %d as the size of the device, which has %d; Grow writes that: %w", said, size, ErrCorrupt)
+	case f.replica.alloc.ownedBeyond():
+		return fmt.Errorf("superblock: the device had %d bytes when it was formatted, but there are files beyond; it has %d now, which Grow writes: %w", said, size, ErrCorrupt)
+	}
+	return nil
 }

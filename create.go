@@ -185,7 +185,11 @@ func (r *replica) allocate(size int64, interleave *Interleaving) (Layout, []unit
 		if chunk > 0 {
 			shape = fmt.Sprintf("as %d strips in different ones of %d buckets", interleave.Strips, interleave.Buckets)
 		}
-		return Layout{}, nil, fmt.Errorf("%d bytes %s: %d bytes are free, %d of them in one run: %w", size, shape, free*unit, longest*unit, ErrNoSpace)
+		grown := ""
+		if more := r.geo.size - r.sb.usable(r.geo.size); more >= unit {
+			grown = fmt.Sprintf(", and the device has grown by %d, which Grow would add", more)
+		}
+		return Layout{}, nil, fmt.Errorf("%d bytes %s: %d bytes are free, %d of them in one run%s: %w", size, shape, free*unit, longest*unit, grown, ErrNoSpace)
 	}
 	layout := Layout{Chunk: chunk}
 	for _, run := range runs {

@@ -26,6 +26,7 @@ package famfs
 // iofs.go, create.go, watch.go.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,6 +93,12 @@ func open(path string, c openConfig) (_ *FS, err error) {
 	if c.tolerant && c.readWrite {
 		return nil, fmt.Errorf("Tolerant and ReadWrite exclude each other: %w", fs.ErrInvalid)
 	}
+	if c.salvage && (c.readWrite || c.clientWrites) {
+		return nil, fmt.Errorf("Salvage excludes ReadWrite and WithClientWrites: %w", fs.ErrInvalid)
+	}
+	if c.grow && !c.readWrite {
+		return nil, fmt.Errorf("Grow needs ReadWrite: %w", fs.ErrInvalid)
+	}
 	f, err := openMedium(path, c)
 	if err != nil {
 		return nil, err
@@ -104,6 +111,14 @@ func open(path string, c openConfig) (_ *FS, err error) {
 	}()
 	// Memory faults are errors from here on.
 	err = Guard(func() error {
+		if c.salvage {
+			_, err := f.salvage()
+			if err == nil {
+				host, _ := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
+				f.role = roleOf(host, f.sb)
+			}
+			return err
+		}
 		m := &mappedMemory{f.dev, f.window.mem}
 		f.sb, err = readSuperblock(m, f.size())
 		if errors.Is(err, ErrNotFormatted) {
@@ -131,6 +146,11 @@ func open(path string, c openConfig) (_ *FS, err error) {
 			mapped.add(f.metaRegion.mem, path)
 			m = &mappedMemory{f.dev, f.metaRegion.mem}
 		}
+		if c.grow {
+			if err := f.grow(m); err != nil {
+				return err
+			}
+		}
 		f.replica = newReplica(m, f.sb, f.size(), c.log)
 		f.replica.pause = c.pause
 		policy := failAtCorrupt
@@ -142,6 +162,27 @@ func open(path string, c openConfig) (_ *FS, err error) {
 	})
 	opened = err == nil
 	return f, err
+}
+
+// grow makes the superblock say what size the device has, if that is more than it said.
+func (f *FS) grow(m sharedMemory) (err error) {
+	if err := f.lock.acquire(context.Background(), f.config.lockTimeout); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.lock.release()) }()
+	now, err := readSuperblock(m, f.size())
+	if err != nil {
+		return err
+	}
+	if now.UUID != f.sb.UUID {
+		return fmt.Errorf("superblock: found file system %s, want %s: %w", now.UUID, f.sb.UUID, ErrReformatted)
+	}
+	f.sb.DeviceSize = now.DeviceSize
+	if !now.canGrow(f.dev.info.Size) {
+		return nil
+	}
+	f.sb.DeviceSize = f.dev.info.Size
+	return writeDeviceSize(m, f.dev.info.Size)
 }
 
 // openMedium opens the device and maps it, whatever stands on it.
@@ -217,7 +258,8 @@ func (f *FS) Device() DeviceInfo { return f.dev.info }
 
 // Usage tells how full a file system is.
 type Usage struct {
-	// Size is that of the device in bytes. Allocated of them are taken, by metadata,
+	// Size is that of the file system in bytes: the device's, or what the superblock says
+	// if the device has grown since (see Grow). Allocated of them are taken, by metadata,
 	// by files, by files that are being created through this FS, and by what
 	// unacceptable log entries claim; Free are not. LargestFree is the longest
 	// contiguous run of free bytes.
@@ -235,9 +277,10 @@ func (f *FS) Usage() Usage { return f.replica.usage() }
 
 func (r *replica) usage() Usage {
 	free, longest := r.alloc.space()
+	size := r.sb.usable(r.geo.size)
 	return Usage{
-		Size:        r.geo.size,
-		Allocated:   r.geo.size - free*r.geo.unit,
+		Size:        size,
+		Allocated:   size - free*r.geo.unit,
 		Free:        free * r.geo.unit,
 		LargestFree: longest * r.geo.unit,
 		FileBytes:   r.fileBytes.Load(),
@@ -290,6 +333,9 @@ func (f *FS) refresh() (n int, err error) {
 		return 0, fs.ErrClosed
 	}
 	defer f.gate.leave()
+	if f.config.salvage {
+		return 0, fmt.Errorf("it was opened with Salvage, which shows what was there then; open it again: %w", errors.ErrUnsupported)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.catchUp()

@@ -561,8 +561,16 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 	if err != nil {
 		return nil, nil, err
 	}
+	// A size that leaves room for a file is believed, up to the real one.
+	size := i.size
+	if sb.DeviceSize >= sb.logEnd()+sb.AllocUnit {
+		size = min(size, sb.DeviceSize)
+	}
 	free, longest := int64(0), int64(0)
 	for x := range fsys.FreeSpace() {
+		if x.Offset+x.Length > size {
+			return nil, nil, fmt.Errorf("free space %+v in a file system of %d bytes", x, size)
+		}
 		all = append(all, x)
 		free, longest = free+x.Length, max(longest, x.Length)
 	}
@@ -576,7 +584,7 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 		}
 	}
 	want := Usage{
-		Size: i.size, Allocated: i.size - free, Free: free, LargestFree: longest, FileBytes: fileBytes, Files: len(attrs), Dirs: dirs,
+		Size: size, Allocated: size - free, Free: free, LargestFree: longest, FileBytes: fileBytes, Files: len(attrs), Dirs: dirs,
 		LogUsed: u.LogUsed, LogCapacity: int(lastIndex(sb.LogSize) + 1),
 	}
 	if u != want || u.LogUsed > u.LogCapacity {
@@ -789,9 +797,10 @@ func (i *mutationImage) examine(m mutant) error {
 
 // create adds a file to what strict shows, and takes it back.
 func (i *mutationImage) create(strict *FS) error {
-	host := strict.Superblock().SystemUUID
+	sb := strict.Superblock()
+	host := sb.SystemUUID
 	fsys, err := Open(i.path, atOnce, ReadWrite(), WithSystemUUID(host))
-	if host == (UUID{}) && errors.Is(err, ErrNotMaster) {
+	if host == (UUID{}) && errors.Is(err, ErrNotMaster) || sb.newerFormat() != nil && errors.Is(err, ErrVersion) {
 		return nil
 	}
 	if err != nil {

@@ -173,7 +173,7 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 		default:
 			kept = append(kept, d)
 		}
-		return r.bad == nil && (policy != skipCorrupt || len(r.passedOver) <= maxProblems), nil
+		return r.bad == nil, nil
 	}
 	r.ns.reserve(int(min(end-r.next, 1<<20)))
 	if err := r.decodeBlocks(end, finish); err != nil {

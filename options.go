@@ -50,6 +50,8 @@ type Option interface{ applyOpen(*openConfig) }
 type openConfig struct {
 	readWrite    bool
 	tolerant     bool
+	salvage      bool
+	grow         bool
 	clientWrites bool
 	systemUUID   UUID
 	log          *slog.Logger // writes into the journal
@@ -82,6 +84,26 @@ func ReadWrite() Option { return openOption(func(c *openConfig) { c.readWrite = 
 // corrupt entry is served, the rest is in Problems. It cannot be combined with
 // ReadWrite.
 func Tolerant() Option { return openOption(func(c *openConfig) { c.tolerant = true }) }
+
+// Salvage opens a file system that is damaged, for getting out what can be got: without a
+// sound superblock it goes by the log header, without that by the entries; and it serves
+// every sound entry, wherever bad ones lie, if what the entry needs, as its directory, is
+// there too. All that is wrong is in Problems, superblock and log header, with index -1,
+// first. Superblock and Role say no more than is known: what a superblock that is lost
+// said is zero.
+//
+// It shows the device as it is while it is opened: Refresh fails with
+// errors.ErrUnsupported. It excludes ReadWrite and WithClientWrites, and has all that
+// Tolerant has. A sound superblock of another version is refused as ever.
+func Salvage() Option { return openOption(func(c *openConfig) { c.salvage = true }) }
+
+// Grow makes what the device has gained since it was formatted part of the file system: it
+// writes the size that the device has now into the superblock, in one store under the
+// writers' lock. It needs ReadWrite, and does nothing if the device has not grown. What
+// others have open goes on with the size that it had when they opened it: they give out
+// no space beyond, and have files beyond the end of the device as they know it in their
+// Problems until they open it again. ErrLocked as for Create.
+func Grow() Option { return openOption(func(c *openConfig) { c.grow = true }) }
 
 // WithClientWrites lets a client, or a master without ReadWrite, map files
 // Writable: for serial sharing, in which hosts take turns at writing data. It never

@@ -106,6 +106,7 @@ func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Lo
 	}
 	r.single = newDecoder(r)
 	r.listed.Store(&problemList{})
+	r.alloc.restrict(sb.usable(deviceSize) / sb.AllocUnit)
 	r.alloc.claim(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
 	return r
 }
@@ -133,6 +134,10 @@ func (r *replica) publishProblems() {
 	list.passedOver = r.passedOver
 	r.listed.Store(&list)
 	for _, p := range fresh {
+		if p.Index < 0 {
+			r.log.Warn("metadata is damaged", "err", p.Err)
+			continue
+		}
 		r.log.Warn("log entry passed over", "index", p.Index, "path", p.Path, "err", p.Err)
 	}
 }

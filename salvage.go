@@ -81,6 +81,13 @@ func clearInterrupted(b []byte, at int64) {
 	}
 }
 
+// soundSuperblock says that the superblock has its magic and its CRC, whatever it says.
+func soundSuperblock(m sharedMemory) bool {
+	var b [superblockSize]byte
+	read(m, b[:], 0)
+	return binary.LittleEndian.Uint64(b[:]) == superblockMagic && hasSum(b[:], superblockCRC)
+}
+
 func restoreMagic(b *[superblockSize]byte) { binary.LittleEndian.PutUint64(b[:], superblockMagic) }
 
 // hasSum says that a record carries the checksum of what is before it.
@@ -186,6 +193,9 @@ func (f *FS) salvage() (wrong []error, err error) {
 	if errors.Is(err, ErrNotFormatted) {
 		return nil, err
 	}
+	if errors.Is(err, ErrVersion) && f.config.salvage && soundSuperblock(m) {
+		return nil, err // nothing is damaged: its entries may mean what nobody here knows
+	}
 	if err != nil {
 		wrong = append(wrong, err)
 		if f.sb, err = guessSuperblock(m, f.size()); err != nil {
@@ -197,8 +207,9 @@ func (f *FS) salvage() (wrong []error, err error) {
 	}
 	r := newReplica(m, f.sb, f.size(), f.config.log)
 	r.pause = f.config.pause
+	damaged := func(err error) { r.passedOver = append(r.passedOver, Problem{Index: -1, Err: err}) }
 	for _, err := range wrong {
-		r.addProblem(-1, "", err)
+		damaged(err)
 	}
 	h, err := r.readLogHeader()
 	if errors.Is(err, ErrReformatted) { // by a superblock that is only guessed
@@ -207,7 +218,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 		h, err = decodeLogHeader(&b, f.sb.LogSize)
 	}
 	if err != nil {
-		r.addProblem(-1, "", err)
+		damaged(err)
 		h.next = min(scanEntries(m, lastIndex(f.sb.LogSize)+1, nil), math.MaxUint32-1)
 	}
 	if h.next > 0 {
@@ -215,6 +226,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 			return nil, err
 		}
 	}
+	r.publishProblems()
 	f.replica = r
 	return nil, nil
 }

@@ -47,7 +47,8 @@ type Superblock struct {
 	// UUID is the file system's, DeviceUUID the device's, SystemUUID that of the
 	// master.
 	UUID, DeviceUUID, SystemUUID UUID
-	// DeviceSize and DeviceName are as they were when the device was formatted. No
+	// DeviceSize and DeviceName are as they were when the device was formatted, or, the
+	// size, when it was last opened with Grow. No
 	// CRC covers them; see DeviceInfo for the real size.
 	DeviceSize int64
 	DeviceName string
@@ -60,6 +61,27 @@ func (sb *Superblock) newerFormat() error {
 		return nil
 	}
 	return fmt.Errorf("superblock: on-media format %d.%d is newer than %d.%d, the newest that this package knows: %w", sb.OMFMajor, sb.OMFMinor, omfMajor, omfMinor, ErrVersion)
+}
+
+// usable is how much of a device of this real size the file system has. No CRC covers what
+// the superblock says: less than one file needs is no size.
+func (sb *Superblock) usable(deviceSize int64) int64 {
+	if sb.DeviceSize < sb.logEnd()+sb.AllocUnit {
+		return deviceSize
+	}
+	return min(sb.DeviceSize, deviceSize)
+}
+
+// canGrow says that the superblock does not give the file system all of the device.
+func (sb *Superblock) canGrow(deviceSize int64) bool {
+	return sb.usable(deviceSize) < deviceSize || sb.DeviceSize < sb.logEnd()+sb.AllocUnit
+}
+
+// writeDeviceSize changes the size in the superblock. The caller holds the writers' lock,
+// and has read the superblock, so that this host has no older line of it.
+func writeDeviceSize(m sharedMemory, size int64) error {
+	m.store64(deviceSizeAt, uint64(size))
+	return flushAndFence(m, deviceSizeAt, 8)
 }
 
 // logEnd is where the metadata ends and the data begins.
