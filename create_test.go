@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -458,6 +459,19 @@ func TestLogFull(t *testing.T) {
 	assert.Len(t, data, 1)
 }
 
+// waitedOn is a context that tells when it is first waited on: whoever looks whether it
+// is done has found that he must wait.
+type waitedOn struct {
+	context.Context
+	once    sync.Once
+	waiting chan struct{}
+}
+
+func (w *waitedOn) Done() <-chan struct{} {
+	w.once.Do(func() { close(w.waiting) })
+	return w.Context.Done()
+}
+
 // Another FS on the same device waits as long as it is told to while a file is
 // pending, and then goes on with what the first has made.
 func TestLockBetweenWriters(t *testing.T) {
@@ -483,9 +497,18 @@ func TestLockBetweenWriters(t *testing.T) {
 	assert.ErrorIs(t, err, ErrLocked, "b is still pending")
 
 	patient := openTest(t, path, ReadWrite(), WithLockTimeout(time.Minute))
+	waits := &waitedOn{Context: context.Background(), waiting: make(chan struct{})}
 	done := make(chan error)
-	go func() { done <- patient.WriteFile("p", pattern(3*mib, 1), 0o644) }()
-	time.Sleep(5 * time.Millisecond)
+	go func() {
+		p, err := patient.Create("p", 3*mib, WithContext(waits))
+		if err == nil {
+			_, err = p.Write(pattern(3*mib, 1))
+			err = errors.Join(err, p.Commit())
+		}
+		done <- err
+	}()
+	<-waits.waiting // it has found the lock taken
+	assert.Empty(t, done)
 	require.NoError(t, b.Commit())
 	require.NoError(t, <-done)
 	require.NoError(t, second.WriteFile("c", []byte("x"), 0o644))

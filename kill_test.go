@@ -552,6 +552,8 @@ func TestKilledWriters(t *testing.T) {
 		t.Logf("killed during %s: %d, of which took effect: %d", kind, stats.during[kind], stats.whole[kind])
 	}
 	assert.Equal(t, kills, stats.kills)
+	assert.Positive(t, stats.operations, "otherwise nothing was shown")
+	assert.Positive(t, stats.files+stats.dirs)
 }
 
 // setUnit changes the allocation unit of an empty file system, which no formatter does.

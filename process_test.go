@@ -4,7 +4,6 @@ package famfs
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -52,6 +51,7 @@ func TestProcess(t *testing.T) {
 	case "create":
 		for i := range n {
 			require.NoError(t, fsys.WriteFile(processFile(name, i), processContent(name, i), 0o644))
+			fmt.Println("@@made") // at once, and whole: nothing is buffered
 			if i%4 == 3 {
 				// One that is begun and given up, while others want the space.
 				p, err := fsys.Create("never-"+name, 3*mib)
@@ -154,16 +154,27 @@ func TestProcessesKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
+	made := map[string]int{} // what the processes said
 	for round := range 6 {
 		name := string(rune('a' + round))
 		cmd := startProcess(t, "create", path, name, 1000)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
 		require.NoError(t, cmd.Start())
-		time.Sleep(time.Duration(20+random.IntN(60)) * time.Millisecond)
-		require.NoError(t, cmd.Process.Kill())
-		var exit *exec.ExitError
-		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
-			require.NoError(t, err)
+		at := 1 + random.IntN(8) // killed when it has made that many, and a little later
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if lines.Text() == "@@made" {
+				made[name]++
+			}
+			if made[name] == at {
+				time.AfterFunc(time.Duration(random.IntN(3000))*time.Microsecond, func() { cmd.Process.Kill() })
+			}
 		}
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Wait(), &exit)
+		require.False(t, exit.Exited(), "it was killed, and did not end before")
+		require.GreaterOrEqual(t, made[name], at, "it came that far")
 	}
 	fsys := openTest(t, path, ReadWrite(), WithLockTimeout(10*time.Second))
 	require.NoError(t, fsys.WriteFile("after", []byte("x"), 0o644))
@@ -173,14 +184,23 @@ func TestProcessesKilled(t *testing.T) {
 	assertExclusive(t, fsys)
 	entries, err := fsys.ReadDir(".")
 	require.NoError(t, err)
+	found := map[string]int{}
 	for _, e := range entries {
 		if e.Name() == "after" {
 			continue
 		}
+		found[e.Name()[:1]]++
 		i, err := strconv.Atoi(e.Name()[2:])
 		require.NoError(t, err)
 		data, err := fsys.ReadFile(e.Name())
 		require.NoError(t, err)
 		assert.Equal(t, hexSum(processContent(e.Name()[:1], i)), hexSum(data), e.Name())
+	}
+	for name, n := range made {
+		for i := range n {
+			_, err := fsys.Stat(processFile(name, i))
+			assert.NoError(t, err, "said to be made")
+		}
+		assert.GreaterOrEqual(t, n+1, found[name], "%s: one may have been made and not said", name)
 	}
 }
