@@ -1,0 +1,82 @@
+package main
+
+// Free space and layouts.
+
+var spaceMutants = []mutant{
+	{
+		name: "alloc-claims-overlap", why: "claims that overlap are taken again, each: time in proportion to the device", file: "alloc.go",
+		old: "start := max(r.start, done)", new: "start := max(r.start, 0*done)", tests: "TestReplayBounded TestAllocatorManyClaims",
+	},
+	{
+		name: "alloc-claims-shrink", why: "a claim inside an earlier one makes that forgotten", file: "alloc.go",
+		old: "\t\tif start < r.end() {\n", new: "\t\tif true {\n", tests: "TestAllocatorClaims TestAllocatorManyClaims",
+	},
+	{
+		name: "alloc-space-nolock", why: "space is counted without the lock", file: "alloc.go", race: true,
+		old: "func (a *allocator) space() (free, longest int64) {\n\ta.mu.Lock()\n\tdefer a.mu.Unlock()\n", new: "func (a *allocator) space() (free, longest int64) {\n", tests: "TestAllocatorConcurrent",
+	},
+	{
+		name: "alloc-release-owned", why: "giving space back frees units that a file owns", file: "alloc.go",
+		old: "b.taken[w] &^= mask &^ b.owned[w]", new: "b.taken[w] &^= mask", tests: "TestAllocatorReleaseKeepsOwned TestAllocatorAgainstModel",
+	},
+	{
+		name: "alloc-own-earlier", why: "two runs of one file may overlap", file: "alloc.go",
+		old: "if r.start < earlier.end() && earlier.start < r.end() {", new: "if r.start < earlier.end() && earlier.start < r.end() && false {", tests: "TestAllocatorOwn TestUnacceptableEntries",
+	},
+	{
+		name: "alloc-own-touching", why: "two runs of one file may not lie side by side", file: "alloc.go",
+		old: "if r.start < earlier.end() && earlier.start < r.end() {", new: "if r.start <= earlier.end() && earlier.start <= r.end() {", tests: "TestAllocatorOwn TestAcceptableEntries",
+	},
+	{
+		name: "alloc-own-word", why: "a file in one word is owned over another's units", file: "alloc.go",
+		old: "if b := a.blocks[i]; b != nil && b.owned[w]&mask != 0 {", new: "if b := a.blocks[i]; b != nil && b.owned[w]&mask == mask {", tests: "TestAllocatorOwn TestAllocatorAgainstModel",
+	},
+	{
+		name: "alloc-counter-level", why: "owned units are counted in the lowest level only", file: "alloc.go",
+		old: "\t\tcounters[i] += n\n\t\ti /= fanOut\n", new: "\t\tcounters[i] += n\n\t\tbreak\n", tests: "TestAllocatorIsOwned",
+	},
+	{
+		name: "alloc-isowned-upper", why: "the last counter of a level is not asked", file: "alloc.go",
+		old: "for ; from < to && to%fanOut != 0; to-- {", new: "for ; from < to && to%fanOut > 1; to-- {", tests: "TestAllocatorIsOwned",
+	},
+	{
+		name: "alloc-block-end", why: "units behind the end of the device count as free", file: "alloc.go",
+		old: "b.taken[w] = ^maskBelow(end - int64(w)*64)", new: "b.taken[w] = ^maskBelow(end - int64(w)*64 + 1)", tests: "TestAllocatorEnd TestAllocatorAgainstModel",
+	},
+	{
+		name: "alloc-stale-few", why: "after few changes only the lowest inner node is brought up to date", file: "alloc.go",
+		old: "for i = (a.leaves + i) / 2; i >= 1; i /= 2 {", new: "for i = (a.leaves + i) / 2; i >= a.leaves/2; i /= 2 {", tests: "TestAllocatorLargeDevices TestAllocatorAgainstModel",
+	},
+	{
+		name: "alloc-join-middle", why: "a run across two blocks is not seen", file: "alloc.go",
+		old: "longest: max(l.longest, r.longest, l.suffix+r.prefix)", new: "longest: max(l.longest, r.longest)", tests: "TestAllocatorAgainstModel",
+	},
+	{
+		name: "alloc-gather-release", why: "gathering that fails keeps what it had taken", file: "alloc.go",
+		old: "\tif n > 0 {\n\t\ta.release(runs)\n\t\treturn nil, false\n", new: "\tif n > 0 {\n\t\treturn nil, false\n", tests: "TestAllocatorGatherLimit TestCreateTooFragmented",
+	},
+	{
+		name: "alloc-spread-release", why: "spreading that fails keeps what it had taken", file: "alloc.go",
+		old: "\tif len(runs) < strips {\n\t\ta.release(runs)\n", new: "\tif len(runs) < strips {\n", tests: "TestAllocatorSpreadOrder TestCreateInterleaved",
+	},
+	{
+		name: "alloc-freerun-part", why: "a run of free units is cut at the end of a word", file: "alloc.go",
+		old: "\t\tif taken == 0 {\n\t\t\tend += 64 - at%64\n\t\t\tcontinue\n", new: "\t\tif taken == 0 {\n\t\t\tend += 64 - at%64\n\t\t\tbreak\n", tests: "TestFreeSpace TestAllocatorAgainstModel",
+	},
+	{
+		name: "extent-last-chunk", why: "the last byte of a chunk is said to be followed by one more", file: "extent.go",
+		old: "l.Chunk - rest\n", new: "l.Chunk - rest + 1\n", tests: "TestLayout TestFiles",
+	},
+	{
+		name: "extent-locate-border", why: "the first byte of the second extent is looked for in the first", file: "extent.go",
+		old: "if x < e.Length {", new: "if x <= e.Length {", tests: "TestLayout",
+	},
+	{
+		name: "extent-runs-bound", why: "one run more than can be mapped", file: "extent.go",
+		old: "} else if n == maxSegments {", new: "} else if n > maxSegments {", tests: "TestLayoutOfTooManyRuns TestLimitRuns",
+	},
+	{
+		name: "extent-join-off", why: "neighbouring runs are not joined", file: "extent.go",
+		old: "segs[n-1].off+segs[n-1].len == off {", new: "segs[n-1].off+segs[n-1].len == off && false {", tests: "TestLayout",
+	},
+}

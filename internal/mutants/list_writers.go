@@ -1,0 +1,7 @@
+package main
+
+var writerMutants = []mutant{}
+var copyMutants = []mutant{}
+var deviceMutants = []mutant{}
+var cacheMutants = []mutant{}
+var commandMutants = []mutant{}
