@@ -213,6 +213,7 @@ func TestCreateInterleaved(t *testing.T) {
 		{3 * mib, Interleaving{16, 64, 2 * mib}, 16, 2 * mib},
 		{40 * mib, Interleaving{3, 3, 8 * mib}, 3, 16 * mib},
 		{7 * mib, Interleaving{1, 1, 2 * mib}, 1, 8 * mib},
+		{2 * mib, Interleaving{4, 8, 2 * mib}, 4, 2 * mib},   // just a chunk
 		{2*mib - 1, Interleaving{4, 8, 2 * mib}, 0, 2 * mib}, // under a chunk: simple
 	} {
 		name := "f" + itoa(i)

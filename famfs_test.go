@@ -522,6 +522,23 @@ func TestWatch(t *testing.T) {
 	assert.Error(t, ctx.Err())
 }
 
+// Who does not say how often is looked gets the default, and no panic.
+func TestWatchDefaultInterval(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, 100*time.Millisecond, DefaultWatchInterval)
+	m, path := master(t, testSize)
+	reader := openTest(t, path)
+	for i, every := range []time.Duration{0, -time.Second} {
+		watched := reader.Watch(context.Background(), every)
+		require.NoError(t, m.Mkdir(itoa(i), 0o755))
+		for e, err := range watched {
+			require.NoError(t, err)
+			assert.Equal(t, itoa(i), e.Name)
+			break
+		}
+	}
+}
+
 func TestWatchEndsWhenClosed(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)

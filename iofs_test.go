@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -179,6 +180,56 @@ func TestDirectories(t *testing.T) {
 		_, err = m.ReadDir(name)
 		assert.ErrorIs(t, err, fs.ErrInvalid, name)
 	}
+}
+
+// What is open stays what it was: a file for ever, a directory from its first reading
+// on.
+func TestOpenStays(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	content := pattern(5000, 1)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("d/f", content, 0o644))
+	reader := openTest(t, path)
+	file, err := reader.Open("d/f")
+	require.NoError(t, err)
+	early, err := reader.Open("d")
+	require.NoError(t, err)
+	late, err := reader.Open("d")
+	require.NoError(t, err)
+	list := func(f fs.File) (names []string) {
+		entries, err := f.(fs.ReadDirFile).ReadDir(-1)
+		require.NoError(t, err)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	part, err := early.(fs.ReadDirFile).ReadDir(1)
+	require.NoError(t, err)
+	assert.Len(t, part, 1)
+	require.NoError(t, m.WriteFile("d/g", pattern(5000, 2), 0o644))
+	_, err = reader.Refresh()
+	require.NoError(t, err)
+	assert.Empty(t, list(early), "listed before")
+	assert.Equal(t, []string{"f", "g"}, list(late), "listed now")
+	got, err := io.ReadAll(file)
+	require.NoError(t, err)
+	assert.Equal(t, content, got)
+
+	// ReadAt has no offset of its own: several goroutines can use one file.
+	var readers sync.WaitGroup
+	for i := range 4 {
+		readers.Go(func() {
+			for off := i; off+100 <= len(content); off += 37 {
+				b := make([]byte, 100)
+				n, err := file.(io.ReaderAt).ReadAt(b, int64(off))
+				assert.NoError(t, err)
+				assert.Equal(t, content[off:off+100], b[:n])
+			}
+		})
+	}
+	readers.Wait()
 }
 
 // What Sys returns is the caller's own.

@@ -1,0 +1,36 @@
+package famfs
+
+// Memory faults that need the system's help to be made.
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// Memory that was a mapping and is somebody else's now is not said to be the mapping's.
+func TestGuardClosedReused(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", pattern(5000, 1), 0o644))
+	x, err := m.Map("f")
+	require.NoError(t, err)
+	mem := x.Bytes()
+	require.NoError(t, x.Close())
+	start := unsafe.Pointer(unsafe.SliceData(mem))
+	theirs, err := unix.MmapPtr(-1, 0, start, 8192, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED_NOREPLACE)
+	if err != nil {
+		t.Skipf("another test got the address first: %v", err)
+	}
+	defer unix.MunmapPtr(theirs, 8192)
+	err = Guard(func() error {
+		mem[77] = 1
+		return nil
+	})
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, FaultError{Offset: -1, Addr: addressOf(mem) + 77}, *fault)
+}
