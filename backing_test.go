@@ -115,6 +115,12 @@ func master(t testing.TB, size int64, opts ...FormatOption) (*FS, string) {
 	return openTest(t, path, ReadWrite()), path
 }
 
+// prepareOption changes a device before it is used.
+type prepareOption func(*device)
+
+func (o prepareOption) applyOpen(c *openConfig)     { c.prepare = o }
+func (o prepareOption) applyFormat(c *formatConfig) { c.prepare = o }
+
 // fillPattern fills b with the content that the golden images use: every 512 bytes
 // repeat a word that depends on seed and place, so that no two sectors are alike.
 func fillPattern(b []byte, seed uint64) {

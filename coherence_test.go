@@ -78,6 +78,97 @@ func TestLinesOfLongSlice(t *testing.T) {
 	}
 }
 
+// recordedOp is an operation on cache lines: "write back", "invalidate" or "copy past" of
+// lines from an address, "fence stores" or "fence loads".
+type recordedOp struct {
+	kind        string
+	from, lines uintptr
+}
+
+// recordLines returns what works as this machine does, with a way past the caches even if
+// it has none, and notes everything.
+func recordLines() (*cacheLines, *[]recordedOp) {
+	ops := new([]recordedOp)
+	note := func(kind string, p unsafe.Pointer, lines uintptr) {
+		*ops = append(*ops, recordedOp{kind, uintptr(p), lines})
+	}
+	real := *thisMachine
+	return &cacheLines{
+		writeBackLines: func(p unsafe.Pointer, lines uintptr) {
+			note("write back", p, lines)
+			real.writeBackLines(p, lines)
+		},
+		invalidateLines: func(p unsafe.Pointer, lines uintptr) {
+			note("invalidate", p, lines)
+			real.invalidateLines(p, lines)
+		},
+		streamLines: func(dst, src unsafe.Pointer, lines uintptr) {
+			note("copy past", dst, lines)
+			copy(unsafe.Slice((*byte)(dst), lines*lineSize), unsafe.Slice((*byte)(src), lines*lineSize))
+		},
+		fenceStores: func() {
+			note("fence stores", nil, 0)
+			real.fenceStores()
+		},
+		fenceLoads: func() {
+			note("fence loads", nil, 0)
+			real.fenceLoads()
+		},
+	}, ops
+}
+
+// What the public functions do to cache lines, and in which order. They use thisMachine, so
+// this test does not run in parallel with others, and puts it back.
+func TestCacheOperations(t *testing.T) {
+	real := thisMachine
+	defer func() { thisMachine = real }()
+	var ops *[]recordedOp
+	thisMachine, ops = recordLines()
+
+	size := int(lineSize)
+	memory := alignedBytes((linesPerCall + 8) * size)
+	start := addressOf(memory)
+	source := pattern(len(memory), 1)
+	lines := func(kind string, from, lines int) recordedOp {
+		return recordedOp{kind, start + uintptr(from*size), uintptr(lines)}
+	}
+	stores, loads := recordedOp{kind: "fence stores"}, recordedOp{kind: "fence loads"}
+	for _, c := range []struct {
+		name string
+		do   func()
+		want []recordedOp
+	}{
+		{"FlushCache of nothing", func() { FlushCache(nil) }, []recordedOp{stores}},
+		{"FlushCache of a byte", func() { FlushCache(memory[size-1 : size]) }, []recordedOp{lines("write back", 0, 1), stores}},
+		{"FlushCache across lines", func() { FlushCache(memory[size-1 : size+1]) }, []recordedOp{lines("write back", 0, 2), stores}},
+		{"FlushCache in pieces", func() { FlushCache(memory) },
+			[]recordedOp{lines("write back", 0, linesPerCall), lines("write back", linesPerCall, 8), stores}},
+		{"InvalidateCache of nothing", func() { InvalidateCache(nil) }, []recordedOp{loads}},
+		{"InvalidateCache of a byte", func() { InvalidateCache(memory[size : size+1]) }, []recordedOp{lines("invalidate", 1, 1), loads}},
+		{"InvalidateCache in pieces", func() { InvalidateCache(memory) },
+			[]recordedOp{lines("invalidate", 0, linesPerCall), lines("invalidate", linesPerCall, 8), loads}},
+		{"CopyInto of nothing", func() { CopyInto(nil, source) }, []recordedOp{stores}},
+		{"CopyInto of little", func() { CopyInto(memory, source[:streamAtLeast-1]) },
+			[]recordedOp{lines("write back", 0, (streamAtLeast-1+size-1)/size), stores}},
+		{"CopyInto of lines", func() { CopyInto(memory[:8*size], source) }, []recordedOp{lines("copy past", 0, 8), stores}},
+		{"CopyInto across lines", func() { CopyInto(memory[1:8*size+1], source) },
+			[]recordedOp{lines("write back", 0, 1), lines("write back", 8, 1), lines("copy past", 1, 7), stores}},
+		{"CopyInto in pieces", func() { CopyInto(memory, source) },
+			[]recordedOp{lines("copy past", 0, linesPerCall), lines("copy past", linesPerCall, 8), stores}},
+		{"CopyInto of itself", func() { CopyInto(memory[:8*size], memory[size:]) }, []recordedOp{lines("write back", 0, 8), stores}},
+	} {
+		*ops = nil
+		c.do()
+		assert.Equal(t, c.want, *ops, c.name)
+	}
+
+	thisMachine.streamLines = nil
+	*ops = nil
+	CopyInto(memory[:8*size], source)
+	assert.Equal(t, []recordedOp{lines("write back", 0, 8), stores}, *ops, "CopyInto where there is no way past the caches")
+	assert.Equal(t, source[:8*size], memory[:8*size])
+}
+
 func TestCacheKeepsContent(t *testing.T) {
 	t.Parallel()
 	ops := map[string]func([]byte){"flush": FlushCache, "invalidate": InvalidateCache}

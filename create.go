@@ -217,6 +217,7 @@ func (p *PendingFile) giveBack() error {
 	f := p.fs
 	var errs []error
 	if p.region != nil {
+		p.forget()
 		mapped.remove(p.data)
 		errs = append(errs, p.region.unmap())
 		p.region, p.data = nil, nil
@@ -229,6 +230,21 @@ func (p *PendingFile) giveBack() error {
 	}
 	f.mu.Unlock()
 	return errors.Join(append(errs, f.lock.release())...)
+}
+
+// forget takes out of this host's caches what was stored to p and not written back. Left
+// there, it would be written back at some time: over what another host may have written
+// meanwhile to the file that gets this space.
+func (p *PendingFile) forget() {
+	dev := p.fs.dev
+	if !dev.shared || p.dirtyFrom >= p.dirtyTo {
+		return
+	}
+	// Memory that is gone has no lines in any cache.
+	_ = Guard(func() error {
+		dev.cache.invalidate(p.data[p.dirtyFrom:p.dirtyTo])
+		return nil
+	})
 }
 
 // finish ends p after a commit, or gives it up.

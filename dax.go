@@ -78,8 +78,10 @@ type device struct {
 	// one's: lines are invalidated before they are read. A plain file is shared by the
 	// processes of one host, and is one memory for them.
 	shared bool
-	// cache is what is done to the cache lines of its memory.
+	// cache is what is done to the cache lines of its memory, sync what writes its pages
+	// to a disk, if it has one.
 	cache *cacheLines
+	sync  func(mem []byte) error
 	space addressSpace
 }
 
@@ -113,7 +115,7 @@ func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.cache, d.shared = thisMachine, d.info.Kind != File
+	d.cache, d.sync, d.shared = thisMachine, syncMemory, d.info.Kind != File
 	if err := d.usable(); err != nil {
 		d.file.Close()
 		return nil, err
@@ -178,7 +180,7 @@ func (d *device) flush(mem []byte) error {
 	if !d.writeBack || len(mem) == 0 {
 		return nil
 	}
-	if err := syncMemory(mem); err != nil {
+	if err := d.sync(mem); err != nil {
 		return fmt.Errorf("write %s back to disk: %w", d.info.Path, err)
 	}
 	return nil

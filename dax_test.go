@@ -6,6 +6,8 @@ package famfs
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -312,6 +314,66 @@ func TestMapSegmentsWrite(t *testing.T) {
 
 // Memory mapped for reading cannot be written, though the file was opened for
 // writing; the error names what the address book knows.
+// What is flushed waits for the disk under a stand-in, if there is one, and says so if that
+// fails: data, log entry and counters of a file, and what users flush.
+func TestDiskErrors(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	var synced [][]byte
+	failAt := 0
+	failure := errors.New("no room on the disk")
+	m := openTest(t, path, ReadWrite(), prepareOption(func(d *device) {
+		d.writeBack = true
+		d.sync = func(mem []byte) error {
+			if synced = append(synced, mem); len(synced) == failAt {
+				return failure
+			}
+			return nil
+		}
+	}))
+	begin := func(fail int) { synced, failAt = nil, fail }
+
+	require.NoError(t, m.WriteFile("f", pattern(10_000, 1), 0o644))
+	x, err := m.Map("f", Writable())
+	require.NoError(t, err)
+	defer x.Close()
+	begin(0)
+	require.NoError(t, x.Flush())
+	require.Equal(t, [][]byte{x.Bytes()}, synced)
+	begin(0)
+	require.NoError(t, x.FlushRange(100, 200))
+	require.Len(t, synced, 1)
+	assert.Equal(t, addressOf(x.Bytes())+100, addressOf(synced[0]))
+	assert.Len(t, synced[0], 200)
+	begin(1)
+	assert.ErrorIs(t, x.Flush(), failure)
+	begin(1)
+	assert.ErrorIs(t, x.FlushRange(0, 1), failure)
+	begin(1)
+	require.NoError(t, x.Invalidate(), "it writes nothing")
+	assert.Empty(t, synced)
+
+	// Whichever of those that Commit waits for fails, it says so.
+	calls := 0
+	for fail := 1; ; fail++ {
+		p, err := m.Create(fmt.Sprintf("c%d", fail), 10_000)
+		require.NoError(t, err)
+		_, err = p.Write(pattern(10_000, 2))
+		require.NoError(t, err)
+		begin(fail)
+		err = p.Commit()
+		if calls = len(synced); calls < fail {
+			require.NoError(t, err)
+			break
+		}
+		require.ErrorIs(t, err, failure, "call %d", fail)
+		require.NoError(t, p.Close())
+	}
+	assert.GreaterOrEqual(t, calls, 3, "for data, entry and counters")
+	begin(1)
+	assert.ErrorIs(t, m.Mkdir("d", 0o755), failure)
+}
+
 func TestMapSegmentsReadOnly(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4*mib), true)

@@ -98,12 +98,19 @@ func checkVacant(m sharedMemory, n int64, zeros bool) error {
 // to overwrite is wiped too; a device that carries no famfs is ErrNotFormatted and stays as
 // it is. Other errors are those of Format.
 func Wipe(path string) error {
+	if err := wipe(path, nil); err != nil {
+		return fmt.Errorf("famfs: wipe %s: %w", path, err)
+	}
+	return nil
+}
+
+func wipe(path string, prepare func(*device)) error {
 	var size int64 // of what is mapped: how long the log is will be seen
 	all := func(deviceSize int64) (int64, error) {
 		size = deviceSize &^ (superblockArea - 1)
 		return size, checkDeviceSize(deviceSize)
 	}
-	err := withMetadata(path, all, nil, func(_ *device, m sharedMemory) error {
+	return withMetadata(path, all, prepare, func(_ *device, m sharedMemory) error {
 		if remains(m, size) == "" {
 			_, err := readSuperblock(m, size)
 			if err == nil {
@@ -122,10 +129,6 @@ func Wipe(path string) error {
 		}
 		return zero(m, 0, sb.logEnd())
 	})
-	if err != nil {
-		return fmt.Errorf("famfs: wipe %s: %w", path, err)
-	}
-	return nil
 }
 
 // withMetadata opens a device, takes the writers' lock, and maps its first bytes for use: as
