@@ -37,8 +37,9 @@ type cacheLines struct {
 	fenceLoads func()
 }
 
-// thisMachine is what the processor can do. It is never changed.
-var thisMachine = machineLines()
+// thisMachine is what the processor can do so that other hosts see it; thisMachineDurable
+// so that it also outlasts a loss of power, on memory that does. They are never changed.
+var thisMachine, thisMachineDurable = machineLines()
 
 // FlushCache writes every cache line that b touches back to memory and waits
 // until that is ordered before all later stores (CLWB, CLFLUSHOPT or CLFLUSH and
@@ -50,7 +51,8 @@ var thisMachine = machineLines()
 // less a byte on either side. An empty b is no more than a fence. On
 // architectures other than amd64 and arm64 nothing is written back and a device
 // that needs it cannot be opened (see Open). FlushCache may be called from any
-// number of goroutines. It does not call msync: for mappings use Mapping.Flush.
+// number of goroutines. It does not call msync, nor does it ask for the point of
+// persistence on arm64 (DC CVAP): for mappings use Mapping.Flush.
 func FlushCache(b []byte) { thisMachine.flush(b) }
 
 // InvalidateCache drops every cache line that b touches, so that the next load

@@ -16,8 +16,9 @@ const (
 )
 
 // machineLines has the best instruction of this processor for each job; all amd64
-// processors have CLFLUSH.
-func machineLines() *cacheLines {
+// processors have CLFLUSH. What has left the caches is in the platform's power-fail
+// protected domain, so durable is the same.
+func machineLines() (coherent, durable *cacheLines) {
 	c := &cacheLines{
 		writeBackLines:  clflushLines,
 		invalidateLines: clflushLines,
@@ -26,7 +27,7 @@ func machineLines() *cacheLines {
 		fenceLoads:      loadFence,
 	}
 	if maxLeaf, _, _, _ := cpuid(0, 0); maxLeaf < 7 {
-		return c
+		return c, c
 	}
 	_, features, _, _ := cpuid(7, 0)
 	if features&cpuidCLFLUSHOPT != 0 {
@@ -35,7 +36,7 @@ func machineLines() *cacheLines {
 	if features&cpuidCLWB != 0 {
 		c.writeBackLines = clwbLines
 	}
-	return c
+	return c, c
 }
 
 // The functions below are in coherence_amd64.s. p must be the start of a line and

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/cpu"
 )
 
 // emulated says that no processor runs this: user-mode emulators ignore these
@@ -26,12 +27,21 @@ func emulated() bool {
 }
 
 func lineOps() []lineOp {
-	return []lineOp{{"CVAC", thisMachine.writeBackLines, false}, {"CIVAC", thisMachine.invalidateLines, false}}
+	of := func(f func(p unsafe.Pointer, lines, size uintptr)) func(p unsafe.Pointer, lines uintptr) {
+		return func(p unsafe.Pointer, lines uintptr) { f(p, lines, lineSize) }
+	}
+	return []lineOp{{"CVAC", of(cvacLines), false}, {"CVAP", of(cvapLines), !cpu.ARM64.HasDCPOP || emulated()}, {"CIVAC", of(civacLines), false}}
 }
 
 // chosenInstructions names what the library writes back and invalidates lines with, as
 // testdata/cachelines.c does.
 func chosenInstructions() (writeBack, invalidate string) { return "cvac", "civac" }
+
+// Durable is to the point of persistence, if the processor has an instruction for that.
+func TestDurableLines(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, cpu.ARM64.HasDCPOP, thisMachineDurable != thisMachine)
+}
 
 // The line size is read from the processor; all that exist have one of these.
 func TestLineSize(t *testing.T) {
@@ -75,6 +85,8 @@ func TestMachineCode(t *testing.T) {
 		nextLine = 0x8b020000 // ADD  R2, R0
 		count    = 0xf1000421 // SUBS $1, R1
 		again    = 0x54ffffa1 // BNE  three instructions back
+		wait     = 0xd5033f9f // DSB SY
+		before   = 0xd5033fbf // DMB SY
 		ret      = 0xd65f03c0
 	)
 	tests := []struct {
@@ -82,10 +94,11 @@ func TestMachineCode(t *testing.T) {
 		f    any
 		want []uint32
 	}{
-		{"DC CVAC", cvacLines, []uint32{0xd50b7a20, nextLine, count, again, ret}},
-		{"DC CIVAC", civacLines, []uint32{0xd50b7e20, nextLine, count, again, ret}},
-		{"DSB SY for stores", storeFence, []uint32{0xd5033f9f, ret}},
-		{"DSB SY for all", loadFence, []uint32{0xd5033f9f, ret}},
+		{"DC CVAC", cvacLines, []uint32{0xd50b7a20, nextLine, count, again, wait, ret}},
+		{"DC CVAP", cvapLines, []uint32{0xd50b7c20, nextLine, count, again, wait, ret}},
+		{"DC CIVAC", civacLines, []uint32{before, 0xd50b7e20, nextLine, count, again, wait, ret}},
+		{"DMB ST", storeFence, []uint32{0xd5033ebf, ret}},
+		{"DMB LD", loadFence, []uint32{0xd5033dbf, ret}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -14,7 +14,8 @@ const canFlush = false
 
 const lineSize uintptr = 64
 
-func machineLines() *cacheLines {
+func machineLines() (coherent, durable *cacheLines) {
 	lines, fence := func(unsafe.Pointer, uintptr) {}, func() {}
-	return &cacheLines{writeBackLines: lines, invalidateLines: lines, fenceStores: fence, fenceLoads: fence}
+	c := &cacheLines{writeBackLines: lines, invalidateLines: lines, fenceStores: fence, fenceLoads: fence}
+	return c, c
 }

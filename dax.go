@@ -116,6 +116,9 @@ func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 		return nil, err
 	}
 	d.cache, d.sync, d.shared = thisMachine, syncMemory, d.info.Kind != File
+	if d.shared {
+		d.cache = thisMachineDurable
+	}
 	if err := d.usable(); err != nil {
 		d.file.Close()
 		return nil, err

@@ -46,7 +46,7 @@ type mappedMedium struct {
 
 func newMappedMedium(t *testing.T, size int64) *mappedMedium {
 	t.Helper()
-	if lineSize != simLineSize {
+	if lineSize > simLineSize {
 		t.Skipf("lines have %d bytes here; the simulation's have %d", lineSize, simLineSize)
 	}
 	return &mappedMedium{dir: testDir(t), mem: make([]byte, size)}
@@ -108,8 +108,10 @@ func (h *mappedHost) option() prepareOption {
 // cache returns the cache instructions of this host.
 func (h *mappedHost) cache() *cacheLines {
 	on := func(kind string, p unsafe.Pointer, lines uintptr, op func(off, n int64)) {
-		off, n := deviceOffset(h.path, p), int64(lines)*simLineSize
-		h.do(mappedOp{kind, off, n}, func() { op(off, n) })
+		from := deviceOffset(h.path, p)
+		// Smaller lines than the simulation's take their neighbours with them.
+		off, end := from&^(simLineSize-1), roundUp(from+int64(lines*lineSize), simLineSize)
+		h.do(mappedOp{kind, off, end - off}, func() { op(off, end-off) })
 	}
 	return &cacheLines{
 		writeBackLines: func(p unsafe.Pointer, lines uintptr) {
@@ -129,7 +131,7 @@ func (h *mappedHost) cache() *cacheLines {
 		},
 		streamLines: func(dst, src unsafe.Pointer, lines uintptr) {
 			// It may fault: no lock is held.
-			copy(unsafe.Slice((*byte)(dst), lines*simLineSize), unsafe.Slice((*byte)(src), lines*simLineSize))
+			copy(unsafe.Slice((*byte)(dst), lines*lineSize), unsafe.Slice((*byte)(src), lines*lineSize))
 			on("copy past", dst, lines, func(off, n int64) {
 				for at := off; at < off+n; at += simLineSize {
 					h.written[at] = *h.line(h.view, at)

@@ -24,7 +24,8 @@
 	op("clflush-invalidate", "clflush (%0)", "mfence", 0)
 #elif defined(__aarch64__)
 #define LINE 64
-#define OPS(op) op("cvac", "dc cvac, %0", "dsb sy", 1) op("civac-invalidate", "dc civac, %0", "dsb sy", 0)
+#define OPS(op) op("cvac", "dc cvac, %0", "dsb sy", 1) \
+	op("civac-invalidate", "dc civac, %0", "dsb sy", 0)
 #else
 #error "no cache line instructions are known for this architecture"
 #endif
