@@ -5,7 +5,6 @@ package famfs
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -453,33 +452,6 @@ func TestDeviceLock(t *testing.T) {
 	_, err := second.tryLock()
 	assert.ErrorContains(t, err, path, "after close")
 	assert.ErrorContains(t, second.unlock(), path, "after close")
-}
-
-func TestWriteLock(t *testing.T) {
-	t.Parallel()
-	path := testBacking(t, 4*mib)
-	ctx := context.Background()
-	first, second := newWriteLock(testDevice(t, path, true)), newWriteLock(testDevice(t, path, true))
-	require.NoError(t, first.acquire(ctx, 0))
-	require.NoError(t, first.acquire(ctx, 0), "the writers of one FS share it")
-
-	assert.ErrorIs(t, second.acquire(ctx, 0), ErrLocked)
-	cancelled, cancel := context.WithCancelCause(ctx)
-	cancel(assert.AnError)
-	err := second.acquire(cancelled, DefaultLockTimeout)
-	assert.ErrorIs(t, err, ErrLocked)
-	assert.ErrorIs(t, err, assert.AnError)
-	assert.ErrorContains(t, err, path)
-
-	require.NoError(t, first.release())
-	assert.ErrorIs(t, second.acquire(ctx, 0), ErrLocked, "one writer is left")
-	waiting := make(chan error)
-	go func() { waiting <- second.acquire(ctx, DefaultLockTimeout) }()
-	require.NoError(t, first.release())
-	require.NoError(t, <-waiting)
-	assert.ErrorIs(t, first.acquire(ctx, 0), ErrLocked)
-	require.NoError(t, second.release())
-	assert.NoError(t, first.acquire(ctx, 0))
 }
 
 func TestRoundUp(t *testing.T) {
