@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"runtime"
 	"sync"
 )
 
@@ -16,12 +17,19 @@ const maxPath = pathSize - 1
 
 // PendingFile is a file that is being created. It has its space, but exists nowhere:
 // if it is closed, or its process dies, no trace of it is left. It must be ended by
-// Commit or Close; to defer Close is safe.
+// Commit or Close; to defer Close is safe. One that is dropped, unreachable and not ended,
+// is closed by the garbage collector at some time, and the FS's logger is told.
 //
 // While an FS has pending files, other processes wait with creating theirs. Methods
 // may be called concurrently, though writing to the same bytes at the same time is as
 // wrong as ever.
 type PendingFile struct {
+	*pendingFile // apart, as it is needed after this has become garbage
+	dropped      runtime.Cleanup
+}
+
+// pendingFile is what a PendingFile consists of.
+type pendingFile struct {
 	fs     *FS
 	name   string
 	size   int64
@@ -30,15 +38,38 @@ type PendingFile struct {
 	runs   []unitRun
 
 	mu     sync.Mutex
+	state  pendingState
 	region *region // mapped when it is first needed
 	data   []byte  // the part of region that is the file
-	memErr error   // why it could not be mapped, or not be written
-	// The bytes from dirtyFrom to dirtyTo may have been written since they were
-	// last flushed.
+	// memErr is why the memory could not be mapped, which may be tried again, or why
+	// filling it failed, which is final.
+	memErr error
+	// The bytes from dirtyFrom to dirtyTo may have been written and are not known to be
+	// written back. Only a file that is logged has none: as long as the caller has the
+	// slice that Bytes returned, it may be written to at any time.
 	dirtyFrom, dirtyTo int64
 	at                 int64 // where Write continues
-	done               bool
 }
+
+// pendingState says what became of a pending file so far. What its methods do:
+//
+//	          Bytes       Write, ReadFrom  Commit                  Close
+//	filling   the memory  fill it          -> closed, or an error  gives the space back -> closed
+//	failed    nil         memErr           memErr                  gives the space back -> closed
+//	logged    nil         fs.ErrClosed     flushes the log again   leaves it the space  -> closed
+//	                                       -> closed
+//	closed    nil         fs.ErrClosed     fs.ErrClosed            nothing
+//
+// A Commit that fails makes it failed if the data cannot be written back, and logged if
+// its entry is in the log but may be lost; otherwise it goes on being filled.
+type pendingState uint8
+
+const (
+	pendingFilling pendingState = iota // space is allocated, nobody else knows of it
+	pendingFailed                      // what was written to it may be lost: it can only be closed
+	pendingLogged                      // all hosts see it, but its log entry may be lost
+	pendingClosed                      // committed or given up
+)
 
 // Create allocates space for a file of size bytes, at least 1. The file comes into
 // being with Commit. Its content is whatever stood in the memory before: write all of
@@ -87,7 +118,7 @@ func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile,
 	if err := f.beginWrite(name, c); err != nil {
 		return nil, err
 	}
-	p := &PendingFile{fs: f, name: name, size: size, config: c}
+	p := &pendingFile{fs: f, name: name, size: size, config: c}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.giveBack())
@@ -96,7 +127,9 @@ func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile,
 	if err = p.reserve(); err != nil {
 		return nil, err
 	}
-	return p, nil
+	made = &PendingFile{pendingFile: p}
+	made.dropped = runtime.AddCleanup(made, func(p *pendingFile) { go p.drop() }, p)
+	return made, nil
 }
 
 // beginWrite checks that name may be made and takes the writers' lock.
@@ -118,11 +151,13 @@ func (f *FS) beginWrite(name string, c createConfig) error {
 // checkNew replays the log and says why name cannot be made now. f.mu and the
 // writers' lock must be held.
 func (f *FS) checkNew(name string) error {
-	if err := Guard(f.replica.sameFileSystem); err != nil {
-		return err
-	}
 	if _, err := f.catchUp(); err != nil {
 		return err
+	}
+	if h := f.replica.header; h.seq != h.next {
+		if err := Guard(f.replica.repairSequence); err != nil {
+			return err
+		}
 	}
 	if _, pending := f.pending[name]; pending {
 		return fmt.Errorf("is being created: %w", fs.ErrExist)
@@ -145,7 +180,7 @@ func (f *FS) checkNew(name string) error {
 }
 
 // reserve takes the name and the space of p.
-func (p *PendingFile) reserve() error {
+func (p *pendingFile) reserve() error {
 	f := p.fs
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -211,9 +246,9 @@ func (i *Interleaving) check(unit int64) error {
 	return nil
 }
 
-// giveBack returns what p holds, after which it is as if it had never been; after a
-// commit its space is the file's.
-func (p *PendingFile) giveBack() error {
+// giveBack returns what p holds, after which it is as if it had never been; if it was
+// logged its space is the file's.
+func (p *pendingFile) giveBack() error {
 	f := p.fs
 	var errs []error
 	if p.region != nil {
@@ -235,7 +270,7 @@ func (p *PendingFile) giveBack() error {
 // forget takes out of this host's caches what was stored to p and not written back. Left
 // there, it would be written back at some time: over what another host may have written
 // meanwhile to the file that gets this space.
-func (p *PendingFile) forget() {
+func (p *pendingFile) forget() {
 	dev := p.fs.dev
 	if !dev.shared || p.dirtyFrom >= p.dirtyTo {
 		return
@@ -248,16 +283,34 @@ func (p *PendingFile) forget() {
 }
 
 // finish ends p after a commit, or gives it up.
-func (p *PendingFile) finish() error {
-	p.done = true
+func (p *pendingFile) finish() error {
+	p.state = pendingClosed
 	defer p.fs.gate.letGo()
 	return p.giveBack()
+}
+
+// drop ends p if nobody can any more, as its PendingFile is garbage, and says so.
+func (p *pendingFile) drop() {
+	p.mu.Lock()
+	if p.state == pendingClosed {
+		p.mu.Unlock()
+		return
+	}
+	log, journal := p.fs.config.log, p.fs.journal
+	err := p.finish()
+	p.mu.Unlock()
+	log.Warn("pending file was dropped without Commit or Close, and kept other writers waiting", "path", p.name, "err", err)
+	// Nobody could recover from a logger that panics here.
+	defer func() { _ = recover() }()
+	journal.tell()
 }
 
 // memory maps the file's space if that was not done yet.
 func (p *PendingFile) memory() ([]byte, error) {
 	switch {
-	case p.done:
+	case p.state == pendingFailed:
+		return nil, p.memErr
+	case p.state != pendingFilling:
 		return nil, fs.ErrClosed
 	case p.region != nil:
 		return p.data, nil
@@ -271,10 +324,14 @@ func (p *PendingFile) memory() ([]byte, error) {
 	return p.data, nil
 }
 
+// fails makes p one that can only be closed.
+func (p *PendingFile) fails(err error) { p.state, p.memErr = pendingFailed, err }
+
 // Bytes returns the file's memory for writing, mapped when it is first asked for; its
-// length and capacity are the file's size. It is valid until Commit or Close, after
-// which touching it crashes the program and Bytes returns nil. It is nil too where the
-// memory cannot be mapped: Commit then fails and says why.
+// length and capacity are the file's size. It is valid until Commit succeeds or Close,
+// and as long as the PendingFile is reachable; touching it afterwards crashes the program,
+// and Bytes returns nil. It is nil too if the memory cannot be mapped, or if what was
+// written to it may be lost: Commit then fails and says why.
 func (p *PendingFile) Bytes() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -301,21 +358,29 @@ func (p *PendingFile) fail(op string, err error) error {
 
 // Commit writes the data back to memory and then logs the file: from then on, and not
 // before, it exists on all hosts, whole. The slice that Bytes returned is no longer
-// valid; map the file to go on with it. On error the file does not exist, unless the
-// error says that it was logged, and stays pending: Commit may be tried again.
+// valid; map the file to go on with it.
 //
-// Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrDevice where memory
-// fails; a disk's where the device is a plain file on one.
+// On error Commit may be called again, or Close:
+//   - If the data could not be written back, it may be lost, and Commit goes on failing:
+//     Close the file and create it again.
+//   - If the file "is written, but may be lost if the host fails", as the disk under a
+//     plain file failed, it exists: another Commit writes its log entry again, and Close
+//     leaves the file as it is.
+//   - If memory failed while the file was being logged it may exist or not: another
+//     Commit, or Refresh after Close, finds out. It is never logged twice.
+//   - Otherwise the file does not exist, and what was written to it stays.
+//
+// Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrReformatted; fs.ErrExist if
+// a writer that takes no lock, such as another implementation, made the file meanwhile;
+// ErrDevice if memory fails; a disk's if the device is a plain file on one.
 func (p *PendingFile) Commit() error {
 	defer p.fs.journal.tell()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.done {
-		return p.fail("commit", fs.ErrClosed)
-	}
 	if err := p.commit(); err != nil {
 		return p.fail("commit", err)
 	}
+	p.dropped.Stop()
 	if err := p.finish(); err != nil {
 		return p.fail("commit", fmt.Errorf("the file exists now, but giving its resources back failed: %w", err))
 	}
@@ -324,14 +389,18 @@ func (p *PendingFile) Commit() error {
 
 func (p *PendingFile) commit() error {
 	f := p.fs
-	if p.memErr != nil {
+	switch {
+	case p.state == pendingClosed:
+		return fs.ErrClosed
+	case p.memErr != nil:
 		return fmt.Errorf("the file could not be written: %w", p.memErr)
-	}
-	if p.dirtyFrom < p.dirtyTo {
+	case p.state == pendingFilling && p.dirtyFrom < p.dirtyTo:
 		if err := Guard(func() error { return f.dev.flush(p.data[p.dirtyFrom:p.dirtyTo]) }); err != nil {
+			// Linux takes pages that it failed to write for written: nobody could tell, the
+			// next time, that they are not.
+			p.fails(err)
 			return err
 		}
-		p.dirtyFrom, p.dirtyTo = 0, 0
 	}
 	// What was written back as it came needs no fence here: append's first one is for it
 	// too, before the counters announce anything.
@@ -347,7 +416,14 @@ func (p *PendingFile) commit() error {
 	e.setLayout(p.layout)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.appendEntry(e)
+	index, err := f.appendEntry(e)
+	switch {
+	case errors.Is(err, errPassedOver):
+		p.fails(err) // it would be no better the next time
+	case index >= 0:
+		p.state, p.dirtyFrom, p.dirtyTo = pendingLogged, 0, 0
+	}
+	return err
 }
 
 // setLayout is the reverse of node.fill.
@@ -362,18 +438,17 @@ func (e *entry) setLayout(l Layout) {
 	}
 }
 
-// appendEntry appends e. f.mu and the writers' lock must be held.
-func (f *FS) appendEntry(e *entry) error {
-	return Guard(func() error {
-		index, err := f.replica.append(e)
-		if err != nil {
-			return err
-		}
-		if at, ok := f.replica.ns.lookup(string(e.path)); !ok || at != index {
-			return fmt.Errorf("log entry %d was written, but passed over when it was read back: %w", index, ErrCorrupt)
-		}
-		return nil
+// appendEntry appends e; see replica.append. f.mu and the writers' lock must be held.
+func (f *FS) appendEntry(e *entry) (index int64, err error) {
+	if err := f.sameDevice(); err != nil {
+		return -1, err
+	}
+	index = -1
+	err = Guard(func() error {
+		index, err = f.replica.append(e)
+		return err
 	})
+	return index, f.notice(err)
 }
 
 // Close gives the space back if the file was not committed; otherwise it does
@@ -381,9 +456,10 @@ func (f *FS) appendEntry(e *entry) error {
 func (p *PendingFile) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.done {
+	if p.state == pendingClosed {
 		return nil
 	}
+	p.dropped.Stop()
 	if err := p.finish(); err != nil {
 		return p.fail("close", err)
 	}
@@ -431,7 +507,7 @@ func (f *FS) mkdir(name string, c createConfig) error {
 	f.mu.Lock()
 	err := f.checkNew(name)
 	if err == nil {
-		err = f.appendEntry(&entry{kind: typeMkdir, path: []byte(name), uid: c.uid, gid: c.gid, mode: encodeMode(c.mode)})
+		_, err = f.appendEntry(&entry{kind: typeMkdir, path: []byte(name), uid: c.uid, gid: c.gid, mode: encodeMode(c.mode)})
 	}
 	f.mu.Unlock()
 	return errors.Join(err, f.lock.release())
@@ -445,8 +521,8 @@ func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
 }
 
 func (f *FS) mkdirAll(name string, opts ...CreateOption) error {
-	if !f.gate.isOpen() {
-		return &fs.PathError{Op: "mkdir", Path: name, Err: fs.ErrClosed}
+	if err := f.usable(); err != nil {
+		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
 	if index, ok := f.replica.ns.lookup(name); ok {
 		if f.replica.ns.node(index).isDir() {

@@ -151,7 +151,7 @@ func (p *PendingFile) fill(from, to int64, do pieceFunc) (int64, error) {
 	}
 	var fault *FaultError
 	if errors.As(err, &fault) {
-		p.memErr = err
+		p.fails(err)
 	}
 	return n, err
 }

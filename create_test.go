@@ -9,12 +9,16 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -517,16 +521,134 @@ func TestLockBetweenWriters(t *testing.T) {
 	assert.Equal(t, 4, second.Usage().Files)
 }
 
-// Where a crash left the sequence number behind, the next append repairs it.
-func TestAppendRepairsCounters(t *testing.T) {
+// A pending file whose data could not be written back is lost: nobody could tell later
+// what of it is there, so no Commit takes it, and nothing else but Close works.
+func TestCommitCannotFlush(t *testing.T) {
 	t.Parallel()
-	m, path := master(t, testSize)
-	require.NoError(t, m.Mkdir("a", 0o755))
-	m.replica.meta.store64(logOffset+nextSeqAt, 0)
-	require.NoError(t, m.Mkdir("b", 0o755))
-	assert.Equal(t, uint64(2), m.replica.meta.load64(logOffset+nextSeqAt))
-	assert.Equal(t, uint64(2), m.replica.meta.load64(logOffset+nextIndexAt))
-	report, err := Check(path)
+	path := formatted(t, testSize)
+	var fails atomic.Bool
+	m := openTest(t, path, ReadWrite(), prepareOption(func(d *device) {
+		lines := *d.cache
+		writeBack := lines.writeBackLines
+		lines.writeBackLines = func(p unsafe.Pointer, n uintptr) {
+			if fails.Load() {
+				panic(memoryFault{errors.New("gone")})
+			}
+			writeBack(p, n)
+		}
+		d.cache = &lines
+	}))
+	before := m.Usage()
+	p, err := m.Create("f", 5000)
 	require.NoError(t, err)
-	assert.NoError(t, report.Err())
+	mem := p.Bytes()
+	copy(mem, pattern(5000, 1))
+	fails.Store(true)
+	var fault *FaultError
+	require.ErrorAs(t, p.Commit(), &fault)
+	fails.Store(false)
+	for range 2 {
+		err := p.Commit()
+		require.ErrorAs(t, err, &fault)
+		assert.ErrorContains(t, err, "could not be written")
+	}
+	mem[0] = 1 // the slice is valid until Close
+	assert.Nil(t, p.Bytes())
+	_, err = p.Write([]byte("x"))
+	assert.ErrorAs(t, err, &fault)
+	_, err = p.ReadFrom(strings.NewReader("x"))
+	assert.ErrorAs(t, err, &fault)
+	_, err = m.Create("f", 1)
+	assert.ErrorIs(t, err, fs.ErrExist, "it is pending still")
+	require.NoError(t, p.Close())
+	assert.ErrorIs(t, p.Commit(), fs.ErrClosed)
+	assert.Equal(t, before, m.Usage())
+	require.NoError(t, m.WriteFile("f", pattern(5000, 2), 0o644))
+}
+
+// What is stored to the slice of Bytes between two tries of Commit is written back by the
+// second.
+func TestCommitFlushesAgain(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var written [][2]uintptr
+	m := openTest(t, formatted(t, testSize), ReadWrite(), prepareOption(func(d *device) {
+		lines := *d.cache
+		writeBack := lines.writeBackLines
+		lines.writeBackLines = func(p unsafe.Pointer, n uintptr) {
+			mu.Lock()
+			written = append(written, [2]uintptr{uintptr(p), uintptr(p) + n*lineSize})
+			mu.Unlock()
+			writeBack(p, n)
+		}
+		d.cache = &lines
+	}))
+	p, err := m.Create("f", 5000)
+	require.NoError(t, err)
+	mem := p.Bytes()
+	failing := failAccess(m, 0, func() error { panic(memoryFault{errors.New("gone")}) })
+	require.Error(t, p.Commit())
+	failing.repair(m)
+	mem[4999] = 42
+	written = nil
+	require.NoError(t, p.Commit())
+	at := addressOf(mem)
+	assert.True(t, slices.ContainsFunc(written, func(w [2]uintptr) bool { return w[0] <= at && at+5000 <= w[1] }), "all of it")
+}
+
+// A pending file that nobody can end any more is given up, and the logger is told.
+func TestCreateDropped(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(p *PendingFile){
+		"untouched": func(*PendingFile) {},
+		"written":   func(p *PendingFile) { p.Write(make([]byte, 10)) },
+		"mapped":    func(p *PendingFile) { p.Bytes()[0] = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var said lockedBuffer
+			path := formatted(t, testSize)
+			m := openTest(t, path, ReadWrite(), WithLogger(slog.New(slog.NewTextHandler(&said, nil))))
+			other := openTest(t, path, ReadWrite(), WithLockTimeout(0))
+			before := m.Usage()
+			func() {
+				p, err := m.Create("f", 5000)
+				require.NoError(t, err)
+				use(p)
+				assert.ErrorIs(t, other.Mkdir("d", 0o755), ErrLocked)
+				ended, err := m.Create("ended", 5000)
+				require.NoError(t, err)
+				require.NoError(t, ended.Close())
+				runtime.KeepAlive(p)
+			}()
+			require.Eventually(t, func() bool {
+				runtime.GC()
+				return strings.Contains(said.String(), "dropped")
+			}, time.Minute, time.Millisecond)
+			assert.Contains(t, said.String(), "path=f")
+			assert.Equal(t, 1, strings.Count(said.String(), "dropped"), "one that was closed is not mentioned")
+			assert.Equal(t, before, m.Usage())
+			require.NoError(t, other.Mkdir("d", 0o755), "the lock is free")
+			require.NoError(t, m.WriteFile("f", []byte("x"), 0o644), "and so is the name")
+			require.NoError(t, m.Close())
+		})
+	}
+}
+
+// lockedBuffer may be written and read by several goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }

@@ -62,6 +62,9 @@ type FS struct {
 	pending map[string]struct{} // names of pending files
 	lock    *writeLock
 
+	// reformatted is why nothing but what is mapped can be used any more, or nil.
+	reformatted atomic.Pointer[error]
+
 	regions regionTable
 }
 
@@ -157,7 +160,9 @@ func open(path string, c openConfig) (_ *FS, err error) {
 		if c.tolerant {
 			policy = stopAtCorrupt
 		}
-		_, err = f.replica.catchUp(policy, true)
+		if _, err = f.replica.catchUp(policy, true); err == nil && c.readWrite {
+			err = f.repairLog()
+		}
 		return err
 	})
 	opened = err == nil
@@ -183,6 +188,20 @@ func (f *FS) grow(m sharedMemory) (err error) {
 	}
 	f.sb.DeviceSize = f.dev.info.Size
 	return writeDeviceSize(m, f.dev.info.Size)
+}
+
+// repairLog repairs what a writer that crashed may have left in the log's header. If
+// another writer has the lock just now it is left to that one, or to this FS when it
+// creates something: opening does not wait.
+func (f *FS) repairLog() error {
+	if f.replica.header.seq == f.replica.header.next {
+		return nil
+	}
+	if err := f.lock.acquire(context.Background(), 0); err != nil {
+		f.config.log.Debug("log header not repaired now", "err", err)
+		return nil
+	}
+	return errors.Join(f.replica.repairSequence(), f.lock.release())
 }
 
 // openMedium opens the device and maps it, whatever stands on it.
@@ -319,6 +338,11 @@ func (f *FS) Problems() []Problem { return f.replica.listProblems() }
 // milliseconds, is ErrCorrupt, and the namespace stays as it was; with Tolerant, what
 // comes before it is served. Goroutines may call Refresh at the same time; those that
 // read meanwhile do not wait.
+//
+// ErrReformatted means that the device was formatted anew, or wiped. Then it lasts:
+// everything that needs the device fails with it, reading, mapping and creating, until the
+// FS is closed and opened again. What is mapped stays mapped, but shows whatever is in
+// that memory now.
 func (f *FS) Refresh() (int, error) {
 	defer f.journal.tell()
 	n, err := f.refresh()
@@ -343,6 +367,9 @@ func (f *FS) refresh() (n int, err error) {
 
 // catchUp replays what is new. f.mu must be held.
 func (f *FS) catchUp() (n int, err error) {
+	if err := f.sameDevice(); err != nil {
+		return 0, err
+	}
 	policy := failAtCorrupt
 	if f.config.tolerant {
 		policy = stopAtCorrupt
@@ -351,7 +378,7 @@ func (f *FS) catchUp() (n int, err error) {
 		n, err = f.replica.catchUp(policy, false)
 		return err
 	})
-	return n, err
+	return n, f.notice(err)
 }
 
 // gate lets an FS be closed only when nobody uses it. Those who use it are of two kinds.

@@ -440,48 +440,6 @@ func itoa(i int) string {
 	return string(b)
 }
 
-// A device that was formatted anew under an open FS is not the one that it knows.
-func TestFormattedUnderneath(t *testing.T) {
-	t.Parallel()
-	path := formatted(t, testSize)
-	m, err := Open(path, ReadWrite(), WithSystemUUID(testHost))
-	require.NoError(t, err)
-	require.NoError(t, m.Mkdir("d", 0o755))
-	require.NoError(t, Format(path, Force(), WithSystemUUID(testHost)))
-
-	_, err = m.Refresh()
-	assert.ErrorIs(t, err, ErrReformatted)
-	assert.NotErrorIs(t, err, ErrCorrupt, "what is there now is sound")
-	assert.ErrorContains(t, m.Mkdir("e", 0o755), "formatted anew")
-	again := openTest(t, path, ReadWrite())
-	for _, name := range []string{"x", "y", "z"} {
-		require.NoError(t, again.Mkdir(name, 0o755))
-	}
-	_, err = m.Refresh()
-	assert.ErrorContains(t, err, "formatted anew", "also when the new log is longer")
-	assert.ErrorContains(t, m.Mkdir("e", 0o755), "formatted anew")
-	_, err = m.Stat("d")
-	assert.NoError(t, err, "the namespace stays as it was")
-	require.NoError(t, m.Close())
-}
-
-// Nor is it where the log was empty when the device was formatted.
-func TestFormattedUnderneathEmpty(t *testing.T) {
-	t.Parallel()
-	path := formatted(t, testSize)
-	client := openTest(t, path)
-	require.NoError(t, Format(path, Force(), WithSystemUUID(otherHost)))
-	m, err := Open(path, ReadWrite(), WithSystemUUID(otherHost))
-	require.NoError(t, err)
-	defer m.Close()
-	require.NoError(t, m.Mkdir("new", 0o755))
-	n, err := client.Refresh()
-	assert.ErrorContains(t, err, "formatted anew")
-	assert.Zero(t, n)
-	_, err = client.Stat("new")
-	assert.ErrorIs(t, err, fs.ErrNotExist)
-}
-
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)

@@ -44,6 +44,9 @@ func (f *FS) lookup(name string) (int64, node, error) {
 	if !fs.ValidPath(name) {
 		return 0, node{}, fmt.Errorf("not a path relative to the root (see fs.ValidPath): %w", fs.ErrInvalid)
 	}
+	if err := f.sameDevice(); err != nil {
+		return 0, node{}, err
+	}
 	index, ok := f.replica.ns.lookup(name)
 	if !ok {
 		return 0, node{}, fs.ErrNotExist
@@ -152,6 +155,9 @@ func (f *FS) readAt(n node, p []byte, off int64) (done int, err error) {
 // names the file and the offset, or, if it is not the file's memory that faulted, what
 // did.
 func (f *FS) eachRun(n node, off, count int64, use func(mem []byte) error) (err error) {
+	if err := f.sameDevice(); err != nil {
+		return err
+	}
 	var mem []byte // what is in use now: the file from off on
 	before := debug.SetPanicOnFault(true)
 	defer func() {
@@ -396,8 +402,11 @@ func (h *openDirHandle) Close() error {
 }
 
 func (h *openDirHandle) ReadDir(n int) ([]fs.DirEntry, error) {
-	if h.closed.Load() || !h.fs.gate.isOpen() {
+	if h.closed.Load() {
 		return nil, h.fail("readdir", fs.ErrClosed)
+	}
+	if err := h.fs.usable(); err != nil {
+		return nil, h.fail("readdir", err)
 	}
 	if !h.listed {
 		h.entries, h.listed = h.fs.list(h.node), true

@@ -78,6 +78,9 @@ func (f *FS) logEntry(index uint64) (LogEntry, error) {
 		return LogEntry{}, fs.ErrClosed
 	}
 	defer f.gate.leave()
+	if err := f.sameDevice(); err != nil {
+		return LogEntry{}, err
+	}
 	var b [entrySize]byte
 	err := Guard(func() error {
 		m := &mappedMemory{f.dev, f.window.mem}

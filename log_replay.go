@@ -31,34 +31,67 @@ const (
 	skipCorrupt                    // read past it
 )
 
-// readLogHeader loads and checks the header.
-func (r *replica) readLogHeader() (logHeader, error) {
+// superblockLine is how much of the superblock a look compares: the cache line that has
+// magic, geometry and the UUID of the file system.
+const superblockLine = 64
+
+// look loads the log's header and checks it, and that the superblock is the one that was
+// opened: ErrReformatted if it is not. Both are loaded after one fence. That is not the
+// same moment: who finds a header that is not as it was must see afterwards that the file
+// system is the same (sameFileSystem), before it is believed.
+func (r *replica) look() (logHeader, error) {
 	for try := 0; ; try++ {
-		var b [logHeaderSize]byte
+		r.meta.invalidate(0, superblockLine)
 		r.meta.invalidate(logOffset, logHeaderSize)
 		r.meta.fenceLoads()
-		for at := 0; at < len(b); at += 8 {
-			binary.LittleEndian.PutUint64(b[at:], r.meta.load64(logOffset+int64(at)))
-		}
-		h, err := decodeLogHeader(&b, r.sb.LogSize)
-		if err == nil && h.next < r.next {
-			err = fmt.Errorf("log header: found next index %d after %d entries were replayed: %w", h.next, r.next, ErrCorrupt)
-		}
-		if err == nil && h.next > math.MaxUint32-1 {
-			return h, fmt.Errorf("log header: %d entries, more than this package can hold: %w", h.next, ErrCorrupt)
-		}
-		if err == nil {
-			return h, nil
-		}
-		if try == len(settleTimes) {
-			// Another file system's log, if the superblock says so.
-			if other := r.sameFileSystem(); errors.Is(other, ErrReformatted) {
+		h, err := r.loadLogHeader()
+		r.meta.load(r.line[:], 0)
+		if r.line != r.identity {
+			switch other := r.sameFileSystem(); {
+			case errors.Is(other, ErrReformatted):
+				return logHeader{}, other
+			case other != nil:
 				err = other
+			case err == nil:
+				err = fmt.Errorf("superblock: changes while it is read: %w", ErrCorrupt)
 			}
+		}
+		if err == nil || try == len(settleTimes) {
 			return h, err
 		}
 		r.settle(try)
 	}
+}
+
+// readLogHeader loads and checks the header alone, for a superblock that is not to be
+// believed.
+func (r *replica) readLogHeader() (logHeader, error) {
+	for try := 0; ; try++ {
+		r.meta.invalidate(logOffset, logHeaderSize)
+		r.meta.fenceLoads()
+		h, err := r.loadLogHeader()
+		if err == nil || try == len(settleTimes) {
+			return h, err
+		}
+		r.settle(try)
+	}
+}
+
+// loadLogHeader loads and checks the header as this host's caches have it.
+func (r *replica) loadLogHeader() (logHeader, error) {
+	var b [logHeaderSize]byte
+	for at := 0; at < len(b); at += 8 {
+		binary.LittleEndian.PutUint64(b[at:], r.meta.load64(logOffset+int64(at)))
+	}
+	h, err := decodeLogHeader(&b, r.sb.LogSize)
+	switch {
+	case err != nil:
+	case h.next < r.next:
+		err = fmt.Errorf("log header: found next index %d after %d entries were replayed: %w", h.next, r.next, ErrCorrupt)
+	case h.next > math.MaxUint32-1:
+		err = fmt.Errorf("log header: %d entries, more than this package can hold: %w", h.next, ErrCorrupt)
+	}
+	return h, err
 }
 
 // settle waits before the next attempt at reading something.
@@ -73,11 +106,11 @@ func (r *replica) settle(try int) {
 // new one (fresh), which is then not to be used.
 func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
 	r.settled.Store(0)
-	h, err := r.readLogHeader()
+	h, err := r.look()
 	if err != nil {
 		return 0, err
 	}
-	if h.next == r.next {
+	if r.header = h; h.next == r.next {
 		r.bad = nil
 		r.setUnread(nil, r.next, r.next)
 		return 0, nil
@@ -96,7 +129,12 @@ func (r *replica) sameFileSystem() error {
 	sb, err := readSuperblock(r.meta, r.geo.size)
 	switch {
 	case errors.Is(err, ErrNotFormatted):
-		// Format and Wipe take the magic away first.
+		// Format and Wipe take the magic away first, whole, and then the rest.
+		var line [superblockLine]byte
+		r.meta.load(line[:], 0)
+		if magic := binary.LittleEndian.Uint64(line[:]); magic != 0 && [superblockLine - 8]byte(line[8:]) == [superblockLine - 8]byte(r.identity[8:]) {
+			return fmt.Errorf("superblock: found magic %#x, want %#x, and all else as it was: %w", magic, uint64(superblockMagic), ErrCorrupt)
+		}
 		return fmt.Errorf("superblock: found none, want that of file system %s: %w", r.sb.UUID, ErrReformatted)
 	case err != nil:
 		return err

@@ -71,6 +71,13 @@ type replica struct {
 	passedOver             []Problem // of entries before next; readers have listed
 	listed                 atomic.Pointer[problemList]
 
+	// header is the log's as of the last look.
+	header logHeader
+	// identity is what the superblock's first line must go on to say. line and record are
+	// what was loaded last to be compared with it, and the entry that is being appended.
+	identity, line [superblockLine]byte
+	record         [entrySize]byte
+
 	runs []unitRun // for whoever needs some, up to maxExtents
 
 	lastDir     string // the directory that was looked up last
@@ -104,6 +111,8 @@ func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Lo
 		unitBits:      bits.TrailingZeros64(uint64(sb.AllocUnit)),
 		runs:          make([]unitRun, 0, maxExtents),
 	}
+	record := sb.encode()
+	r.identity = [superblockLine]byte(record[:])
 	r.single = newDecoder(r)
 	r.listed.Store(&problemList{})
 	r.alloc.restrict(sb.usable(deviceSize) / sb.AllocUnit)

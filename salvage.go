@@ -212,11 +212,6 @@ func (f *FS) salvage() (wrong []error, err error) {
 		damaged(err)
 	}
 	h, err := r.readLogHeader()
-	if errors.Is(err, ErrReformatted) { // by a superblock that is only guessed
-		var b [logHeaderSize]byte
-		read(m, b[:], logOffset)
-		h, err = decodeLogHeader(&b, f.sb.LogSize)
-	}
 	if err != nil {
 		damaged(err)
 		h.next = min(scanEntries(m, lastIndex(f.sb.LogSize)+1, nil), math.MaxUint32-1)

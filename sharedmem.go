@@ -26,6 +26,9 @@ type sharedMemory interface {
 	store(off int64, p []byte)
 	// store64 stores a little endian integer in one piece.
 	store64(off int64, v uint64)
+	// storePair stores a at off, a multiple of 16, and b in the 8 bytes behind it: both in
+	// one piece if the processor can do that, otherwise b first.
+	storePair(off int64, a, b uint64)
 	// flush writes lines back; fenceStores makes it certain. The error is a disk's:
 	// memory knows of none.
 	flush(off, n int64) error
@@ -73,6 +76,15 @@ func (m *mappedMemory) store64(off int64, v uint64) {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], v)
 	m.store(off, b[:])
+}
+
+func (m *mappedMemory) storePair(off int64, a, b uint64) {
+	if !storesPairs {
+		m.store64(off+8, b)
+		m.store64(off, a)
+		return
+	}
+	storePair(unsafe.Pointer(&m.mem[off : off+16][0]), a, b)
 }
 
 func (m *mappedMemory) flush(off, n int64) error {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,7 @@ func (g *staleStage) schedule(seed uint64, n int) *stale {
 	for _, h := range s.hosts {
 		h.dropAll()
 		h.world = s.simWorld
+		h.splits = s.rng.IntN(2) == 0
 	}
 	// What is read and written: some of it may be in any cache from the beginning.
 	s.interest = append(s.interest, 0, 64, 128, logOffset, logOffset, logOffset)
@@ -501,8 +503,11 @@ func (f *staleFormat) session(scratch *simScratch, h *simHost) error {
 	r := scratch.replica(h, sb, staleDevice, f.pass)
 	fresh := true
 	for range 1 << f.rng.IntN(7) {
-		before := r.next
+		before, over := r.next, f.over
 		_, err := r.catchUp(failAtCorrupt, fresh)
+		if over && sb != f.sb && !errors.Is(err, ErrReformatted) {
+			return fmt.Errorf("the device is formatted anew, and with %d entries before and %d now it goes unnoticed: %v", len(f.old), len(f.log), err)
+		}
 		if err == nil {
 			err = f.compare(r, entries())
 		} else if sb != f.sb && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrReformatted)) {
@@ -537,6 +542,74 @@ func (f *staleFormat) compare(r *replica, entries []staleEntry) error {
 	return nil
 }
 
+// A device is formatted, and filled to any length, by another host while a master has it
+// open, with any of its lines in the cache. What that master then makes goes nowhere: it
+// finds out before it stores anything.
+func TestStaleWriter(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	seed := simSeed(t)
+	g := newStaleStage(t)
+	schedules := max(20, simAmount(t, "FAMFS_SIM_SCHEDULES", 100_000)/50)
+	for n := range schedules {
+		require.NoError(t, g.runWriter(seed+uint64(n), nil), "schedule %d, alone: FAMFS_SIM_SCHEDULES=1 FAMFS_SIM_SEED=%d", n, seed+uint64(n))
+	}
+}
+
+// runWriter plays one schedule of a master that another host takes the device from.
+func (g *staleStage) runWriter(seed uint64, prepare func(*stale)) error {
+	s := g.schedule(seed, 2)
+	if prepare != nil {
+		prepare(s)
+	}
+	old, other := s.hosts[0], s.hosts[1]
+	r := s.replica(g.scratch[0], old)
+	if _, err := r.catchUp(failAtCorrupt, true); err != nil {
+		return err
+	}
+	for range s.rng.IntN(4) {
+		if err := s.append(r, old); err != nil {
+			return err
+		}
+	}
+	was := len(s.log)
+	s.log, s.complete, s.sb = nil, 0, crashSuperblock(2, minLogSize)
+	if s.rng.IntN(4) == 0 { // or only wiped
+		other.store64(0, 0)
+		if err := flushAndFence(other, 0, 8); err != nil {
+			return err
+		}
+	} else {
+		if err := writeFileSystem(other, s.sb); err != nil {
+			return err
+		}
+		n := s.replica(g.scratch[1], other)
+		if _, err := n.catchUp(failAtCorrupt, true); err != nil {
+			return err
+		}
+		for range []int{was, s.rng.IntN(6)}[s.rng.IntN(2)] {
+			if err := s.append(n, other); err != nil {
+				return err
+			}
+		}
+	}
+	for range s.rng.IntN(64) {
+		s.disturb()
+	}
+	other.settle()
+	before := g.medium.hash
+	e := crashEntry{path: "late", dir: true, mode: 0o755}
+	_, err := r.append(e.encode())
+	old.settle()
+	switch {
+	case !errors.Is(err, ErrReformatted):
+		return fmt.Errorf("the old master appends: %w", err)
+	case g.medium.hash != before:
+		return errors.New("the old master has stored something")
+	}
+	return nil
+}
+
 // TestStaleReaders must find out what is missing or is a fence of the wrong kind: flushes
 // and fences of the master, or invalidates and fences of the readers.
 func TestStaleTeeth(t *testing.T) {
@@ -553,25 +626,32 @@ func TestStaleTeeth(t *testing.T) {
 		ignore, confuse func(op simOp) bool
 	}{
 		{"flush of entries", true, func(op simOp) bool { return op.kind == "flush" && op.off > logOffset && !isData(op) }, nil},
-		{"fences of append", true, by(simFenceStores, "append"), nil},
-		{"fences of append for stores", true, nil, by(simFenceStores, "append")},
+		{"fences of append", true, by(simFenceStores, "publish"), nil},
+		{"fences of append for stores", true, nil, by(simFenceStores, "publish")},
 		{"flush of data", true, func(op simOp) bool { return op.kind == "flush" && isData(op) }, nil},
-		{"invalidate of the header", false, by("invalidate", "readLogHeader"), nil},
-		{"fence after that", false, by(simFenceLoads, "readLogHeader"), nil},
-		{"fence after that for loads", false, nil, by(simFenceLoads, "readLogHeader")},
+		{"invalidate of the header", false, func(op simOp) bool { return op.kind == "invalidate" && op.off == logOffset && simCaller() == "look" }, nil},
+		{"fence after that", false, by(simFenceLoads, "look"), nil},
+		{"fence after that for loads", false, nil, by(simFenceLoads, "look")},
 		{"invalidate of entries", false, by("invalidate", "decode"), nil},
 		{"fence after that", false, by(simFenceLoads, "decode"), nil},
 		{"fence after that for loads", false, nil, by(simFenceLoads, "decode")},
 		{"invalidate of data", false, func(op simOp) bool { return op.kind == "invalidate" && isData(op) }, nil},
 		{"fence after that", false, by(simFenceLoads, "?"), nil},
 		{"fence after that for loads", false, nil, by(simFenceLoads, "?")},
+		{"writer: invalidate of the superblock", true, func(op simOp) bool { return op.kind == "invalidate" && op.off == 0 && simCaller() == "look" }, nil},
+		{"writer: fence after that", true, by(simFenceLoads, "look"), nil},
+		{"writer: fence after that for loads", true, nil, by(simFenceLoads, "look")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := newStaleStage(t)
+			play := g.run
+			if strings.HasPrefix(c.name, "writer: ") {
+				play = g.runWriter
+			}
 			begin, n := time.Now(), uint64(0)
 			var err error
 			for ; err == nil && n < 10_000; n++ {
-				err = g.run(seed+n, func(s *stale) {
+				err = play(seed+n, func(s *stale) {
 					for i, h := range s.hosts {
 						h.ignore, h.confuse = nil, nil
 						if (i == 0) == c.master {

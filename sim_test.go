@@ -11,6 +11,8 @@ package famfs
 //   - A store of 8 aligned bytes is in the host's cache at once, whole, and seen by
 //     nobody else. A line reaches the medium whole, as it was after any one of the
 //     stores to it, at any time after that store.
+//   - A pair of words is stored in one piece too, or, on hosts that cannot do that, as two
+//     words, the second first.
 //   - A flush starts the write-back of lines; that the medium has them is certain
 //     only after the next fence for stores of the same host. The lines stay in the cache.
 //   - An invalidate starts to write lines back and then to forget them; both are certain
@@ -28,6 +30,7 @@ package famfs
 //	FAMFS_SIM_SCHEDULES  how many schedules of several hosts to run
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 	"iter"
@@ -125,6 +128,9 @@ type simHost struct {
 	keep bool
 	// world runs this host against others; nil where it is alone.
 	world *simWorld
+
+	// splits says that its processor cannot store two words in one piece.
+	splits bool
 
 	beforeStore func()           // where a test stops a program
 	stored      func(*simLine)   // after each store that changed something
@@ -284,21 +290,21 @@ func (h *simHost) store(off int64, p []byte) {
 		if h.beforeStore != nil {
 			h.beforeStore()
 		}
-		h.storeWord(off, p)
+		h.storeWord(off, p[:8])
 	}
 }
 
+// storeWord stores the 8 bytes of p, or 16 of them, in one piece.
 func (h *simHost) storeWord(off int64, p []byte) {
 	at := off &^ (simLineSize - 1)
-	word := (*[8]byte)(p)
 	l := h.cached(at)
 	if l == nil {
-		if *(*[8]byte)(h.medium.mem[off:]) == *word {
+		if bytes.Equal(h.medium.mem[off:off+int64(len(p))], p) {
 			return // as good as a line that is written back unchanged
 		}
 		l = h.hold(at)
 	}
-	if *(*[8]byte)(l.newest()[off-at:]) == *word {
+	if bytes.Equal(l.newest()[off-at:off-at+int64(len(p))], p) {
 		return
 	}
 	if !l.dirty() {
@@ -306,11 +312,27 @@ func (h *simHost) storeWord(off int64, p []byte) {
 		l.hashes = append(l.hashes[:0], lineHash(at, &l.versions[0]))
 	}
 	l.versions = append(l.versions, *l.newest())
-	*(*[8]byte)(l.newest()[off-at:]) = *word
+	copy(l.newest()[off-at:], p)
 	l.hashes = append(l.hashes, lineHash(at, l.newest()))
 	if h.stored != nil {
 		h.stored(l)
 	}
+}
+
+func (h *simHost) storePair(off int64, a, b uint64) {
+	if h.splits {
+		h.store64(off+8, b)
+		h.store64(off, a)
+		return
+	}
+	h.step()
+	if h.beforeStore != nil {
+		h.beforeStore()
+	}
+	var p [16]byte
+	binary.LittleEndian.PutUint64(p[:], a)
+	binary.LittleEndian.PutUint64(p[8:], b)
+	h.storeWord(off, p[:])
 }
 
 func (h *simHost) store64(off int64, v uint64) {
@@ -453,6 +475,11 @@ func (m *simImage) store64(off int64, v uint64) {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], v)
 	m.store(off, b[:])
+}
+
+func (m *simImage) storePair(off int64, a, b uint64) {
+	m.store64(off+8, b)
+	m.store64(off, a)
 }
 
 func (m *simImage) flush(off, n int64) error { return nil }

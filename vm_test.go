@@ -119,7 +119,7 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 	t.Helper()
 	c := newCreateConfig(nil)
 	require.NoError(t, m.beginWrite(name, c))
-	p := &PendingFile{fs: m, name: name, size: int64(len(content)), config: c}
+	p := &PendingFile{pendingFile: &pendingFile{fs: m, name: name, size: int64(len(content)), config: c}}
 	func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()

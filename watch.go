@@ -27,8 +27,9 @@ type Event struct {
 // range over what Watch returned.
 //
 // An error of Refresh is yielded, with an empty Event, each time that it happens;
-// after fs.ErrClosed the sequence ends. It also ends when ctx is done. It may be
-// ranged over more than once, and then starts again where it started.
+// after fs.ErrClosed and ErrReformatted, which last, the sequence ends. It also ends when
+// ctx is done. It may be ranged over more than once, and then starts again where it
+// started.
 func (f *FS) Watch(ctx context.Context, every time.Duration) iter.Seq2[Event, error] {
 	if every <= 0 {
 		every = DefaultWatchInterval
@@ -40,7 +41,7 @@ func (f *FS) Watch(ctx context.Context, every time.Duration) iter.Seq2[Event, er
 		next := from
 		for ctx.Err() == nil {
 			if _, err := f.Refresh(); err != nil {
-				if !yield(Event{}, err) || !f.gate.isOpen() {
+				if !yield(Event{}, err) || f.usable() != nil {
 					return
 				}
 			}

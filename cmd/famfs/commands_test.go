@@ -355,7 +355,7 @@ func TestFsck(t *testing.T) {
 	r = famfsRun(t, "ls", device)
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "famfs fsck "+device)
-	assert.Contains(t, r.err, "--salvage")
+	assert.Contains(t, r.err, "--tolerant")
 	assert.Equal(t, "first\n", famfsRun(t, "ls", "--tolerant", device).out)
 	dumped := parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
 	assert.Equal(t, 1, dumped.Used)
@@ -539,8 +539,7 @@ func TestLayoutClaimed(t *testing.T) {
 	assert.Regexp(t, `(?m)^ *18874368 +8388608 claimed +-$`, list)
 
 	r := famfsRun(t, "layout", "--width", "76", device)
-	assert.Equal(t, 1, r.status, "a file is missing")
-	assert.Contains(t, r.err, "files may be missing")
+	assert.Equal(t, 0, r.status)
 	assert.Contains(t, r.out, "\n !  claimed by log entries passed over  8 MiB, see famfs fsck\n")
 	cells := r.out[strings.Index(r.out, "0 B "):strings.Index(r.out, "each column")]
 	assert.Equal(t, strings.Count(cells, "a"), strings.Count(cells, "!"))

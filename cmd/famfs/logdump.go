@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -60,10 +61,10 @@ what to do.`,
   famfs logdump --json /dev/dax0.0 | jq '.entries[] | select(.problem)'`,
 		Args: a.arguments(1, 1, "one DEVICE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a.tolerant = !a.salvage
-			return a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
+			a.tolerant = true
+			return a.eachTarget(args, func(fsys *famfs.FS, t target) error {
 				if t.name != "." {
-					return errWholeDevice
+					return fmt.Errorf("the log is the whole device's: leave the path out: %w", fs.ErrInvalid)
 				}
 				entries, err := logEntries(fsys)
 				if err != nil {
@@ -75,7 +76,7 @@ what to do.`,
 					return a.printJSON(logJSON{t.device, d.Superblock, u.LogUsed, u.LogCapacity, entries})
 				}
 				return a.printLog(fsys, entries)
-			}, nil)
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&dryRun, "dryrun", "n", false, "accepted for those who are used to it: nothing is ever changed")

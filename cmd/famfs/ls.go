@@ -49,7 +49,10 @@ times and has no hidden files, links or special files.`,
 				return err
 			}
 			if l.asJSON {
-				return printJSONList(l.app, l.found)
+				if l.found == nil {
+					l.found = []nodeJSON{}
+				}
+				return l.printJSON(l.found)
 			}
 			return nil
 		},

@@ -30,20 +30,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(commandEnv) != "" {
 		main()
 	}
-	os.Exit(runTests(m))
-}
-
-// stateHome is where the commands of this run keep records of copies.
-var stateHome string
-
-func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "famfs-state-")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	stateHome = dir
-	return m.Run()
+	os.Exit(m.Run())
 }
 
 // testDir is a folder for stand-in devices; FAMFS_TEST_DIR can put it on tmpfs.
@@ -68,7 +55,7 @@ type result struct {
 // command prepares a process.
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), commandEnv+"=1", "NO_COLOR=", "XDG_STATE_HOME="+stateHome)
+	cmd.Env = append(os.Environ(), commandEnv+"=1", "NO_COLOR=")
 	return cmd
 }
 
@@ -145,7 +132,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	r := famfsRun(t, "--help")
 	assert.Equal(t, 0, r.status)
-	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "grow", "completion"} {
+	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "completion"} {
 		assert.Contains(t, r.out, "\n  "+name+" ", "listed")
 		help := famfsRun(t, name, "--help")
 		assert.Equal(t, 0, help.status, name)

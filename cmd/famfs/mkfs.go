@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -23,10 +22,8 @@ func (a *app) mkfsCommand() *cobra.Command {
 		Use:   "mkfs DEVICE",
 		Short: "Make an empty file system on a device",
 		Long: `mkfs makes an empty file system on a device. This host becomes its master, the one
-host that may create files on it. Without --force a device is refused that is formatted
-already, damaged too, that carries the signature of something else, such as a file
-system, partition table or archive, or that is a file with anything but zeros in the
-place of superblock and log. The log holds an entry for each file and directory that will ever
+host that may create files on it. A device that is formatted already is refused
+without --force. The log holds an entry for each file and directory that will ever
 be made: 8 MiB hold 15,420, 256 MiB hold 493,447.
 
 With --kill --force it takes the file system off the device instead: only the
@@ -37,27 +34,26 @@ must open it again once it is formatted.`,
   famfs mkfs --create 1GiB /dev/shm/device    # a sparse file that stands in for a device
   famfs mkfs --kill --force /dev/dax0.0       # no file system any more`,
 		Args: a.arguments(1, 1, "one DEVICE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			device := args[0]
 			if kill {
 				return a.kill(device, force, asJSON)
+			}
+			if create > 0 {
+				if err := famfs.CreateBacking(device, int64(create)); err != nil {
+					if errors.Is(err, fs.ErrExist) {
+						return fmt.Errorf("%w; leave --create out to format what is there", err)
+					}
+					return err
+				}
 			}
 			opts := []famfs.FormatOption{famfs.LogSize(int64(logSize)), famfs.WithSystemUUID(a.systemUUID.id)}
 			if force {
 				opts = append(opts, famfs.Force())
 			}
-			format := func() error { return deviceFailed(device, famfs.Format(device, opts...)) }
-			err := error(nil)
-			switch {
-			case !cmd.Flags().Changed("create"):
-				err = format()
-			case create <= 0:
-				return usageError(errors.New("--create needs a size, such as 1GiB"))
-			default:
-				err = createAnd(device, int64(create), format)
-			}
-			if err != nil {
-				return err
+			if err := famfs.Format(device, opts...); err != nil {
+				a.report(device, err)
+				return &statusError{status: statusFailed}
 			}
 			fsys, err := a.open(device)
 			if err != nil {
@@ -75,36 +71,13 @@ must open it again once it is formatted.`,
 	}
 	logSize = famfs.DefaultLogSize
 	cmd.Flags().VarP(&logSize, "loglen", "l", "size of the log: a power of two of at least 8 MiB")
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although there is something on it, which is lost")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although it is formatted already: all that is on it is lost")
 	cmd.Flags().BoolVarP(&kill, "kill", "k", false, "overwrite the superblock instead: the device is not formatted then; needs --force")
 	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file system as JSON")
 	cmd.MarkFlagsMutuallyExclusive("kill", "create")
 	cmd.MarkFlagsMutuallyExclusive("kill", "loglen")
 	return cmd
-}
-
-// createAnd makes a file that stands in for a device and has it formatted. If that fails
-// the file is taken away again.
-func createAnd(device string, size int64, format func() error) error {
-	if inDev(device) {
-		return deviceFailed(device, fmt.Errorf("lies below /dev, where a file would only look like a device, and no other host would see it; make it elsewhere, such as in /dev/shm: %w", fs.ErrInvalid))
-	}
-	if err := famfs.CreateBacking(device, size); err != nil {
-		return deviceFailed(device, err)
-	}
-	made, err := os.Lstat(device)
-	if err != nil {
-		return deviceFailed(device, err)
-	}
-	err = format()
-	if err == nil {
-		return nil
-	}
-	if st, statErr := os.Lstat(device); statErr == nil && os.SameFile(made, st) {
-		err = errors.Join(err, os.Remove(device))
-	}
-	return err
 }
 
 // killedJSON is what mkfs --kill prints for programs.
@@ -120,7 +93,8 @@ func (a *app) kill(device string, force, asJSON bool) error {
 		return usageError(fmt.Errorf("--kill loses all that is on %s: give --force too", device))
 	}
 	if err := famfs.Wipe(device); err != nil {
-		return deviceFailed(device, err)
+		a.report(device, err)
+		return &statusError{status: statusFailed}
 	}
 	if asJSON {
 		return a.printJSON(killedJSON{device, true})

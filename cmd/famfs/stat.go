@@ -45,15 +45,10 @@ DEVICE without a path it shows the device, its superblock and how full it is.`,
 			if err != nil || !asJSON {
 				return err
 			}
-			switch {
-			case len(args) > 1:
-				return printJSONList(a, all)
-			case len(all) == 1:
+			if len(args) == 1 && len(all) == 1 {
 				return a.printJSON(all[0])
-			case len(a.failures) > 0:
-				return a.printJSON(a.failures[0])
 			}
-			return nil
+			return a.printJSON(all)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON: an object, or an array for several arguments")
@@ -89,9 +84,6 @@ func (a *app) statDevice(fsys *famfs.FS) error {
 		{"Free", fmt.Sprintf("%s, the longest run %s", exact(u.Free), human(u.LargestFree))},
 		{"Content", fmt.Sprintf("%s of %s, %s", count(u.Files, "file", "files"), human(u.FileBytes), count(u.Dirs, "directory", "directories"))},
 	}...)
-	if more := d.Size - u.Size; u.Size > 0 && more > 0 {
-		rows = append(rows, []string{"Not used", fmt.Sprintf("%s that the device has gained; see famfs grow", exact(more))})
-	}
 	if n := len(fsys.Problems()); n > 0 {
 		rows = append(rows, []string{"Problems", fmt.Sprintf("%s passed over; see famfs fsck", count(n, "log entry", "log entries"))})
 	}
