@@ -134,6 +134,21 @@ func sameUnits(t testing.TB, m *modelAllocator, a *allocator) {
 			require.Equal(t, [2]bool{m.taken[i], m.owned[i]}, [2]bool{taken, owned}, "unit %d: taken, owned", i)
 		}
 	}
+	// Runs of free units, one after the other, each whole.
+	for at := int64(0); ; {
+		start, some := m.find(1, at, math.MaxInt64)
+		r, ok := a.freeRun(at)
+		require.Equal(t, some, ok, "a free run from %d on", at)
+		if !ok {
+			break
+		}
+		end := start
+		for end < int64(len(m.taken)) && !m.taken[end] {
+			end++
+		}
+		require.Equal(t, unitRun{start, end - start}, r, "the first free run from %d on", at)
+		at = end
+	}
 	// The counters say the same of ever larger parts.
 	for part, level := int64(blockUnits), 0; level < len(a.owned); part, level = part*fanOut, level+1 {
 		for i, found := range a.owned[level] {
