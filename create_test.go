@@ -257,6 +257,23 @@ func TestCreateInterleaved(t *testing.T) {
 	}
 }
 
+// Files that are not spread over all buckets begin with one after the other, so that all
+// fill evenly.
+func TestBucketsInTurn(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	const buckets = 4
+	size := m.Usage().Size / (2 * mib) / buckets * 2 * mib
+	var found []int64
+	for i := range buckets {
+		p, err := m.Create(itoa(i), 2*mib, Interleave(Interleaving{Strips: 1, Buckets: buckets, Chunk: 2 * mib}))
+		require.NoError(t, err)
+		require.NoError(t, p.Commit())
+		found = append(found, p.layout.Extents[0].Offset/size)
+	}
+	assert.Equal(t, []int64{0, 1, 2, 3}, found)
+}
+
 // No file gets space that another has, or that is the metadata's.
 func TestSpaceIsExclusive(t *testing.T) {
 	t.Parallel()

@@ -68,8 +68,8 @@ var spaceMutants = []mutant{
 		old: "l.Chunk - rest\n", new: "l.Chunk - rest + 1\n", tests: "TestLayout TestFiles",
 	},
 	{
-		name: "extent-locate-border", why: "the first byte of the second extent is looked for in the first", file: "extent.go",
-		old: "if x < e.Length {", new: "if x <= e.Length {", tests: "TestLayout",
+		name: "extent-run-long", why: "the bytes of an extent are said to go on behind its end", file: "extent.go",
+		old: "return e.Offset + x, e.Length - x", new: "return e.Offset + x, e.Length", tests: "TestLayout TestCreateSeveralExtents",
 	},
 	{
 		name: "extent-runs-bound", why: "one run more than can be mapped", file: "extent.go",

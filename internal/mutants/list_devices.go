@@ -1,0 +1,93 @@
+package main
+
+// The device and the address space, cache lines and fences.
+
+var deviceMutants = []mutant{
+	{
+		name: "dax-nowriteback", why: "a disk is taken for memory", file: "dax_linux.go",
+		old: "d.writeBack = true", new: "d.writeBack = false", tests: "TestOpenDeviceFile",
+	},
+	{
+		name: "dax-sync-ignored", why: "the error of msync is lost", file: "dax.go",
+		old: "\tif err := syncMemory(mem); err != nil {\n", new: "\tif err := syncMemory(mem); err != nil && false {\n", tests: "TestFlushErrors",
+	},
+	{
+		name: "dax-segment-end", why: "a segment may pass the end of the device", file: "dax.go",
+		old: "s.off > d.info.Size-s.len:", new: "s.off > d.info.Size:", tests: "TestMapSegmentsRefuses",
+	},
+	{
+		name: "dax-segment-align", why: "lengths need not be multiples of the alignment", file: "dax.go",
+		old: "case s.off%d.info.Align != 0 || s.len%d.info.Align != 0:", new: "case s.off%d.info.Align != 0:", tests: "TestMapSegmentsRefuses",
+	},
+	{
+		name: "region-wholepages", why: "the end of a range is not written to disk", file: "dax_region_unix.go",
+		old: "len(mem)+int(head))", new: "len(mem))", tests: "TestWholePages",
+	},
+	{
+		name: "region-align", why: "a region may begin anywhere", file: "dax_region_unix.go",
+		old: "if uintptr(p)&(align-1) == 0 {", new: "if true {", tests: "TestMapSegmentsAlignment TestRegionWrongGuess",
+	},
+	{
+		name: "region-merge", why: "segments with a gap between them are joined", file: "dax_region_unix.go",
+		old: "merged[n-1].off+merged[n-1].len == s.off {", new: "merged[n-1].off+merged[n-1].len <= s.off {", tests: "TestMergeSegments",
+	},
+	{
+		name: "pages-last", why: "the last page of memory that begins inside one is not looked at", file: "dax_pages.go",
+		old: "\tif len(mem) > 0 {\n\t\tsum += mem[len(mem)-1]\n\t}\n", new: "", tests: "TestLoadPages",
+	},
+}
+
+var cacheMutants = []mutant{
+	{
+		name: "coh-flush-nofence", why: "FlushCache does not fence", file: "coherence.go",
+		old: "\tc.writeBack(b)\n\tc.fenceStores()\n", new: "\tc.writeBack(b)\n", tests: "TestCacheKeepsContent",
+	},
+	{
+		name: "coh-inv-nofence", why: "InvalidateCache does not fence", file: "coherence.go",
+		old: "\tc.drop(b)\n\tc.fenceLoads()\n", new: "\tc.drop(b)\n", tests: "TestCacheKeepsContent",
+	},
+	{
+		name: "coh-inv-writeback", why: "InvalidateCache writes back and keeps", file: "coherence.go",
+		old: "func (c *cacheLines) drop(b []byte) { forLines(b, c.invalidateLines) }", new: "func (c *cacheLines) drop(b []byte) { forLines(b, c.writeBackLines) }", tests: "TestCacheKeepsContent",
+	},
+	{
+		name: "coh-lines-last", why: "the last line of a slice that begins inside one is left out", file: "coherence.go",
+		old: "lines := (head + uintptr(len(b)) + lineSize - 1) / lineSize", new: "lines := (uintptr(len(b)) + lineSize - 1) / lineSize", tests: "TestLinesOfSlice",
+	},
+	{
+		name: "coh-lines-piece", why: "between two pieces of a long slice a line is left out", file: "coherence.go",
+		old: "p = unsafe.Add(p, linesPerCall*int(lineSize))", new: "p = unsafe.Add(p, (linesPerCall+1)*int(lineSize))", tests: "TestLinesOfLongSlice",
+	},
+	{
+		name: "stream-nofence", why: "CopyInto does not fence", file: "copyinto.go",
+		old: "\tthisMachine.fenceStores()\n\treturn n\n", new: "\treturn n\n", tests: "TestCopyInto",
+	},
+	{
+		name: "stream-tail", why: "the last part of a line is not written back", file: "copyinto.go",
+		old: "\tc.writeBack(dst[tail:])\n", new: "", tests: "TestCopyInto",
+	},
+	{
+		name: "stream-overlap", why: "slices that overlap are copied past the cache", file: "copyinto.go",
+		old: " || overlap(dst, src) {", new: " {", tests: "TestCopyIntoOverlap",
+	},
+	{
+		name: "meta-flush-nolines", why: "flushing metadata writes no lines back", file: "sharedmem.go",
+		old: "\tm.dev.cache.writeBack(mem)\n", new: "", tests: "TestCrashAppend",
+	},
+	{
+		name: "meta-inv-clwb", why: "invalidating metadata writes back and keeps", file: "sharedmem.go",
+		old: "m.dev.cache.drop(m.mem[off : off+n])", new: "m.dev.cache.writeBack(m.mem[off : off+n])", tests: "TestCrashAppend",
+	},
+	{
+		name: "meta-inv-nothing", why: "metadata of shared devices is never invalidated", file: "sharedmem.go",
+		old: "if m.dev.shared {", new: "if !m.dev.shared {", tests: "TestCrashAppend",
+	},
+	{
+		name: "meta-fence-load", why: "the readers' fence orders stores only", file: "sharedmem.go",
+		old: "{ m.dev.cache.fenceLoads() }", new: "{ m.dev.cache.fenceStores() }", tests: "TestCrashAppend",
+	},
+	{
+		name: "meta-fence-store", why: "the writers' fence orders loads only", file: "sharedmem.go",
+		old: "{ m.dev.cache.fenceStores() }", new: "{ m.dev.cache.fenceLoads() }", tests: "TestCrashAppend",
+	},
+}
