@@ -9,7 +9,7 @@ var deviceMutants = []mutant{
 	},
 	{
 		name: "dax-sync-ignored", why: "the error of msync is lost", file: "dax.go",
-		old: "\tif err := syncMemory(mem); err != nil {\n", new: "\tif err := syncMemory(mem); err != nil && false {\n", tests: "TestFlushErrors",
+		old: "\tif err := d.sync(mem); err != nil {\n", new: "\tif err := d.sync(mem); err != nil && false {\n", tests: "TestDiskErrors",
 	},
 	{
 		name: "dax-segment-end", why: "a segment may pass the end of the device", file: "dax.go",
@@ -40,15 +40,15 @@ var deviceMutants = []mutant{
 var cacheMutants = []mutant{
 	{
 		name: "coh-flush-nofence", why: "FlushCache does not fence", file: "coherence.go",
-		old: "\tc.writeBack(b)\n\tc.fenceStores()\n", new: "\tc.writeBack(b)\n", tests: "TestCacheKeepsContent",
+		old: "\tc.writeBack(b)\n\tc.fenceStores()\n", new: "\tc.writeBack(b)\n", tests: "TestCacheOperations TestMappedSerialSharing",
 	},
 	{
 		name: "coh-inv-nofence", why: "InvalidateCache does not fence", file: "coherence.go",
-		old: "\tc.drop(b)\n\tc.fenceLoads()\n", new: "\tc.drop(b)\n", tests: "TestCacheKeepsContent",
+		old: "\tc.drop(b)\n\tc.fenceLoads()\n", new: "\tc.drop(b)\n", tests: "TestCacheOperations TestMappedSerialSharing",
 	},
 	{
 		name: "coh-inv-writeback", why: "InvalidateCache writes back and keeps", file: "coherence.go",
-		old: "func (c *cacheLines) drop(b []byte) { forLines(b, c.invalidateLines) }", new: "func (c *cacheLines) drop(b []byte) { forLines(b, c.writeBackLines) }", tests: "TestCacheKeepsContent",
+		old: "func (c *cacheLines) drop(b []byte) { forLines(b, c.invalidateLines) }", new: "func (c *cacheLines) drop(b []byte) { forLines(b, c.writeBackLines) }", tests: "TestCacheOperations TestMappedSerialSharing",
 	},
 	{
 		name: "coh-lines-last", why: "the last line of a slice that begins inside one is left out", file: "coherence.go",
@@ -60,11 +60,11 @@ var cacheMutants = []mutant{
 	},
 	{
 		name: "stream-nofence", why: "CopyInto does not fence", file: "copyinto.go",
-		old: "\tthisMachine.fenceStores()\n\treturn n\n", new: "\treturn n\n", tests: "TestCopyInto",
+		old: "\tthisMachine.fenceStores()\n\treturn n\n", new: "\treturn n\n", tests: "TestCopyInto TestCacheOperations",
 	},
 	{
 		name: "stream-tail", why: "the last part of a line is not written back", file: "copyinto.go",
-		old: "\tc.writeBack(dst[tail:])\n", new: "", tests: "TestCopyInto",
+		old: "\tc.writeBack(dst[tail:])\n", new: "", tests: "TestCopyInto TestMappedCommit TestMappedSerialSharing",
 	},
 	{
 		name: "stream-overlap", why: "slices that overlap are copied past the cache", file: "copyinto.go",
@@ -72,22 +72,22 @@ var cacheMutants = []mutant{
 	},
 	{
 		name: "meta-flush-nolines", why: "flushing metadata writes no lines back", file: "sharedmem.go",
-		old: "\tm.dev.cache.writeBack(mem)\n", new: "", tests: "TestCrashAppend",
+		old: "\tm.dev.cache.writeBack(mem)\n", new: "", tests: "TestMappedCommit TestMappedReaders TestMappedSerialSharing TestMappedOrder",
 	},
 	{
 		name: "meta-inv-clwb", why: "invalidating metadata writes back and keeps", file: "sharedmem.go",
-		old: "m.dev.cache.drop(m.mem[off : off+n])", new: "m.dev.cache.writeBack(m.mem[off : off+n])", tests: "TestCrashAppend",
+		old: "m.dev.cache.drop(m.mem[off : off+n])", new: "m.dev.cache.writeBack(m.mem[off : off+n])", tests: "TestMappedCommit TestMappedReaders TestMappedSerialSharing TestMappedOrder",
 	},
 	{
 		name: "meta-inv-nothing", why: "metadata of shared devices is never invalidated", file: "sharedmem.go",
-		old: "if m.dev.shared {", new: "if !m.dev.shared {", tests: "TestCrashAppend",
+		old: "if m.dev.shared {", new: "if !m.dev.shared {", tests: "TestMappedCommit TestMappedReaders TestMappedSerialSharing TestMappedOrder",
 	},
 	{
 		name: "meta-fence-load", why: "the readers' fence orders stores only", file: "sharedmem.go",
-		old: "{ m.dev.cache.fenceLoads() }", new: "{ m.dev.cache.fenceStores() }", tests: "TestCrashAppend",
+		old: "{ m.dev.cache.fenceLoads() }", new: "{ m.dev.cache.fenceStores() }", tests: "TestMappedCommit TestMappedReaders TestMappedSerialSharing TestMappedOrder",
 	},
 	{
 		name: "meta-fence-store", why: "the writers' fence orders loads only", file: "sharedmem.go",
-		old: "{ m.dev.cache.fenceStores() }", new: "{ m.dev.cache.fenceLoads() }", tests: "TestCrashAppend",
+		old: "{ m.dev.cache.fenceStores() }", new: "{ m.dev.cache.fenceLoads() }", tests: "TestMappedCommit TestMappedReaders TestMappedSerialSharing TestMappedOrder",
 	},
 }

@@ -9,7 +9,7 @@ var logMutants = []mutant{
 	},
 	{
 		name: "decode-retry-noinv", why: "an entry that had not arrived is read again from the cache", file: "log_decode.go",
-		old: "\t\t\tw.meta.invalidate(entryAt(index), entrySize)\n", new: "", tests: "TestStaleTeeth",
+		old: "\t\t\tw.meta.invalidate(entryAt(index), entrySize)\n", new: "", tests: "TestMappedLateEntry TestStaleTeeth",
 	},
 	{
 		name: "decode-corrupt-node", why: "an entry that stayed unsound leaves its node behind", file: "log_decode.go",
@@ -21,7 +21,7 @@ var logMutants = []mutant{
 	},
 	{
 		name: "replay-settled-keep", why: "the pauses of earlier replays count on: later ones never wait", file: "log_replay.go",
-		old: "\tr.settled.Store(0)\n", new: "", tests: "TestStaleTeeth TestUnsoundEntries",
+		old: "\tr.settled.Store(0)\n", new: "", tests: "TestMappedLateEntry TestUnsoundEntries",
 	},
 	{
 		name: "replay-fresh-nosame", why: "Open does not look at the superblock again after it read the log", file: "log_replay.go",

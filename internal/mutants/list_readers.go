@@ -81,11 +81,11 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "map-inv-flush", why: "Invalidate writes back instead of forgetting", file: "mapping.go",
-		old: "\t\tm.fs.dev.cache.invalidate(mem)\n", new: "\t\tm.fs.dev.cache.flush(mem)\n", tests: "TestMapShared",
+		old: "\t\tm.fs.dev.cache.invalidate(mem)\n", new: "\t\tm.fs.dev.cache.flush(mem)\n", tests: "TestMappedSerialSharing",
 	},
 	{
 		name: "map-flush-nosync", why: "Flush does not wait for the disk", file: "mapping.go",
-		old: "return m.onRange(\"flush\", off, n, m.fs.dev.flush)", new: "return m.onRange(\"flush\", off, n, func(mem []byte) error { FlushCache(mem); return nil })", tests: "TestMapShared",
+		old: "return m.onRange(\"flush\", off, n, m.fs.dev.flush)", new: "return m.onRange(\"flush\", off, n, func(mem []byte) error { m.fs.dev.cache.flush(mem); return nil })", tests: "TestDiskErrors",
 	},
 	{
 		name: "map-failed-stays", why: "a file that could not be mapped stays in the table", file: "mapping.go",
