@@ -36,7 +36,7 @@ var (
 	ErrLogFull = errors.New("log is full")
 	// ErrLocked: another writer held the lock for longer than was to be waited.
 	ErrLocked = errors.New("locked by another writer")
-	// ErrBusy: mappings or pending files are still open.
+	// ErrBusy: something is open or under way; see FS.Close.
 	ErrBusy = errors.New("still in use")
 	// ErrDevice: the device cannot be used, or failed.
 	ErrDevice = errors.New("device error")

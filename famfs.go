@@ -259,7 +259,7 @@ func (f *FS) close() error {
 	holders, ok := f.gate.shut()
 	switch {
 	case holders > 0:
-		return fmt.Errorf("%d mappings, pending files, or calls of Map, Create, Mkdir or WriteTo; end them first: %w", holders, ErrBusy)
+		return fmt.Errorf("%d mappings, pending files, or calls of Map, Create, Mkdir or WriteTo are open; end them first: %w", holders, ErrBusy)
 	case !ok:
 		return fs.ErrClosed
 	}

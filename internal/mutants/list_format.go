@@ -13,7 +13,7 @@ var formatMutants = []mutant{
 	},
 	{
 		name: "superblock-once", why: "a superblock is read once: half of it may be from before a format", file: "superblock.go",
-		old: "\t\tif b == before {\n\t\t\tbreak\n", new: "\t\tif true {\n\t\t\tbreak\n", tests: "TestStaleTeeth TestStaleFormat",
+		old: "\t\tif b == before {\n\t\t\tbreak\n", new: "\t\tif b == before || true {\n\t\t\tbreak\n", tests: "TestStaleTeeth TestStaleFormat",
 	},
 	{
 		name: "superblock-name-end", why: "a device's name goes on behind its NUL", file: "superblock.go",

@@ -129,6 +129,6 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "fault-nil", why: "a nil dereference is taken for a fault of memory", file: "fault.go",
-		old: "\t\tAddr() uintptr\n\t}); ok {\n", new: "\t}); ok {\n\t\tat := struct{ Addr func() uintptr }{func() uintptr { return 0 }}\n", tests: "TestGuardPassesPanics",
+		old: "\t\tAddr() uintptr\n\t}); ok {\n", new: "\t}); ok {\n\t\t_ = at\n\t\tat := struct{ Addr func() uintptr }{func() uintptr { return 0 }}\n", tests: "TestGuardPassesPanics",
 	},
 }

@@ -104,7 +104,7 @@ func (r *runner) try(m mutant) (v verdict, by string, err error) {
 // build compiles the tests in dir.
 func (r *runner) build(dir string, race bool) (binary string, err error) {
 	binary = filepath.Join(filepath.Dir(r.root), "test.exe")
-	args := []string{"test", "-c", "-o", binary}
+	args := []string{"test", "-c", "-ldflags=-w", "-o", binary} // linking is most of the work
 	if race {
 		args = append(args, "-race")
 	}
