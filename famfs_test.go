@@ -174,13 +174,13 @@ func TestCloseRefusedDisturbsNobody(t *testing.T) {
 	require.NoError(t, other.WriteFile("f", pattern(5000, 1), 0o644))
 	for name, write := range map[string]func(fsys *FS) error{
 		"create": func(fsys *FS) error {
-			p, err := fsys.Create("made", 1)
+			p, err := fsys.Create("file", 1)
 			if err != nil {
 				return err
 			}
 			return p.Close()
 		},
-		"mkdir": func(fsys *FS) error { return fsys.Mkdir("made", 0o755) },
+		"mkdir": func(fsys *FS) error { return fsys.Mkdir("dir", 0o755) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
