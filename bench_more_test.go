@@ -181,9 +181,9 @@ func BenchmarkGrowth(b *testing.B) {
 		name string
 		run  func(b *testing.B, n int)
 	}{
-		{"Open", func(b *testing.B, n int) { openAndClose(b, logged(b, n, roomyLog), n, func() {}) }},
-		{"Refresh", refreshNothing},
-		{"Create", create},
+		{"Open", func(b *testing.B, n int) { openAndClose(b, logged(b, n, roomyLog), n, func() {}, asShared) }},
+		{"Refresh", func(b *testing.B, n int) { refreshNothing(b, n, asShared) }},
+		{"Create", func(b *testing.B, n int) { create(b, n, asShared) }},
 		{"Allocate", func(b *testing.B, n int) {
 			allocate(b, openTest(b, logged(b, n, roomyLog), ReadWrite()).replica.alloc)
 		}},

@@ -171,11 +171,11 @@ func BenchmarkOpen(b *testing.B) {
 			b.StartTimer()
 		}
 	})
-	b.Run("famfs", func(b *testing.B) {
-		openAll(b, path, n).Close() // makes the heap, as the baseline takes its page faults
-		openAndClose(b, path, n, func() {})
+	bothWays(b, "famfs", func(b *testing.B, opts ...Option) {
+		openAll(b, path, n, opts...).Close() // makes the heap, as the baseline takes its page faults
+		openAndClose(b, path, n, func() {}, opts...)
 	})
-	b.Run("first", func(b *testing.B) { openAndClose(b, path, n, debug.FreeOSMemory) })
+	bothWays(b, "first", func(b *testing.B, opts ...Option) { openAndClose(b, path, n, debug.FreeOSMemory, opts...) })
 }
 
 // checkOnly copies n entries and sums them up, and makes nothing of them.
@@ -201,10 +201,10 @@ func checkOnly(mem []byte, n int) {
 }
 
 // openAndClose times Open alone, and calls between after each.
-func openAndClose(b *testing.B, path string, entries int, between func()) {
+func openAndClose(b *testing.B, path string, entries int, between func(), opts ...Option) {
 	between()
 	for b.Loop() {
-		fsys := openAll(b, path, entries)
+		fsys := openAll(b, path, entries, opts...)
 		b.StopTimer()
 		if len(fsys.Problems()) > 0 {
 			b.Fatal("an entry was passed over")
@@ -216,8 +216,8 @@ func openAndClose(b *testing.B, path string, entries int, between func()) {
 }
 
 // openAll opens a device with so many entries.
-func openAll(b *testing.B, path string, entries int) *FS {
-	fsys, err := Open(path)
+func openAll(b *testing.B, path string, entries int, opts ...Option) *FS {
+	fsys, err := Open(path, opts...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -231,15 +231,15 @@ func openAll(b *testing.B, path string, entries int) *FS {
 // new entries.
 func BenchmarkRefresh(b *testing.B) {
 	for _, n := range []int{1000, 490_000} {
-		b.Run(fmt.Sprintf("new=0/entries=%d", n), func(b *testing.B) { refreshNothing(b, n) })
+		bothWays(b, fmt.Sprintf("new=0/entries=%d", n), func(b *testing.B, opts ...Option) { refreshNothing(b, n, opts...) })
 	}
 	for _, fresh := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("new=%d", fresh), func(b *testing.B) { refreshNew(b, fresh) })
+		bothWays(b, fmt.Sprintf("new=%d", fresh), func(b *testing.B, opts ...Option) { refreshNew(b, fresh, opts...) })
 	}
 }
 
-func refreshNothing(b *testing.B, entries int) {
-	fsys := openTest(b, logged(b, entries, roomyLog))
+func refreshNothing(b *testing.B, entries int, opts ...Option) {
+	fsys := openTest(b, logged(b, entries, roomyLog), opts...)
 	for b.Loop() {
 		if _, err := fsys.Refresh(); err != nil {
 			b.Fatal(err)
@@ -249,16 +249,19 @@ func refreshNothing(b *testing.B, entries int) {
 
 // refreshNew times only Refresh, with a clock of its own: to stop and start that of the
 // benchmark takes longer than what is to be measured.
-func refreshNew(b *testing.B, fresh int) {
+func refreshNew(b *testing.B, fresh int, opts ...Option) {
 	path := logged(b, 1000, roomyLog)
-	reader, writer := openTest(b, path), openTest(b, path, ReadWrite())
+	open := func() (reader, writer *FS) {
+		return openTest(b, path, opts...), openTest(b, path, append(opts, ReadWrite())...)
+	}
+	reader, writer := open()
 	var spent time.Duration
 	made := 0
 	for b.Loop() {
 		if room(writer) < fresh {
 			require.NoError(b, errors.Join(reader.Close(), writer.Close()))
 			fillLog(b, path, 1000, roomyLog)
-			reader, writer = openTest(b, path), openTest(b, path, ReadWrite())
+			reader, writer = open()
 		}
 		for range fresh {
 			if err := writer.Mkdir(itoa(made), 0o755); err != nil {
@@ -279,23 +282,24 @@ func refreshNew(b *testing.B, fresh int) {
 // Row: Create + Commit of 2 MiB without data, whatever log and file count.
 func BenchmarkCreate(b *testing.B) {
 	for _, n := range []int{1, 10_000, 490_000} {
-		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
-			create(b, n)
+		bothWays(b, fmt.Sprintf("entries=%d", n), func(b *testing.B, opts ...Option) {
+			create(b, n, opts...)
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "files/s")
 		})
 	}
 }
 
 // create times Create + Commit where the log holds entries already.
-func create(b *testing.B, entries int) {
+func create(b *testing.B, entries int, opts ...Option) {
+	opts = append(opts, ReadWrite())
 	path := logged(b, entries, roomyLog)
-	fsys := openTest(b, path, ReadWrite())
+	fsys := openTest(b, path, opts...)
 	for i, left := 0, room(fsys); b.Loop(); i++ {
 		if i == left {
 			b.StopTimer()
 			require.NoError(b, fsys.Close())
 			fillLog(b, path, entries, roomyLog)
-			fsys, i = openTest(b, path, ReadWrite()), 0
+			fsys, i = openTest(b, path, opts...), 0
 			b.StartTimer()
 		}
 		p, err := fsys.Create(itoa(i), defaultUnit)

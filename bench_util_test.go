@@ -27,6 +27,17 @@ func inTurns(b *testing.B, baseline, figure func(*testing.B)) {
 	}
 }
 
+// bothWays runs a benchmark twice, as name and name/shared: on stand-ins as they are, and
+// on stand-ins that are treated as memory which other hosts share. Then lines are really
+// invalidated, as on a device; on a stand-in that is left out.
+func bothWays(b *testing.B, name string, run func(b *testing.B, opts ...Option)) {
+	b.Run(name, func(b *testing.B) { run(b) })
+	b.Run(name+"/shared", func(b *testing.B) { run(b, asShared) })
+}
+
+// asShared treats a stand-in as memory that other hosts share.
+var asShared = prepareOption(func(d *device) { d.shared, d.cache = true, thisMachineDurable })
+
 // benchDir returns a folder on tmpfs if there is one.
 func benchDir(b *testing.B) string {
 	b.Helper()

@@ -705,34 +705,46 @@ func TestMappedGivenUp(t *testing.T) {
 	}
 }
 
-// A plain file needs no such care: all who share it have the same caches. Giving up costs
-// nothing there, whatever was written.
-func TestGivenUpOnFile(t *testing.T) {
+// A plain file needs no such care: all who share it have the same caches. Nothing is
+// invalidated there but what a user asks for; on memory that hosts share, it is.
+func TestInvalidatesOnlyShared(t *testing.T) {
 	t.Parallel()
-	path := fileBacking(t, testSize)
-	dropped := 0
-	counting := prepareOption(func(d *device) {
-		cache := *thisMachine
-		cache.invalidateLines = func(p unsafe.Pointer, lines uintptr) {
-			dropped++
-			thisMachine.invalidateLines(p, lines)
+	for _, shared := range []bool{false, true} {
+		path := fileBacking(t, testSize)
+		dropped := 0
+		counting := prepareOption(func(d *device) {
+			cache := *thisMachine
+			cache.invalidateLines = func(p unsafe.Pointer, lines uintptr) {
+				dropped++
+				thisMachine.invalidateLines(p, lines)
+			}
+			d.cache, d.shared = &cache, shared
+		})
+		dropsHere := func(what string) {
+			t.Helper()
+			assert.Equal(t, shared, dropped > 0, "%s drops lines, if the memory is shared: %v", what, shared)
+			dropped = 0
 		}
-		d.cache = &cache
-	})
-	require.NoError(t, Format(path, counting, WithSystemUUID(testHost)))
-	m := openTest(t, path, counting, ReadWrite())
-	p, err := m.Create("f", mib)
-	require.NoError(t, err)
-	fillPattern(p.Bytes(), 1)
-	require.NoError(t, p.Close())
-	require.NoError(t, m.WriteFile("g", []byte("g"), 0o644))
-	_, err = m.Refresh()
-	require.NoError(t, err)
-	assert.Zero(t, dropped)
-	// What a user asks for is done all the same.
-	x, err := m.Map("g")
-	require.NoError(t, err)
-	defer x.Close()
-	require.NoError(t, x.Invalidate())
-	assert.Equal(t, 1, dropped)
+		require.NoError(t, Format(path, counting, WithSystemUUID(testHost)))
+		dropsHere("Format")
+		m := openTest(t, path, counting, ReadWrite())
+		dropsHere("Open")
+		_, err := m.Refresh()
+		require.NoError(t, err)
+		dropsHere("Refresh")
+		p, err := m.Create("f", mib)
+		require.NoError(t, err)
+		fillPattern(p.Bytes(), 1)
+		dropped = 0
+		require.NoError(t, p.Close())
+		dropsHere("Close of a pending file")
+		require.NoError(t, m.WriteFile("g", []byte("g"), 0o644))
+		dropsHere("WriteFile")
+		x, err := m.Map("g")
+		require.NoError(t, err)
+		defer x.Close()
+		dropped = 0
+		require.NoError(t, x.Invalidate())
+		assert.Equal(t, 1, dropped)
+	}
 }

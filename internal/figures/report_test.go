@@ -40,11 +40,19 @@ func TestMet(t *testing.T) {
 	times := func(figure, baseline string, x, y float64) string {
 		return lines("Benchmark%s-2 1 %v ns/op\nBenchmark%s-2 1 %v ns/op\n", figure, x, baseline, y)
 	}
-	create := func(x, y, z int) string {
-		return lines("BenchmarkCreate/entries=1 1 1 ns/op %d files/s\nBenchmarkCreate/entries=10000 1 1 ns/op %d files/s\nBenchmarkCreate/entries=490000 1 1 ns/op %d files/s\n", x, y, z)
+	create := func(x, y, z, shared int) string {
+		var text strings.Builder
+		for name, rate := range map[string]int{"1": x, "10000": y, "490000": z, "1/shared": shared, "10000/shared": shared, "490000/shared": shared} {
+			text.WriteString(lines("BenchmarkCreate/entries=%s 1 1 ns/op %d files/s\n", name, rate))
+		}
+		return text.String()
 	}
-	refresh := func(x, y float64) string {
-		return times("Refresh/new=0/entries=1000", "Refresh/new=0/entries=490000", x, y)
+	refresh := func(x, y, shared float64) string {
+		return times("Refresh/new=0/entries=1000", "Refresh/new=0/entries=490000", x, y) +
+			times("Refresh/new=0/entries=1000/shared", "Refresh/new=0/entries=490000/shared", shared, shared)
+	}
+	open := func(x, shared, baseline float64) string {
+		return times("Open/famfs", "Open/baseline", x, baseline) + lines("BenchmarkOpen/famfs/shared-2 1 %v ns/op\n", shared)
 	}
 	for _, test := range []struct {
 		name, work, text string
@@ -58,13 +66,16 @@ func TestMet(t *testing.T) {
 		{"mapped, slow", "Map + Close of", times("Map/mapped", "Map/baseline", 51, 1000), false},
 		{"read", "`fs.FS`", times("Read4K/famfs", "Read4K/baseline", 100, 1000), true},
 		{"read, slow", "`fs.FS`", times("Read4K/famfs", "Read4K/baseline", 101, 1000), false},
-		{"open", "Open", times("Open/famfs", "Open/baseline", 2500, 1000), true},
-		{"open, slow", "Open", times("Open/famfs", "Open/baseline", 2501, 1000), false},
-		{"refresh", "Refresh", refresh(999, 500), true},
-		{"refresh, at the limit", "Refresh", refresh(1000, 500), false},
-		{"refresh, slow with many", "Refresh", refresh(500, 1000), false},
-		{"create", "Create", create(100_000, 300_000, 200_000), true},
-		{"create, slow", "Create", create(300_000, 99_999, 200_000), false},
+		{"open", "Open", open(2500, 2500, 1000), true},
+		{"open, slow", "Open", open(2501, 2500, 1000), false},
+		{"open, slow with lines invalidated", "Open", open(2500, 2501, 1000), false},
+		{"refresh", "Refresh", refresh(999, 500, 999), true},
+		{"refresh, at the limit", "Refresh", refresh(1000, 500, 999), false},
+		{"refresh, slow with many", "Refresh", refresh(500, 1000, 999), false},
+		{"refresh, slow with lines invalidated", "Refresh", refresh(500, 500, 1000), false},
+		{"create", "Create", create(100_000, 300_000, 200_000, 100_000), true},
+		{"create, slow", "Create", create(300_000, 99_999, 200_000, 100_000), false},
+		{"create, slow with lines invalidated", "Create", create(300_000, 300_000, 300_000, 99_999), false},
 		{"allocation", "Allocation", "BenchmarkAllocate/16TiB-16 1 999.9 ns/op\n", true},
 		{"allocation, slow", "Allocation", "BenchmarkAllocate/16TiB-16 1 1001 ns/op\n", false},
 		{"copy", "Copy", bandwidth("CopyIn", 9000, 10000), true},
