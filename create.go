@@ -345,6 +345,9 @@ func (p *PendingFile) Bytes() []byte {
 
 // touch notes that bytes may have to be written back.
 func (p *PendingFile) touch(from, to int64) {
+	if from >= to {
+		return
+	}
 	if p.dirtyFrom == p.dirtyTo {
 		p.dirtyFrom, p.dirtyTo = from, to
 		return

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync/atomic"
 )
 
 // fillPiece is how much is read before it is written back: little enough that it is
@@ -56,12 +57,22 @@ func (p *PendingFile) writeAt(b []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// ReadFrom reads from r straight into the file's memory, from where the last Write
-// or ReadFrom ended, until the file is full or r is at its end, which may come early.
+// ReadFrom reads from r straight into the file's memory, from where the last Write or
+// ReadFrom ended, until r ends, which may be before the file is full. If r has more than
+// fits, the file is filled and the error is io.ErrShortWrite; to copy a part of r, use
+// io.CopyN. An error of r counts, also one that comes with its last bytes or instead of
+// their end. In any case the result is how many bytes were read without a gap, and the next
+// call goes on behind them.
 //
-// Where r is an io.ReaderAt and an io.Seeker, as an os.File is, and there is much to
-// read, several goroutines call ReadAt at the same time, as its contract allows. Then r
-// is left at the end of what was read.
+// Several goroutines read at the same time if r is a regular *os.File, a *bytes.Reader,
+// *strings.Reader or *io.SectionReader, or a file of an FS, and there is much to read.
+// These are left at the end of what was read. Every other reader, also one that embeds one
+// of these, is read by its Read alone, in order and in the caller's goroutine, and up to one
+// byte further than fits. To have an io.ReaderAt of your own read by several goroutines,
+// pass an io.SectionReader of it.
+//
+// If r panics, the panic reaches the caller as it is, after all goroutines are done; the file
+// is then as after an error. r must not use the PendingFile: it would wait for itself.
 func (p *PendingFile) ReadFrom(r io.Reader) (int64, error) {
 	return p.readFrom(r, func(int64) error { return nil })
 }
@@ -75,36 +86,47 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 	if err != nil {
 		return 0, p.fail("write", err)
 	}
-	n, start := int64(0), p.at
-	if src := openSource(r, p.size-start, p.fs.dev.cache); src != nil {
-		n, err = p.fill(start, p.size, func(from, to int64) (int64, error) {
-			return src.read(data[from:to], from-start, step)
-		})
-		err = errors.Join(err, src.close(n))
-	} else {
-		// A stream has one order.
-		for err == nil && start+n < p.size {
-			from := start + n
-			to := min(p.size, (from/workPiece+1)*workPiece)
-			var more int64
-			more, err = p.fill(from, to, func(from, to int64) (int64, error) {
-				return readPieces(p.fs.dev.cache, data[from:to], r.Read, step)
-			})
-			if n += more; more < to-from {
-				break
-			}
-		}
-	}
+	n, err := p.fillFrom(data, r, step)
 	p.at += n
+	if err == nil && p.at == p.size {
+		err = checkEnd(r, p.size)
+	}
 	if err != nil {
 		return n, p.fail("write", err)
 	}
 	return n, nil
 }
 
+// fillFrom fills data from where Write continues with what r has, as far as there is room.
+func (p *PendingFile) fillFrom(data []byte, r io.Reader, step func(n int64) error) (n int64, err error) {
+	start := p.at
+	if src := openSource(r, p.size-start, p.fs.dev.cache); src != nil {
+		defer src.close() // also if step panics
+		n, err = p.fill(start, p.size, func(from, to int64) (int64, error) {
+			return src.read(data[from:to], from-start, step)
+		})
+		return n, errors.Join(err, src.leaveAt(n), src.close())
+	}
+	// A stream has one order.
+	for err == nil && start+n < p.size {
+		from := start + n
+		to := min(p.size, (from/workPiece+1)*workPiece)
+		var more int64
+		more, err = p.fill(from, to, func(from, to int64) (int64, error) {
+			return readPieces(p.fs.dev.cache, data[from:to], r.Read, step)
+		})
+		if n += more; more < to-from {
+			break
+		}
+	}
+	return n, err
+}
+
+// patience is how many reads of nothing in a row are waited for.
+const patience = 100
+
 // readPieces fills mem with what read gives, piece by piece, and writes it back.
 func readPieces(cache *cacheLines, mem []byte, read func([]byte) (int, error), step func(n int64) error) (int64, error) {
-	const patience = 100 // reads of nothing in a row
 	for at, idle := 0, 0; at < len(mem); idle++ {
 		piece := mem[at:min(at+fillPiece, len(mem))]
 		n, err := read(piece)
@@ -121,10 +143,12 @@ func readPieces(cache *cacheLines, mem []byte, read func([]byte) (int, error), s
 		switch {
 		case err == io.EOF:
 			return int64(at), nil
-		case err != nil && at < len(mem): // a full read may come with the error of the next
-			// A system call that was given memory which is gone has an error of its own
-			// for it; a store makes it the fault that it is.
-			mem[at] = 0
+		case err != nil:
+			if at < len(mem) {
+				// A system call that was given memory which is gone has an error of its
+				// own for it; a store makes it the fault that it is.
+				mem[at] = 0
+			}
 			return int64(at), err
 		case idle == patience:
 			return int64(at), io.ErrNoProgress
@@ -133,11 +157,22 @@ func readPieces(cache *cacheLines, mem []byte, read func([]byte) (int, error), s
 	return int64(len(mem)), nil
 }
 
-// fill has the bytes from and to filled, unit by unit, on several processors where it is
+// fill has the bytes from and up to to filled, piece by piece, on several processors if it is
 // worth it. It returns how many were filled from the first on without a gap, and why not
-// all. A memory fault is an error, and for good.
-func (p *PendingFile) fill(from, to int64, do pieceFunc) (int64, error) {
-	n, err := inParallel(from, to, func(from, to int64) (n int64, err error) {
+// all. A fault is an error; if it is one of this file's memory, Commit fails from then on.
+func (p *PendingFile) fill(from, to int64, do pieceFunc) (n int64, err error) {
+	var begun atomic.Int64 // the end of the furthest piece
+	defer func() {
+		if p.fs.dev.writeBack {
+			p.touch(from, from+n)
+		}
+		// What does not count may have been stored to all the same, also if do panics, and
+		// was not written back.
+		p.touch(from+n, begun.Load())
+	}()
+	n, err = inParallel(from, to, func(from, to int64) (n int64, err error) {
+		for far := begun.Load(); far < to && !begun.CompareAndSwap(far, to); far = begun.Load() {
+		}
 		defer p.fs.dev.cache.fenceStores() // what this goroutine wrote back
 		err = Guard(func() error {
 			p.fs.dev.prefault(p.data[from:to], true)
@@ -146,11 +181,9 @@ func (p *PendingFile) fill(from, to int64, do pieceFunc) (int64, error) {
 		})
 		return n, err
 	})
-	if p.fs.dev.writeBack {
-		p.touch(from, from+n)
-	}
+	// The fault may be one of the source, or the reader's own.
 	var fault *FaultError
-	if errors.As(err, &fault) {
+	if errors.As(err, &fault) && fault.Addr-addressOf(p.data) < uintptr(len(p.data)) {
 		p.fails(err)
 	}
 	return n, err

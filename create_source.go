@@ -1,19 +1,22 @@
 package famfs
 
 // What pending files are filled from: a source that may be read at several places at a
-// time, by its ReadAt or, where its pages are memory anyway, out of a mapping of it
-// (create_source_linux.go).
+// time, by its ReadAt or, if its pages are memory anyway, out of a mapping of it
+// (create_source_linux.go); and whether a reader ends when the file is full.
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"strings"
 )
 
-// source is a reader that is read from where it stood.
+// source is a reader that is read by its ReadAt, from where it stood.
 type source struct {
-	at     io.ReaderAt
-	seeker io.Seeker
+	reader seekerAt
 	start  int64
 	cache  *cacheLines // how what is read gets to memory
 	// mem is the mapped part of it from start on, may be empty.
@@ -21,30 +24,82 @@ type source struct {
 	unmap func() error
 }
 
-// openSource returns r as a source of up to n bytes, or nil where it has to be, or as
-// well can be, read in one go.
+type seekerAt interface {
+	io.ReaderAt
+	io.Seeker
+}
+
+// openSource returns r as a source of up to n bytes, or nil if it has to be, or as well
+// can be, read in one go.
 func openSource(r io.Reader, n int64, cache *cacheLines) *source {
-	at, ok := r.(io.ReaderAt)
-	seeker, ok2 := r.(io.Seeker)
-	if !ok || !ok2 || n <= workPiece {
+	at := knownSeekerAt(r)
+	if at == nil || n <= workPiece {
 		return nil
 	}
-	file, isFile := r.(*os.File)
+	file, isFile := at.(*os.File)
 	if isFile {
 		// Other files, such as terminals, need not do what they are asked.
 		if st, err := file.Stat(); err != nil || !st.Mode().IsRegular() {
 			return nil
 		}
 	}
-	start, err := seeker.Seek(0, io.SeekCurrent)
+	start, err := at.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return nil // a pipe, for example
+		return nil // closed, for example: reading will tell
 	}
-	s := &source{at: at, seeker: seeker, start: start, cache: cache}
+	s := &source{reader: at, start: start, cache: cache}
 	if isFile {
 		s.mem, s.unmap = mapSource(file, start, n)
 	}
 	return s
+}
+
+// knownSeekerAt returns r if its type is one whose Read and ReadAt are known to give the
+// same. A type that only has the methods, because it embeds one of these, may change what
+// is read in its Read, and count on being asked in order.
+func knownSeekerAt(r io.Reader) seekerAt {
+	switch r := r.(type) {
+	case *os.File:
+		return r
+	case *bytes.Reader:
+		return r
+	case *strings.Reader:
+		return r
+	case *io.SectionReader:
+		return r
+	case *openFileHandle:
+		return r
+	}
+	// io.Copy of an *os.File passes the file in a struct of package os, to hide its WriteTo.
+	if v := reflect.ValueOf(r); v.Kind() == reflect.Struct && v.Type().PkgPath() == "os" {
+		if f := v.FieldByName("File"); f.IsValid() && f.CanInterface() {
+			if file, ok := f.Interface().(*os.File); ok {
+				return file
+			}
+		}
+	}
+	return nil
+}
+
+// checkEnd fails unless r, which filled a file of size bytes, is at its end.
+func checkEnd(r io.Reader, size int64) error {
+	var b [1]byte
+	for range patience {
+		var n int
+		err := Guard(func() (err error) { n, err = r.Read(b[:]); return err })
+		switch {
+		case n != 0:
+			if at := knownSeekerAt(r); at != nil {
+				at.Seek(-1, io.SeekCurrent) // that it stays one further is no further error
+			}
+			return fmt.Errorf("the file's %d bytes are full, and the source goes on: %w", size, io.ErrShortWrite)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	return io.ErrNoProgress
 }
 
 // read fills mem, which is workPiece at most, from offset off.
@@ -57,13 +112,13 @@ func (s *source) read(mem []byte, off int64, step func(n int64) error) (int64, e
 		}
 	}
 	return readPieces(s.cache, mem, func(b []byte) (int, error) {
-		n, err := s.at.ReadAt(b, s.start+off)
+		n, err := s.reader.ReadAt(b, s.start+off)
 		off += int64(max(n, 0))
 		return n, err
 	}, step)
 }
 
-// copyMapped copies from a mapping of a source. It reports false where the source
+// copyMapped copies from a mapping of a source. It reports false if the source
 // faults: its file may have become shorter, and ReadAt will tell.
 func copyMapped(cache *cacheLines, to, from []byte) (done bool, err error) {
 	err = Guard(func() error {
@@ -78,11 +133,18 @@ func copyMapped(cache *cacheLines, to, from []byte) (done bool, err error) {
 	return err == nil, err
 }
 
-// close ends the reading after n bytes.
-func (s *source) close(n int64) error {
-	_, err := s.seeker.Seek(s.start+n, io.SeekStart)
-	if s.unmap != nil {
-		err = errors.Join(err, s.unmap())
-	}
+// leaveAt leaves the reader behind the n bytes that were read.
+func (s *source) leaveAt(n int64) error {
+	_, err := s.reader.Seek(s.start+n, io.SeekStart)
 	return err
+}
+
+// close gives the mapping back. Closing again does nothing.
+func (s *source) close() error {
+	if s.unmap == nil {
+		return nil
+	}
+	unmap := s.unmap
+	s.mem, s.unmap = nil, nil
+	return unmap()
 }
