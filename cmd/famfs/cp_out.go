@@ -1,37 +1,32 @@
 package main
 
-// Copying from a device to local files: in parallel, each file whole or not at all,
-// and so that it can be taken up again.
+// Copying from a device to local files: in parallel, with holes in place of zeros, and so
+// that it can be taken up again. How a local file is written is in local.go.
 
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
 // copyOut copies the tree below c.localBase.
-func (c *copyCommand) copyOut(ctx context.Context) error {
+func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 	var mu sync.Mutex
-	var errs []error
 	fail := func(name string, err error) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		var path *fs.PathError
-		if !errors.As(err, &path) {
-			err = &fs.PathError{Op: "copy", Path: c.local(name), Err: err}
-		}
-		errs = append(errs, err)
+		errs = append(errs, localFailed(c.shown(name), err))
 	}
 	names := make(chan string)
 	var running sync.WaitGroup
@@ -52,7 +47,7 @@ func (c *copyCommand) copyOut(ctx context.Context) error {
 					c.copied++
 				}
 				mu.Unlock()
-				c.progress.file(c.local(name), note)
+				c.progress.file(c.shown(name), note)
 			}
 		})
 	}
@@ -73,6 +68,7 @@ func (c *copyCommand) copyOut(ctx context.Context) error {
 		err := os.Mkdir(c.local(name), st.Mode().Perm()|0o700)
 		if errors.Is(err, fs.ErrExist) {
 			if there, statErr := os.Stat(c.local(name)); statErr == nil && there.IsDir() {
+				removeLeftParts(c.local(name), func(base string) bool { return c.tree.nodes[path.Join(name, base)] != nil })
 				return nil
 			}
 		}
@@ -91,15 +87,26 @@ func (c *copyCommand) copyOut(ctx context.Context) error {
 	running.Wait()
 	for i := len(made) - 1; i >= 0; i-- {
 		if err := os.Chmod(made[i].path, made[i].mode); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, localFailed(made[i].path, err))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // local is where a file of the tree goes.
 func (c *copyCommand) local(name string) string {
 	return filepath.Join(c.localBase, filepath.FromSlash(name))
+}
+
+// shown is a file of the tree as a person calls it: below DEST as it was given.
+func (c *copyCommand) shown(name string) string {
+	if name == c.localName {
+		return c.to.name
+	}
+	if below, ok := strings.CutPrefix(name, c.localName+"/"); ok {
+		return filepath.Join(c.to.name, filepath.FromSlash(below))
+	}
+	return filepath.Join(c.to.name, filepath.FromSlash(name)) // DEST is a root
 }
 
 // copyFileOut copies one file, or passes it over.
@@ -113,8 +120,13 @@ func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	node := c.tree.nodes[name]
-	to := c.local(name)
-	if st, err := os.Stat(to); err == nil {
+	to, st, err := resolveLocal(c.local(name))
+	if err != nil {
+		return false, err
+	}
+	perm := node.mode.Perm()
+	if st != nil {
+		perm = st.Mode().Perm()
 		how, err := c.compareWithLocal(ctx, from, node.size, to, st)
 		if err != nil {
 			return false, err
@@ -123,42 +135,28 @@ func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool
 			c.progress.bytes(node.size)
 			return true, nil
 		}
-		if !c.force || !st.Mode().IsRegular() {
-			return false, fmt.Errorf("is there already and %s; --force replaces files: %w", how, fs.ErrExist)
+		if err := checkReplaceable(to, st); err != nil {
+			return false, err
+		}
+		if !c.force {
+			return false, refused("is there already and " + how + "; --force replaces files")
 		}
 		if _, err := from.(io.Seeker).Seek(0, io.SeekStart); err != nil {
 			return false, err
 		}
 	}
-	var random [6]byte
-	rand.Read(random[:])
-	part := filepath.Join(filepath.Dir(to), "."+hex.EncodeToString(random[:])+".famfs-part")
-	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, node.mode.Perm()|0o200)
+	part, err := newPart(to, perm)
 	if err != nil {
 		return false, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreMissing(os.Remove(part)))
-		}
-	}()
-	_, err = io.Copy(&tellingWriter{ctx, f, c.progress}, from)
-	if node.mode.Perm()&0o200 == 0 && err == nil {
-		if st, statErr := f.Stat(); statErr == nil {
-			err = f.Chmod(st.Mode().Perm() &^ 0o200)
-		}
+	w := &holeWriter{ctx: ctx, f: part.File, progress: c.progress}
+	if _, err = io.Copy(w, from); err == nil {
+		err = w.end()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return false, err
+	if err == nil && (st != nil || perm&0o600 != 0o600) {
+		err = part.setPerm(perm, st != nil)
 	}
-	return false, os.Rename(part, to)
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return false, part.finish(err)
 }
 
 // compareWithLocal says how the local file differs, "" if it does not.
@@ -194,18 +192,61 @@ func (c *copyCommand) compareWithLocal(ctx context.Context, from io.Reader, size
 	return "", nil
 }
 
-// tellingWriter tells progress of what is written, until its context is done.
-type tellingWriter struct {
+// holeWriter writes a new file and leaves holes in place of zeros. It tells progress of
+// what is written, until its context is done.
+type holeWriter struct {
 	ctx      context.Context
 	f        *os.File
+	off      int64
 	progress *progress
 }
 
-func (w *tellingWriter) Write(b []byte) (int, error) {
-	if w.ctx.Err() != nil {
-		return 0, w.ctx.Err()
+// holeSize is the least hole, and what it is a multiple of. Smaller ones would cost more
+// in fragments of the file than they save.
+const holeSize = 64 << 10
+
+var zeros [holeSize]byte
+
+func (w *holeWriter) Write(b []byte) (int, error) {
+	written := 0
+	for written < len(b) {
+		if w.ctx.Err() != nil {
+			return written, context.Cause(w.ctx)
+		}
+		data := w.dataIn(b[written:])
+		if data > 0 {
+			n, err := w.f.WriteAt(b[written:written+data], w.off)
+			w.advance(int64(n))
+			written += n
+			if err != nil {
+				return written, err
+			}
+			continue
+		}
+		n := int(min(holeSize-w.off%holeSize, int64(len(b)-written)))
+		w.advance(int64(n))
+		written += n
 	}
-	n, err := w.f.Write(b)
-	w.progress.bytes(int64(n))
-	return n, err
+	return written, nil
 }
+
+// dataIn returns how many bytes of b come before the next hole.
+func (w *holeWriter) dataIn(b []byte) int {
+	n := 0
+	for n < len(b) {
+		piece := b[n:min(n+int(holeSize-(w.off+int64(n))%holeSize), len(b))]
+		if bytes.Equal(piece, zeros[:len(piece)]) {
+			return n
+		}
+		n += len(piece)
+	}
+	return n
+}
+
+func (w *holeWriter) advance(n int64) {
+	w.off += n
+	w.progress.bytes(n)
+}
+
+// end gives the file its size, which a hole at its end has not.
+func (w *holeWriter) end() error { return w.f.Truncate(w.off) }

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -18,6 +20,9 @@ import (
 type tree struct {
 	nodes map[string]*treeNode
 	mode  modeValue // of all files, if it is set
+
+	mu    sync.Mutex
+	tried []string // files that were opened
 }
 
 // treeNode is a file or directory of a tree.
@@ -29,6 +34,8 @@ type treeNode struct {
 
 	from fs.FS  // of a file: where it is
 	at   string // and what it is called there
+
+	source target // what a person calls it; of a directory that is made up nothing
 }
 
 func newTree() *tree {
@@ -74,81 +81,111 @@ func (t *tree) insert(name string, n *treeNode) error {
 	return nil
 }
 
-// add puts root of from, which is source s, into the tree as name. refuse is told of
-// what cannot be copied.
-func (t *tree) add(from fs.FS, root, name string, s target, recursive, follow bool, refuse func(target, error)) error {
-	st, err := fs.Stat(from, root) // follows a link
-	if err != nil {
-		return err
-	}
-	if st.IsDir() && !recursive {
-		return fmt.Errorf("is a directory; copy it with -r: %w", fs.ErrInvalid)
-	}
-	if !st.IsDir() {
-		if s.slash {
-			return fmt.Errorf("is not a directory: %w", fs.ErrInvalid)
-		}
-		return t.addFile(from, root, name, st)
-	}
-	return t.addDir(from, root, name, s, st, follow, refuse)
+// remove takes a file, or a directory that is empty by then, out of the tree.
+func (t *tree) remove(name string) {
+	n := t.nodes[name]
+	delete(t.nodes, name)
+	parent := t.nodes[path.Dir(name)]
+	parent.children = slices.DeleteFunc(parent.children, func(c *treeNode) bool { return c == n })
 }
 
-func (t *tree) addFile(from fs.FS, at, name string, st fs.FileInfo) error {
+// removeTried takes out the files that were opened, and returns how many.
+func (t *tree) removeTried() int {
+	t.mu.Lock()
+	tried := t.tried
+	t.tried = nil
+	t.mu.Unlock()
+	for _, name := range tried {
+		t.remove(name)
+	}
+	return len(tried)
+}
+
+// treeBuilder puts sources into a tree.
+type treeBuilder struct {
+	*tree
+	recursive, follow bool
+	// refuse is told of what cannot be copied.
+	refuse func(t target, kind refusalKind, err error)
+	// isDevice says that a file is a device that this copy is from or to. passOver is told
+	// of it.
+	isDevice func(fs.FileInfo) bool
+	passOver func(t target, why string)
+}
+
+// add puts root of from, which is source s, into the tree as name.
+func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
+	st, err := fs.Stat(from, root) // follows a link
+	switch {
+	case err != nil:
+		b.refuse(s, otherRefusal, err)
+	case st.IsDir() && !b.recursive:
+		b.refuse(s, otherRefusal, fmt.Errorf("is a directory; copy it with -r: %w", fs.ErrInvalid))
+	case st.IsDir():
+		b.addDir(from, root, name, s, st, nil)
+	case b.isDevice(st):
+		b.refuse(s, otherRefusal, fmt.Errorf("is the device that is copied to or from; what is on it is written %s:/: %w", s, fs.ErrInvalid))
+	case s.slash:
+		b.refuse(s, otherRefusal, fmt.Errorf("is not a directory: %w", fs.ErrInvalid))
+	default:
+		b.addFile(from, root, name, s, st)
+	}
+}
+
+func (b *treeBuilder) addFile(from fs.FS, at, name string, s target, st fs.FileInfo) {
 	switch {
 	case !st.Mode().IsRegular():
-		return fmt.Errorf("has type %v, and famfs has only directories and regular files: %w", st.Mode().Type(), fs.ErrInvalid)
+		b.refuse(s, specialRefusal, fmt.Errorf("is a special file (%v), and famfs has only directories and regular files; leave it out: %w", st.Mode().Type(), fs.ErrInvalid))
+		return
 	case st.Size() == 0:
-		return fmt.Errorf("is empty, and famfs has no empty files: %w", fs.ErrInvalid)
+		b.refuse(s, emptyRefusal, fmt.Errorf("is empty, and famfs has no empty files; leave it out, or put something into it: %w", fs.ErrInvalid))
+		return
 	}
-	return t.insert(name, &treeNode{name: path.Base(name), mode: st.Mode(), size: st.Size(), from: from, at: at})
+	if err := b.insert(name, &treeNode{name: path.Base(name), mode: st.Mode(), size: st.Size(), from: from, at: at, source: s}); err != nil {
+		b.refuse(s, otherRefusal, err)
+	}
 }
 
-// maxDepth ends trees whose links lead into themselves.
-const maxDepth = 100
-
-func (t *tree) addDir(from fs.FS, at, name string, s target, st fs.FileInfo, follow bool, refuse func(target, error)) error {
-	if _, err := t.dir(name, st.Mode()); err != nil {
-		return err
+// addDir puts a directory and what is in it into the tree. above are the directories
+// that it lies in.
+func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileInfo, above []fs.FileInfo) {
+	dir, err := b.dir(name, st.Mode())
+	if err == nil && dir.source.name == "" {
+		dir.source = s
 	}
-	entries, err := fs.ReadDir(from, at)
+	var entries []fs.DirEntry
+	if err == nil {
+		entries, err = fs.ReadDir(from, at)
+	}
 	if err != nil {
-		return err
+		b.refuse(s, otherRefusal, err)
 	}
+	above = append(above[:len(above):len(above)], st)
 	for _, e := range entries {
 		below := s
 		below.name, below.slash = path.Join(s.name, e.Name()), false
 		child, target := path.Join(at, e.Name()), path.Join(name, e.Name())
 		st, err := e.Info()
 		if err == nil && st.Mode().Type() == fs.ModeSymlink {
-			if follow {
-				st, err = fs.Stat(from, child)
-			} else {
-				err = fmt.Errorf("is a symbolic link, and famfs has none; -L copies what it points to: %w", fs.ErrInvalid)
+			if !b.follow {
+				b.refuse(below, linkRefusal, fmt.Errorf("is a symbolic link, and famfs has none; -L copies what it points to: %w", fs.ErrInvalid))
+				continue
 			}
+			st, err = fs.Stat(from, child)
 		}
 		switch {
 		case err != nil:
-		case st.IsDir() && pathDepth(target) > maxDepth:
-			err = fmt.Errorf("lies more than %d directories deep: %w", maxDepth, fs.ErrInvalid)
-		case st.IsDir():
-			err = t.addDir(from, child, target, below, st, follow, refuse)
+			b.refuse(below, otherRefusal, err)
+		case b.isDevice(st):
+			b.passOver(below, "is the device that is copied to or from: passed over")
+		case !st.IsDir():
+			b.addFile(from, child, target, below, st)
+		case slices.ContainsFunc(above, func(dir fs.FileInfo) bool { return os.SameFile(dir, st) }):
+			b.refuse(below, cycleRefusal, fmt.Errorf("is a symbolic link to a directory that it lies in, which has no end: %w", fs.ErrInvalid))
 		default:
-			err = t.addFile(from, child, target, st)
-		}
-		if err != nil {
-			refuse(below, err)
+			b.addDir(from, child, target, below, st, above)
 		}
 	}
-	return nil
-}
-
-func pathDepth(name string) int {
-	depth := 0
-	for name != "." {
-		name = path.Dir(name)
-		depth++
-	}
-	return depth
 }
 
 // Open opens a file where it lies, or a directory of the tree.
@@ -160,6 +197,9 @@ func (t *tree) Open(name string) (fs.File, error) {
 	if n.mode.IsDir() {
 		return &treeDir{node: n}, nil
 	}
+	t.mu.Lock()
+	t.tried = append(t.tried, name)
+	t.mu.Unlock()
 	f, err := n.from.Open(n.at)
 	if err != nil || !t.mode.set {
 		return f, err

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strconv"
 	"strings"
@@ -94,6 +95,9 @@ each file has a size and seed of its own.`,
 			made := []createdJSON{}
 			err = a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
 				job := jobs[t.arg]
+				if t.slash {
+					return fmt.Errorf("names a directory, and creat makes files: %w", fs.ErrInvalid)
+				}
 				if err := creat(fsys, t.name, job, workers, opts); err != nil {
 					return err
 				}
@@ -115,7 +119,7 @@ each file has a size and seed of its own.`,
 			if err != nil || !asJSON {
 				return err
 			}
-			return a.printJSON(made)
+			return printJSONList(a, made)
 		},
 	}
 	cmd.Flags().VarP(&size, "size", "s", "size of each file")

@@ -60,7 +60,7 @@ each file and directory takes.`,
 			case err != nil:
 				return err
 			case asJSON:
-				return a.printJSON(found)
+				return printJSONList(a, found)
 			case len(rows) == 1:
 				return nil
 			}

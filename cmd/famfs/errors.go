@@ -1,7 +1,8 @@
 package main
 
-// Errors as a person meets them: the status that they end the process with, and the
-// lines on stderr that name the device, the path, what is wrong, and the way out.
+// Errors as a person meets them: what the failing thing was, the lines on stderr that
+// name it, say what is wrong and the way out, and the one status that the process ends
+// with. What the commands do is not known here.
 
 import (
 	"context"
@@ -9,17 +10,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"famfs"
 )
 
-// What the process ends with.
+// What the process ends with; after a signal it is 128 and the signal's number.
 const (
-	statusDone        = 0
-	statusFailed      = 1
-	statusUsage       = 2 // not understood; of fsck and verify: could not be done
-	statusInterrupted = 130
+	statusDone   = 0
+	statusFailed = 1
+	statusUsage  = 2 // not understood; of fsck, verify and chkread: could not be done
+	statusSignal = 128
 )
 
 // statusError ends the process with a status. If err is nil everything has been said.
@@ -39,73 +41,233 @@ func (e *statusError) Unwrap() error { return e.err }
 
 func usageError(err error) error { return &statusError{statusUsage, err} }
 
+// status reports err and returns what the process ends with: the worst of what err
+// says, what was reported on the way, and whether stdout took what was written. It is
+// the only place that decides.
+func (a *app) status(err error) int {
+	status := statusDone
+	var known *statusError
+	switch {
+	case err == nil || a.out.err != nil && errors.Is(err, a.out.err): // said below
+	case errors.As(err, &known):
+		if known.err != nil {
+			a.report(known)
+		}
+		status = known.status
+	case isUsage(err):
+		a.report(usageError(err))
+		status = statusUsage
+	default:
+		a.reportFailure(err)
+	}
+	if a.out.err != nil {
+		a.reportFailure(&failure{about: aboutOutput, what: "standard output", err: a.out.err})
+	}
+	if a.failed {
+		status = max(status, a.failStatus)
+	}
+	return status
+}
+
+// about is what a failing thing was to the command. Hints follow from it.
+type about int
+
+const (
+	aboutNothing about = iota
+	aboutDevice        // a device, or the file that stands in for one
+	aboutName          // a file or directory on a device
+	aboutSource        // a local file or tree that is read
+	aboutLocal         // a local file or directory that is written
+	aboutOutput        // stdout
+)
+
+// failure is an error with what failed.
+type failure struct {
+	about  about
+	what   string // as it is written on the command line
+	device string // the device, or the one that it is on
+	err    error
+}
+
+func (f *failure) Error() string { return f.what + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// failed says what failed, unless err says so already.
+func failed(f failure) error {
+	var known *failure
+	var status *statusError
+	if f.err == nil || errors.As(f.err, &status) || errors.As(f.err, &known) {
+		return f.err
+	}
+	return &f
+}
+
+// deviceFailed says that err is about a device as a whole.
+func deviceFailed(device string, err error) error {
+	return failed(failure{about: aboutDevice, what: device, device: device, err: err})
+}
+
+// targetFailed says that err is about what t names, which is read if it is local.
+func targetFailed(t target, err error) error {
+	if t.device == "" {
+		return failed(failure{about: aboutSource, what: t.name, err: err})
+	}
+	return failed(failure{about: aboutName, what: t.String(), device: t.device, err: err})
+}
+
+// localFailed says that err is about a local file or directory that is written.
+func localFailed(name string, err error) error {
+	return failed(failure{about: aboutLocal, what: name, err: err})
+}
+
+// failureJSON is a failure among what a command prints for programs.
+type failureJSON struct {
+	Argument string `json:"argument"`
+	Error    string `json:"error"`
+}
+
 // reportFailure reports an error after which the command goes on, to fail in the end.
-func (a *app) reportFailure(what string, err error) {
+func (a *app) reportFailure(err error) {
 	a.failed = true
-	a.report(what, err)
+	for _, f := range separate(err) {
+		a.failures = append(a.failures, failureJSON{f.what, f.message()})
+		a.reportOne(f)
+	}
 }
 
 // report writes err to stderr, each of the errors that it joins on lines of its own.
-// what is the target, "" where the error names it.
-func (a *app) report(what string, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && isJoin(err) {
-		for _, e := range joined.Unwrap() {
-			a.report(what, e)
+func (a *app) report(err error) {
+	for _, f := range separate(err) {
+		a.reportOne(f)
+	}
+}
+
+// separate returns the errors that err joins, each with what failed.
+func separate(err error) []*failure {
+	f, ok := err.(*failure)
+	if !ok {
+		f = &failure{err: err}
+		var inner *failure
+		if errors.As(err, &inner) && !isJoin(err) {
+			f = &failure{inner.about, "", inner.device, err}
 		}
-		return
 	}
-	message := err.Error()
-	var path *fs.PathError
-	if errors.As(err, &path) && err == error(path) && what != "" && strings.HasSuffix(what, path.Path) {
-		message = path.Op + ": " + path.Err.Error() // what names the path already
+	if !isJoin(f.err) {
+		return []*failure{f}
 	}
-	message = strings.TrimPrefix(message, "famfs: ")
-	line := a.command + ": "
-	if what != "" && !strings.Contains(message, what) {
-		line += printable(what) + ": "
+	var all []*failure
+	for _, e := range f.err.(interface{ Unwrap() []error }).Unwrap() {
+		all = append(all, separate(failed(failure{f.about, f.what, f.device, e}))...)
 	}
-	// An error may take several lines; a name with a newline in it is quoted in it.
-	for i, part := range strings.FieldsFunc(line+message, func(r rune) bool { return r == '\n' }) {
-		if i > 0 {
-			part = "    " + strings.TrimSpace(part)
-		}
-		fmt.Fprintln(a.err, printable(strings.ReplaceAll(part, "\t", " ")))
-	}
-	if hint := a.wayOut(what, err); hint != "" {
-		fmt.Fprintln(a.err, "    "+printable(hint))
-	}
+	return all
 }
 
 // isJoin tells errors.Join from an error with a message of its own that wraps several.
 func isJoin(err error) bool {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return false
+	}
 	var parts []string
-	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+	for _, e := range joined.Unwrap() {
 		parts = append(parts, e.Error())
 	}
 	return strings.Join(parts, "\n") == err.Error()
 }
 
-// wayOut says what a person can do about err.
-func (a *app) wayOut(what string, err error) string {
-	device := what
-	if t, parseErr := parseOnDevice(what); what != "" && parseErr == nil {
-		device = t.device
+// reportOne writes what failed, why, and the way out.
+func (a *app) reportOne(f *failure) {
+	line := a.command + ": "
+	if f.what != "" {
+		line += printable(f.what) + ": "
 	}
+	// An error may take several lines; a name with a newline in it is quoted in it.
+	for i, part := range strings.FieldsFunc(line+f.message(), func(r rune) bool { return r == '\n' }) {
+		if i > 0 {
+			part = "    " + strings.TrimSpace(part)
+		}
+		fmt.Fprintln(a.err, printable(strings.ReplaceAll(part, "\t", " ")))
+	}
+	if hint := a.wayOut(f); hint != "" {
+		fmt.Fprintln(a.err, "    "+printable(hint))
+	}
+}
+
+// commandWords says in options of the command what the library says in names of Go.
+var commandWords = strings.NewReplacer(
+	"give Force to lose it", "--force loses it",
+	"; make a stand-in device with CreateBacking", "",
+	"; format the device first (famfs.Format)", "",
+	"; format the device (famfs.Format)", "",
+	"with WithSystemUUID", "with --system-uuid",
+	"give WithSystemUUID", "give --system-uuid",
+	"open with ReadWrite to create: ", "",
+	"; open with ReadWrite", "",
+	"WithLockTimeout", "--lock-timeout",
+	"Tolerant and ReadWrite", "--tolerant and writing",
+)
+
+// message is what is wrong, without the name of what failed, which comes before it.
+func (f *failure) message() string {
+	message := strings.TrimPrefix(f.err.Error(), "famfs: ")
+	message = withoutEchoes(message)
+	var path *fs.PathError
+	if errors.As(f.err, &path) && f.what != "" {
+		named := path.Op + " " + path.Path + ": "
+		if strings.HasPrefix(message, named) || path.Path == f.what {
+			message = strings.Replace(message, named, path.Op+": ", 1)
+		}
+	}
+	for op := range strings.FieldsSeq("open format check wipe") {
+		if rest, ok := strings.CutPrefix(message, op+" "+f.what+": "); ok && f.what != "" {
+			message = op + ": " + rest
+		}
+	}
+	message = withoutEchoes(message)
+	if f.what != "" { // which comes before it
+		message = strings.TrimPrefix(message, f.what+" ")
+	}
+	return commandWords.Replace(message)
+}
+
+// withoutEchoes takes what layers say after one another out of a message: "open x: open
+// x: why" is "open x: why".
+func withoutEchoes(message string) string {
+	for at := 0; ; {
+		i := strings.Index(message[at:], ": ")
+		if i < 0 {
+			return message
+		}
+		at += i + 2
+		for strings.HasPrefix(message[at:], message[:at]) {
+			message = message[at:]
+		}
+	}
+}
+
+// wayOut says what a person can do about f.
+func (a *app) wayOut(f *failure) string {
+	device := f.device
 	if device == "" {
 		device = "DEVICE"
 	}
+	mkfs := a.command == "famfs mkfs"
 	var known *statusError
-	switch is := func(target error) bool { return errors.Is(err, target) }; {
-	case errors.As(err, &known) && known.status == statusUsage, isUsage(err):
+	switch is := func(target error) bool { return errors.Is(f.err, target) }; {
+	case errors.As(f.err, &known) && known.status == statusUsage:
 		return "see " + a.command + " --help"
-	case is(context.Canceled):
+	case is(context.Canceled), f.about == aboutOutput:
 		return ""
-	case is(famfs.ErrNotFormatted) && a.command == "famfs mkfs": // --kill
+	case is(famfs.ErrNotFormatted) && mkfs: // --kill
 		return "there is no file system on it: nothing to do"
+	case is(famfs.ErrNotFormatted) && isBlank(f.device):
+		return fmt.Sprintf("it is empty; make a file system on it with: famfs mkfs %s", device)
 	case is(famfs.ErrNotFormatted):
-		return fmt.Sprintf("format it with: famfs mkfs %s (what is on it is lost)", device)
+		return "check that this is the device that you mean"
+	case is(errLeftOut):
+		return fmt.Sprintf("see what is wrong, and what to do, with: famfs fsck %s", device)
 	case is(famfs.ErrVersion):
-		return "use a famfs of the version that formatted it, or format it anew: famfs mkfs --force"
+		return "use a famfs of the version that formatted it"
 	case is(famfs.ErrNotMaster):
 		return "only the host that formatted the device may do this: run it there, or say with --system-uuid that this is that host"
 	case is(famfs.ErrLogFull):
@@ -114,24 +276,52 @@ func (a *app) wayOut(what string, err error) string {
 		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s", device, device)
 	case is(famfs.ErrLocked):
 		return "another process is writing: try again, or wait longer with --lock-timeout"
-	case is(famfs.ErrCorrupt) && !a.tolerant:
+	case is(famfs.ErrCorrupt) && !a.tolerant && f.about == aboutDevice:
 		return fmt.Sprintf("see what is wrong with: famfs fsck %s; read what is still readable with --tolerant", device)
-	case is(famfs.ErrCorrupt):
+	case is(famfs.ErrCorrupt), f.about == aboutDevice && is(famfs.ErrDevice) && a.opened[device]:
 		return fmt.Sprintf("see what is wrong with: famfs fsck %s", device)
-	case is(fs.ErrExist) && a.command == "famfs mkfs":
-		return fmt.Sprintf("look at it with: famfs stat %s; lose it with --force", device)
-	case is(fs.ErrExist):
-		return "files on famfs are never replaced or removed: use another name"
-	case is(fs.ErrNotExist) && device != what:
-		return fmt.Sprintf("see what is there with: famfs ls -R %s", device)
-	case is(fs.ErrNotExist):
-		return "check the name; famfs mkfs --create SIZE makes a file that stands in for a device"
-	case is(os.ErrPermission):
-		return "run it as a user who may read and write the device, for example root"
-	case is(famfs.ErrDevice):
-		return "DEVICE is a devdax device, a file on fs-dax, or a plain file that stands in for one"
+	}
+	switch is := func(target error) bool { return errors.Is(f.err, target) }; f.about {
+	case aboutDevice:
+		switch {
+		case is(fs.ErrExist) && mkfs:
+			return fmt.Sprintf("look at it with: famfs stat %s", device)
+		case is(fs.ErrNotExist) && inDev(device):
+			return "see which there are with: daxctl list; one that is missing may be bound to no driver, or be in mode system-ram"
+		case is(fs.ErrNotExist) && filepath.Dir(device) != "." && !exists(filepath.Dir(device)):
+			return "check the name: the folder does not exist"
+		case is(fs.ErrNotExist):
+			return "check the name; famfs mkfs --create SIZE makes a file that stands in for a device"
+		case is(os.ErrPermission):
+			return "run it as a user who may read and write the device, for example root"
+		case is(famfs.ErrDevice):
+			return "DEVICE is a devdax device, a file on fs-dax, or a plain file that stands in for one"
+		}
+	case aboutName:
+		switch {
+		case is(fs.ErrExist):
+			return "files on famfs are never replaced or removed: use another name"
+		case is(fs.ErrNotExist):
+			return fmt.Sprintf("see what is there with: famfs ls -R %s", device)
+		}
+	case aboutSource:
+		switch {
+		case is(fs.ErrNotExist) && f.what == "-":
+			return "standard input has no size, which files need at once: put it into a file first"
+		case is(fs.ErrNotExist):
+			return "check the name; what is on a device is written DEVICE:PATH"
+		}
+	case aboutLocal:
+		if is(fs.ErrNotExist) {
+			return "check the name; folders are made with mkdir -p"
+		}
 	}
 	return ""
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // isUsage says that err is cobra's, which has no type for what it does not understand.

@@ -50,6 +50,7 @@ Of several devices, the highest.`,
   famfs fsck --json /dev/dax0.0 | jq '.[0].problems'`,
 		Args: a.arguments(1, -1, "DEVICE..."),
 		RunE: func(_ *cobra.Command, args []string) error {
+			a.failStatus = 2
 			status := statusDone
 			reports := []reportJSON{}
 			for _, arg := range args {
@@ -62,9 +63,9 @@ Of several devices, the highest.`,
 					report, err = famfs.Check(t.device, a.options()...)
 				}
 				if err != nil {
-					status = max(status, 2)
-					reports = append(reports, reportJSON{Device: arg, Status: 2, Error: err.Error(), Problems: []problemJSON{}})
-					a.report(arg, err)
+					err = deviceFailed(arg, err)
+					reports = append(reports, reportJSON{Device: arg, Status: 2, Error: separate(err)[0].message(), Problems: []problemJSON{}})
+					a.reportFailure(err)
 					continue
 				}
 				r := describeReport(report, a.stopsAt(t.device))

@@ -70,7 +70,7 @@ where a file is interleaved, its strips, which take turns in chunks.`,
 			if err != nil || !asJSON {
 				return err
 			}
-			return a.printJSON(maps)
+			return printJSONList(a, maps)
 		},
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing; the status says whether they are files with a map")

@@ -5,9 +5,7 @@ package main
 // layout_svg.go.
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -32,7 +30,8 @@ interleaved files. Red crosses are what log entries claim that were passed over:
 no file's, and given to none; see famfs fsck. Without colours there are letters
 instead: capitals are interleaved, ! is claimed.
 
---svg writes a picture for a browser, with names and sizes under the mouse.`,
+--svg writes a picture for a browser, with names and sizes under the mouse. Pipes and
+symbolic links are written through; a device is never replaced.`,
 		Example: `  famfs layout /dev/dax0.0
   famfs layout --svg layout.svg /dev/dax0.0
   famfs layout --list /dev/dax0.0
@@ -54,8 +53,8 @@ instead: capitals are interleaved, ! is claimed.
 				case svg == "-":
 					return p.writeSVG(a.out)
 				case svg != "":
-					if err := writeFileWhole(svg, p.writeSVG); err != nil {
-						return err
+					if err := writeLocal(svg, p.writeSVG); err != nil {
+						return localFailed(svg, err)
 					}
 					_, err := fmt.Fprintf(a.out, "wrote %s: %s of %s\n", svg, count(len(p.files), "file", "files"), p.device)
 					return err
@@ -80,22 +79,4 @@ instead: capitals are interleaved, ! is claimed.
 	cmd.Flags().IntVar(&width, "width", 0, "columns of the map (default: the terminal's, or 80)")
 	cmd.MarkFlagsMutuallyExclusive("svg", "list", "json")
 	return cmd
-}
-
-// writeFileWhole writes a file that is there whole or not at all.
-func writeFileWhole(name string, write func(io.Writer) error) (err error) {
-	part := name + ".famfs-part"
-	f, err := os.Create(part)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, ignoreMissing(os.Remove(part)))
-		}
-	}()
-	if err := errors.Join(write(f), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(part, name)
 }

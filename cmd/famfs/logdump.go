@@ -62,7 +62,7 @@ what to do.`,
 		Args: a.arguments(1, 1, "one DEVICE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			a.tolerant = true
-			return a.eachTarget(args, func(fsys *famfs.FS, t target) error {
+			return a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
 				if t.name != "." {
 					return fmt.Errorf("the log is the whole device's: leave the path out: %w", fs.ErrInvalid)
 				}
@@ -76,7 +76,7 @@ what to do.`,
 					return a.printJSON(logJSON{t.device, d.Superblock, u.LogUsed, u.LogCapacity, entries})
 				}
 				return a.printLog(fsys, entries)
-			})
+			}, nil)
 		},
 	}
 	cmd.Flags().BoolVarP(&dryRun, "dryrun", "n", false, "accepted for those who are used to it: nothing is ever changed")

@@ -49,10 +49,7 @@ times and has no hidden files, links or special files.`,
 				return err
 			}
 			if l.asJSON {
-				if l.found == nil {
-					l.found = []nodeJSON{}
-				}
-				return l.printJSON(l.found)
+				return printJSONList(l.app, l.found)
 			}
 			return nil
 		},

@@ -32,8 +32,9 @@ func main() {
 
 // app is one run of the command.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
+	in  io.Reader
+	out *output
+	err io.Writer
 
 	// Options of every command.
 	systemUUID  uuidValue
@@ -41,41 +42,24 @@ type app struct {
 	verbose     int // how often -v was given
 	lockTimeout time.Duration
 
-	command string // "famfs ls", what errors begin with
-	failed  bool   // an error was reported, and the command went on
+	command     string          // "famfs ls", what errors begin with
+	opened      map[string]bool // devices that could be opened
+	failed      bool            // an error was reported, and the command went on
+	failures    []failureJSON   // what was reported then
+	leftOutSaid map[string]bool // devices of which it was said what is missing
+	failStatus  int             // what the process ends with then
 }
 
 // run runs the command and returns the status of the process: 0 done, 1 failed, or
 // what the command defines, 2 not understood.
 func run(args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err, command: "famfs"}
+	a := &app{in: in, out: &output{to: out}, err: err, command: "famfs", opened: make(map[string]bool), failStatus: statusFailed}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)
-	root.SetOut(out)
+	root.SetOut(a.out)
 	root.SetErr(err)
 	return a.status(root.Execute())
-}
-
-// status reports err and returns the status that follows from it.
-func (a *app) status(err error) int {
-	var known *statusError
-	switch {
-	case err == nil && !a.failed:
-		return statusDone
-	case err == nil:
-		return statusFailed
-	case errors.As(err, &known):
-		if known.err != nil {
-			a.report("", err)
-		}
-		return known.status
-	case isUsage(err):
-		a.report("", err)
-		return statusUsage
-	}
-	a.report("", err)
-	return statusFailed
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -97,8 +81,10 @@ Creating files and directories is the master's: the host that formatted the devi
 A host is known by --system-uuid, else by /opt/famfs/system_uuid, else by a UUID
 that is derived from /etc/machine-id. Everything else any host can do.
 
-Status: 0 done, 1 failed, 2 not understood; fsck and verify: 1 problems found,
-2 could not check. 130 after Ctrl-C.`,
+Status: 0 done, 1 failed, in part too, 2 not understood; fsck, verify and chkread:
+1 problems found, 2 could not check. After a signal 128 and its number: 130 after
+Ctrl-C. What a command would leave out because the device is damaged or cut short is
+said on stderr, and the status is that of a failure.`,
 		Example: `  famfs mkfs --create 1GiB /dev/shm/device     # a file that stands in for a device
   famfs cp -r ./models /dev/dax0.0:/models
   famfs ls -lR /dev/dax0.0
@@ -106,7 +92,7 @@ Status: 0 done, 1 failed, 2 not understood; fsck and verify: 1 problems found,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			return usageError(errors.New("say what to do"))
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -135,7 +121,40 @@ Status: 0 done, 1 failed, 2 not understood; fsck and verify: 1 problems found,
 			c.Flags().Bool("help", false, "help for "+c.Name())
 		}
 	}
+	a.strictHelp(root)
 	return root
+}
+
+// strictHelp has help and completion refuse what there is none of: cobra's print the
+// general help, and all is well.
+func (a *app) strictHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.PersistentPreRunE = nil
+			c.Run = nil
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 {
+					a.command = cmd.CommandPath()
+					return usageError(fmt.Errorf("there is no command %q", strings.Join(args, " ")))
+				}
+				about.InitDefaultHelpFlag()
+				return about.Help()
+			}
+		case "completion":
+			c.Args = cobra.ArbitraryArgs
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				a.command = cmd.CommandPath()
+				if len(args) == 0 {
+					return usageError(errors.New("say for which shell: bash, zsh, fish or powershell"))
+				}
+				return usageError(fmt.Errorf("shell %q, want bash, zsh, fish or powershell", args[0]))
+			}
+		}
+	}
 }
 
 // arguments makes a check of the number of arguments; most < 0 is any number.
@@ -168,7 +187,16 @@ func (a *app) open(device string) (*famfs.FS, error) {
 	if a.tolerant {
 		opts = append(opts, famfs.Tolerant())
 	}
-	return famfs.Open(device, opts...)
+	return a.opening(device, opts)
+}
+
+func (a *app) opening(device string, opts []famfs.Option) (*famfs.FS, error) {
+	fsys, err := famfs.Open(device, opts...)
+	if err != nil {
+		return nil, deviceFailed(device, err)
+	}
+	a.opened[device] = true
+	return fsys, nil
 }
 
 // openToWrite opens a device for creating files.
@@ -176,14 +204,20 @@ func (a *app) openToWrite(device string) (*famfs.FS, error) {
 	if a.tolerant {
 		return nil, usageError(errors.New("--tolerant only reads, and this writes"))
 	}
-	return famfs.Open(device, append(a.options(), famfs.ReadWrite())...)
+	return a.opening(device, append(a.options(), famfs.ReadWrite()))
 }
 
 // eachTarget calls do for each argument that names a path on a device, with the device
 // open for reading. What goes wrong with one is reported and does not keep the others
-// from their turn.
+// from their turn. Of a directory it is also reported what is left out.
 func (a *app) eachTarget(args []string, do func(fsys *famfs.FS, t target) error) error {
-	return a.eachOn(args, a.open, do, nil)
+	return a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
+		err := do(fsys, t)
+		if err == nil {
+			a.reportLeftOut(fsys, t)
+		}
+		return err
+	}, nil)
 }
 
 // eachOn is eachTarget for devices that open opens; then is called at the end, while
@@ -199,7 +233,7 @@ func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do fun
 	for _, arg := range args {
 		t, err := parseOnDevice(arg)
 		if err != nil {
-			a.reportFailure(arg, err)
+			a.reportFailure(err)
 			continue
 		}
 		t.arg = arg
@@ -214,7 +248,7 @@ func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do fun
 					return err
 				}
 				refused[t.device] = true
-				a.reportFailure(t.device, err)
+				a.reportFailure(err)
 				continue
 			}
 			devices[t.device] = fsys
@@ -224,7 +258,10 @@ func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do fun
 			if errors.As(err, &known) {
 				return err
 			}
-			a.reportFailure(t.String(), err)
+			if a.out.err != nil {
+				return err // nobody takes what the others would print
+			}
+			a.reportFailure(targetFailed(t, err))
 		}
 	}
 	if then != nil {

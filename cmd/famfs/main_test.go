@@ -30,7 +30,20 @@ func TestMain(m *testing.M) {
 	if os.Getenv(commandEnv) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	os.Exit(runTests(m))
+}
+
+// stateHome is where the commands of this run keep records of copies.
+var stateHome string
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "famfs-state-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	stateHome = dir
+	return m.Run()
 }
 
 // testDir is a folder for stand-in devices; FAMFS_TEST_DIR can put it on tmpfs.
@@ -55,7 +68,7 @@ type result struct {
 // command prepares a process.
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), commandEnv+"=1", "NO_COLOR=")
+	cmd.Env = append(os.Environ(), commandEnv+"=1", "NO_COLOR=", "XDG_STATE_HOME="+stateHome)
 	return cmd
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/spf13/cobra"
@@ -21,23 +22,33 @@ func (a *app) mkdirCommand() *cobra.Command {
 		Long: `mkdir makes directories, as mkdir does. It needs the master. Directories are never
 removed; each takes an entry of the log. With -p the directories above that are
 missing are made too, with the same mode and owner; those that are there stay as they
-are.`,
+are. With -v each one that is made is printed.`,
 		Example: `  famfs mkdir /dev/dax0.0:/models
   famfs mkdir -p -m 0700 -u 1000 -g 1000 /dev/dax0.0:/models/llama/7b`,
 		Args: a.arguments(1, -1, "DEVICE:PATH..."),
 		RunE: func(_ *cobra.Command, args []string) error {
-			opts, err := owner.options()
-			if err != nil {
-				return err
-			}
+			opts := owner.options()
 			if mode.set {
 				opts = append(opts, famfs.Mode(mode.mode))
 			}
 			return a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
-				if parents {
-					return mkdirAll(fsys, t.name, opts)
+				made := func(dir string) error {
+					if a.verbose == 0 {
+						return nil
+					}
+					_, err := fmt.Fprintf(a.out, "created %s\n", a.displayName(t.at(dir)))
+					return err
 				}
-				return fsys.MkdirWith(t.name, opts...)
+				switch {
+				case parents:
+					return mkdirAll(fsys, t.name, opts, made)
+				case t.name == ".":
+					return fmt.Errorf("is the root directory, which is always there: %w", fs.ErrExist)
+				}
+				if err := fsys.MkdirWith(t.name, opts...); err != nil {
+					return err
+				}
+				return made(t.name)
 			}, nil)
 		},
 	}
@@ -49,7 +60,7 @@ are.`,
 
 // mkdirAll makes name and the directories above it that are missing, one by one: the
 // library's MkdirAll takes no owner.
-func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption) error {
+func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption, made func(dir string) error) error {
 	if name == "." {
 		return nil
 	}
@@ -63,7 +74,14 @@ func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption) error {
 			continue
 		}
 		// Another process may make it at the same time; that shows now.
-		if err := fsys.MkdirWith(dir, opts...); err != nil && !(errors.Is(err, fs.ErrExist) && isDir(dir)) {
+		err := fsys.MkdirWith(dir, opts...)
+		if errors.Is(err, fs.ErrExist) && isDir(dir) {
+			continue
+		}
+		if err == nil {
+			err = made(dir)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -3,9 +3,12 @@ package main
 // famfs mkfs: making a file system on a device, or on a file that stands in for one.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -34,26 +37,27 @@ must open it again once it is formatted.`,
   famfs mkfs --create 1GiB /dev/shm/device    # a sparse file that stands in for a device
   famfs mkfs --kill --force /dev/dax0.0       # no file system any more`,
 		Args: a.arguments(1, 1, "one DEVICE"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			device := args[0]
 			if kill {
 				return a.kill(device, force, asJSON)
-			}
-			if create > 0 {
-				if err := famfs.CreateBacking(device, int64(create)); err != nil {
-					if errors.Is(err, fs.ErrExist) {
-						return fmt.Errorf("%w; leave --create out to format what is there", err)
-					}
-					return err
-				}
 			}
 			opts := []famfs.FormatOption{famfs.LogSize(int64(logSize)), famfs.WithSystemUUID(a.systemUUID.id)}
 			if force {
 				opts = append(opts, famfs.Force())
 			}
-			if err := famfs.Format(device, opts...); err != nil {
-				a.report(device, err)
-				return &statusError{status: statusFailed}
+			format := func() error { return deviceFailed(device, famfs.Format(device, opts...)) }
+			err := error(nil)
+			switch {
+			case !cmd.Flags().Changed("create"):
+				err = format()
+			case create <= 0:
+				return usageError(errors.New("--create needs a size, such as 1GiB"))
+			default:
+				err = createAnd(device, int64(create), format)
+			}
+			if err != nil {
+				return err
 			}
 			fsys, err := a.open(device)
 			if err != nil {
@@ -80,6 +84,54 @@ must open it again once it is formatted.`,
 	return cmd
 }
 
+// createAnd makes a file that stands in for a device and has it formatted. If that fails
+// the file is taken away again.
+func createAnd(device string, size int64, format func() error) error {
+	if inDev(device) {
+		return deviceFailed(device, fmt.Errorf("lies below /dev, where a file would only look like a device, and no other host would see it; make it elsewhere, such as in /dev/shm: %w", fs.ErrInvalid))
+	}
+	if err := famfs.CreateBacking(device, size); err != nil {
+		return deviceFailed(device, err)
+	}
+	made, err := os.Lstat(device)
+	if err != nil {
+		return deviceFailed(device, err)
+	}
+	err = format()
+	if err == nil {
+		return nil
+	}
+	if st, statErr := os.Lstat(device); statErr == nil && os.SameFile(made, st) {
+		err = errors.Join(err, os.Remove(device))
+	}
+	return err
+}
+
+// isBlank says that a file holds nothing but zeros where the file system would lie, so
+// that making one loses nothing.
+func isBlank(device string) bool {
+	f, err := os.Open(device)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	b := make([]byte, 1<<20)
+	for at := int64(0); at < famfs.DefaultLogSize+2<<20; at += int64(len(b)) {
+		n, err := f.ReadAt(b, at)
+		if len(bytes.TrimLeft(b[:n], "\x00")) > 0 {
+			return false
+		}
+		if err != nil {
+			return err == io.EOF
+		}
+	}
+	return true
+}
+
 // killedJSON is what mkfs --kill prints for programs.
 type killedJSON struct {
 	Device string `json:"device"`
@@ -93,8 +145,7 @@ func (a *app) kill(device string, force, asJSON bool) error {
 		return usageError(fmt.Errorf("--kill loses all that is on %s: give --force too", device))
 	}
 	if err := famfs.Wipe(device); err != nil {
-		a.report(device, err)
-		return &statusError{status: statusFailed}
+		return deviceFailed(device, err)
 	}
 	if asJSON {
 		return a.printJSON(killedJSON{device, true})

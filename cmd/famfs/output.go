@@ -4,22 +4,46 @@ package main
 // people, and names that must not steer the terminal.
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
+// output is stdout, which remembers that it could not be written to: no command may
+// end well then, whether it looked at the error or not.
+type output struct {
+	to  io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.to.Write(b)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.err == nil {
+			o.err = err
+		}
+		return n, o.err
+	}
+	return n, nil
+}
+
 // terminalWidth returns the number of columns of the terminal that w is, 0 if it is
 // none.
 func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0
 	}
@@ -34,25 +58,72 @@ func terminalHeight(w io.Writer) int {
 	if terminalWidth(w) == 0 {
 		return 0
 	}
-	if _, height, err := term.GetSize(int(w.(*os.File).Fd())); err == nil && height > 0 {
+	f, _ := fileOf(w)
+	if _, height, err := term.GetSize(int(f.Fd())); err == nil && height > 0 {
 		return height
 	}
 	return 24
 }
 
-// printJSON writes v for programs.
-func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+func fileOf(w io.Writer) (*os.File, bool) {
+	if o, ok := w.(*output); ok {
+		w = o.to
+	}
+	f, ok := w.(*os.File)
+	return f, ok
 }
 
+// printJSON writes v for programs.
+func (a *app) printJSON(v any) error { return a.encode(v, "  ") }
+
 // printJSONLine writes v as one line.
-func (a *app) printJSONLine(v any) error {
-	e := json.NewEncoder(a.out)
+func (a *app) printJSONLine(v any) error { return a.encode(v, "") }
+
+// printJSONList writes found as an array, and behind it what was asked for and could
+// not be had: nobody shall take what is missing for what is not there.
+func printJSONList[T any](a *app, found []T) error {
+	all := make([]any, 0, len(found)+len(a.failures))
+	for _, v := range found {
+		all = append(all, v)
+	}
+	for _, f := range a.failures {
+		all = append(all, f)
+	}
+	return a.printJSON(all)
+}
+
+func (a *app) encode(v any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	e.SetIndent("", indent)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := a.out.Write(safeJSON(b.Bytes()))
+	return err
+}
+
+// safeJSON escapes what a terminal would obey and JSON does not escape by itself, such
+// as DEL and C1 controls. Programs read the same.
+func safeJSON(b []byte) []byte {
+	var safe []byte
+	for i := 0; i < len(b); {
+		r, n := rune(b[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(b[i:])
+		}
+		if r == '\n' || unicode.IsPrint(r) || r == utf8.RuneError {
+			safe = append(safe, b[i:i+n]...)
+		} else if r > 0xffff {
+			high, low := utf16.EncodeRune(r)
+			safe = fmt.Appendf(safe, `\u%04x\u%04x`, high, low)
+		} else {
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		}
+		i += n
+	}
+	return safe
 }
 
 // printable returns s with what a terminal would obey, or that is not text, escaped as

@@ -1,29 +1,23 @@
 package main
 
-// How far long work has come: a bar on a terminal, plain lines elsewhere; and Ctrl-C.
+// How far long work has come: a bar on a terminal, plain lines elsewhere. What the work
+// is is not known here.
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/signal"
+	"strings"
 	"sync"
-	"syscall"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
+	"unicode/utf8"
 )
 
-// interruptible returns a context that Ctrl-C or a request to terminate ends. The
-// second time they end the process.
-func interruptible() (context.Context, func()) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
-
-// plainEvery is how often a plain line tells how far it is.
-const plainEvery = time.Second
+const (
+	plainEvery = time.Second            // how often a plain line tells how far it is
+	barEvery   = 100 * time.Millisecond // how often the bar is drawn
+	// rateAfter is how long nothing is said of rate and time left: before that they
+	// mean nothing.
+	rateAfter = time.Second
+)
 
 // progress tells on stderr how far work has come. Its methods may be called
 // concurrently; a nil one tells nothing.
@@ -36,7 +30,8 @@ type progress struct {
 	start   time.Time
 
 	mu       sync.Mutex
-	bar      *progressbar.ProgressBar // nil where stderr is no terminal
+	bar      bool // stderr is a terminal
+	shown    bool // the bar is on the line that the cursor is in
 	done     int
 	bytesNow int64
 	lastLine time.Time
@@ -46,29 +41,74 @@ func (a *app) newProgress(verb string, files int, size int64, quiet, perFile boo
 	if quiet {
 		return nil
 	}
-	p := &progress{app: a, verb: verb, files: files, size: size, perFile: perFile, start: time.Now(), lastLine: time.Now()}
-	if terminalWidth(a.err) > 0 && size > 0 {
-		p.bar = progressbar.NewOptions64(size,
-			progressbar.OptionSetWriter(a.err),
-			progressbar.OptionSetDescription(p.describe()),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionShowTotalBytes(true),
-			progressbar.OptionUseIECUnits(true),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionSetWidth(barWidth(terminalWidth(a.err))),
-			progressbar.OptionThrottle(65*time.Millisecond),
-			progressbar.OptionUseANSICodes(true),
-			progressbar.OptionShowCount(),
-			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "█", SaucerHead: "█", SaucerPadding: "░", BarStart: "", BarEnd: ""}),
-		)
+	return &progress{
+		app: a, verb: verb, files: files, size: size, perFile: perFile, start: time.Now(), lastLine: time.Now(),
+		bar: terminalWidth(a.err) > 0 && size > 0,
 	}
-	return p
 }
 
-// barWidth leaves room for the figures beside the bar.
-func barWidth(terminal int) int { return max(min(terminal-76, 40), 4) }
+// draw writes the bar over the one before, if it is time. p.mu is held.
+func (p *progress) draw(now bool) {
+	if !now && time.Since(p.lastLine) < barEvery {
+		return
+	}
+	p.lastLine, p.shown = time.Now(), true
+	// The last column stays free: many terminals go to the next line after it.
+	fmt.Fprintf(p.app.err, "\r\x1b[K%s", p.barLine(terminalWidth(p.app.err)-1, time.Since(p.start)))
+}
 
-func (p *progress) describe() string { return fmt.Sprintf("%d/%d files", p.done, p.files) }
+// clear takes the bar away. p.mu is held.
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.app.err, "\r\x1b[K")
+		p.shown = false
+	}
+}
+
+// barLine is the bar in at most width columns: the figures that fit, the weightiest
+// first, and the bar itself in what is left.
+func (p *progress) barLine(width int, took time.Duration) string {
+	now := min(p.bytesNow, p.size)
+	parts := []string{
+		fmt.Sprintf("%3d%%", now*100/max(p.size, 1)),
+		fmt.Sprintf("%d/%d files", p.done, p.files),
+		fmt.Sprintf("%s of %s", human(now), human(p.size)),
+	}
+	if took >= rateAfter && p.bytesNow > 0 {
+		rate := float64(p.bytesNow) / took.Seconds()
+		parts = append(parts, human(int64(rate))+"/s", timeLeft(float64(p.size-now)/rate)+" left")
+	}
+	line := ""
+	used := 0
+	for _, part := range parts {
+		n := utf8.RuneCountInString(part)
+		if used > 0 {
+			n += 2
+		}
+		if used+n > width {
+			break
+		}
+		if used > 0 {
+			line += "  "
+		}
+		line, used = line+part, used+n
+	}
+	const least, most = 8, 40
+	if room := min(width-used-2, most); used > 0 && room >= least {
+		full := int(int64(room) * now / max(p.size, 1))
+		line += "  " + strings.Repeat("█", full) + strings.Repeat("░", room-full)
+	}
+	return line
+}
+
+// timeLeft writes seconds as people do, however many there are.
+func timeLeft(seconds float64) string {
+	const most = 99 * 3600
+	if seconds >= most {
+		return "days"
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
 
 // bytes adds to what is done.
 func (p *progress) bytes(n int64) {
@@ -78,8 +118,8 @@ func (p *progress) bytes(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytesNow += n
-	if p.bar != nil {
-		p.bar.Set64(min(p.bytesNow, p.size-1)) // at the end the bar would take no more changes
+	if p.bar {
+		p.draw(false)
 		return
 	}
 	if time.Since(p.lastLine) >= plainEvery {
@@ -95,8 +135,7 @@ func (p *progress) pace() string {
 		return "0 B/s"
 	}
 	rate := float64(p.bytesNow) / seconds
-	left := time.Duration(float64(p.size-p.bytesNow) / rate * float64(time.Second))
-	return fmt.Sprintf("%s/s, %v left", human(int64(rate)), left.Round(time.Second))
+	return fmt.Sprintf("%s/s, %s left", human(int64(rate)), timeLeft(float64(max(p.size-p.bytesNow, 0))/rate))
 }
 
 // file says that a file is done.
@@ -105,13 +144,14 @@ func (p *progress) file(name, note string) {
 		return
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.done++
-	if p.bar != nil {
-		p.bar.Describe(p.describe())
-	}
-	p.mu.Unlock()
 	if p.perFile {
-		p.aside(func() { fmt.Fprintf(p.app.err, "%s%s\n", printable(name), note) })
+		p.clear()
+		fmt.Fprintf(p.app.err, "%s%s\n", printable(name), note)
+	}
+	if p.bar {
+		p.draw(false)
 	}
 }
 
@@ -123,28 +163,22 @@ func (p *progress) aside(print func()) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil && !p.bar.IsFinished() {
-		p.bar.Clear()
-	}
+	p.clear()
 	print()
 }
 
 // finish ends the bar and prints the last line, which begins with what: what was done;
-// none if it is "".
-func (p *progress) finish(complete bool, what string) {
+// none if it is "". It ends with what is left undone.
+func (p *progress) finish(what, undone string) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.bar != nil {
-		if complete && p.bytesNow >= p.size {
-			p.bar.Describe(p.describe())
-			p.bar.Finish()
-		} else {
-			p.bar.Exit()
-		}
+	if p.bar {
+		p.draw(true)
 		fmt.Fprintln(p.app.err)
+		p.shown = false
 	}
 	if what == "" {
 		return
@@ -154,5 +188,8 @@ func (p *progress) finish(complete bool, what string) {
 	if took > 0 && p.bytesNow > 0 {
 		rate = fmt.Sprintf(" (%s/s)", human(int64(float64(p.bytesNow)/took.Seconds())))
 	}
-	fmt.Fprintf(p.app.err, "%s, %s in %v%s\n", what, human(p.bytesNow), took.Round(time.Millisecond), rate)
+	if undone != "" {
+		undone = "; " + undone
+	}
+	fmt.Fprintf(p.app.err, "%s, %s in %v%s%s\n", what, human(p.bytesNow), took.Round(time.Millisecond), rate, undone)
 }

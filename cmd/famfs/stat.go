@@ -45,10 +45,15 @@ DEVICE without a path it shows the device, its superblock and how full it is.`,
 			if err != nil || !asJSON {
 				return err
 			}
-			if len(args) == 1 && len(all) == 1 {
+			switch {
+			case len(args) > 1:
+				return printJSONList(a, all)
+			case len(all) == 1:
 				return a.printJSON(all[0])
+			case len(a.failures) > 0:
+				return a.printJSON(a.failures[0])
 			}
-			return a.printJSON(all)
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON: an object, or an array for several arguments")

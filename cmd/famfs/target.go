@@ -84,10 +84,10 @@ func parseTarget(arg string) (target, error) {
 			return onDevice(device, rest), nil
 		}
 		if err == nil {
-			err = &fs.PathError{Op: "open", Path: device, Err: fmt.Errorf("is a directory, want a device or a file that stands in for one: %w", fs.ErrInvalid)}
+			err = fmt.Errorf("is a directory, want a device or a file that stands in for one: %w", fs.ErrInvalid)
 		}
 		if missing == nil && (rest == "" || rest[0] == '/') {
-			missing = err
+			missing = deviceFailed(device, err)
 		}
 	}
 	if missing != nil {
@@ -104,7 +104,7 @@ func parseOnDevice(arg string) (target, error) {
 		return t, err
 	}
 	if _, err := os.Stat(arg); err != nil {
-		return target{}, err
+		return target{}, deviceFailed(arg, err)
 	}
 	return onDevice(arg, ""), nil
 }

@@ -115,30 +115,52 @@ func octal(m fs.FileMode) uint32 {
 	return n
 }
 
+// idValue is a user or a group by number as an option.
+type idValue struct {
+	id  uint32
+	set bool
+}
+
+func (v *idValue) Type() string { return "ID" }
+
+func (v *idValue) String() string {
+	if !v.set {
+		return ""
+	}
+	return strconv.FormatUint(uint64(v.id), 10)
+}
+
+func (v *idValue) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q, want a number of at most 32 bits", s)
+	}
+	v.id, v.set = uint32(n), true
+	return nil
+}
+
+// or returns the id, or that of the caller.
+func (v *idValue) or(caller int) uint32 {
+	if v.set {
+		return v.id
+	}
+	return uint32(max(caller, 0)) // some systems have none
+}
+
 // ownerOptions are the options that say whose something is to be.
-type ownerOptions struct{ uid, gid int64 }
+type ownerOptions struct{ uid, gid idValue }
 
 func (o *ownerOptions) register(flags *pflag.FlagSet, what string) {
-	flags.Int64VarP(&o.uid, "uid", "u", -1, "user that owns the "+what+" (default: the caller)")
-	flags.Int64VarP(&o.gid, "gid", "g", -1, "group that owns the "+what+" (default: the caller's)")
+	flags.VarP(&o.uid, "uid", "u", "user that owns the "+what+" (default: the caller)")
+	flags.VarP(&o.gid, "gid", "g", "group that owns the "+what+" (default: the caller's)")
 }
 
 // options are the library's.
-func (o *ownerOptions) options() ([]famfs.CreateOption, error) {
-	if o.uid > math.MaxUint32 || o.gid > math.MaxUint32 || o.uid < -1 || o.gid < -1 {
-		return nil, usageError(errors.New("uid and gid must fit in 32 bits"))
+func (o *ownerOptions) options() []famfs.CreateOption {
+	if !o.uid.set && !o.gid.set {
+		return nil
 	}
-	if o.uid < 0 && o.gid < 0 {
-		return nil, nil
-	}
-	uid, gid := o.uid, o.gid
-	if uid < 0 {
-		uid = int64(max(os.Getuid(), 0))
-	}
-	if gid < 0 {
-		gid = int64(max(os.Getgid(), 0))
-	}
-	return []famfs.CreateOption{famfs.Owner(uint32(uid), uint32(gid))}, nil
+	return []famfs.CreateOption{famfs.Owner(o.uid.or(os.Getuid()), o.gid.or(os.Getgid()))}
 }
 
 // createOptions are the options of the commands that create files.
@@ -166,10 +188,7 @@ func (o *createOptions) register(flags *pflag.FlagSet, mode, owned string) {
 
 // options are the library's, but for the mode, which is not for directories.
 func (o *createOptions) options() ([]famfs.CreateOption, error) {
-	opts, err := o.owner.options()
-	if err != nil {
-		return nil, err
-	}
+	opts := o.owner.options()
 	i, err := o.interleaving()
 	if err != nil {
 		return nil, usageError(err)

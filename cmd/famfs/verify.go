@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -155,6 +154,7 @@ func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, fun
 	ctx, stop := interruptible()
 	defer stop()
 	v.ctx = ctx
+	v.failStatus = statusUsage
 	v.verdicts = []verdict{}
 	var all []check
 	var finish []func() error
@@ -164,6 +164,9 @@ func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, fun
 			finish = append(finish, close)
 		}
 		all = append(all, checks...)
+		if err == nil {
+			v.reportLeftOut(fsys, t)
+		}
 		return err
 	}, func() { v.runChecks(all) })
 	for _, close := range finish {
@@ -173,14 +176,14 @@ func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, fun
 		return err
 	}
 	if v.asJSON {
-		if err := v.printJSON(v.verdicts); err != nil {
+		if err := printJSONList(v.app, v.verdicts); err != nil {
 			return err
 		}
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &statusError{statusInterrupted, errors.New("interrupted: not everything was checked")}
-	case v.failed || v.trouble > 0:
+		return &statusError{signalStatus(ctx), errors.New("interrupted: not everything was checked")}
+	case v.trouble > 0:
 		return &statusError{status: statusUsage}
 	case v.wrong > 0:
 		return &statusError{status: statusFailed}
@@ -211,7 +214,7 @@ func (v *verifier) runChecks(checks []check) {
 	}
 	close(queue)
 	running.Wait()
-	v.progress.finish(v.ctx.Err() == nil, "checked "+count(len(v.verdicts), "file", "files"))
+	v.progress.finish("checked "+count(len(v.verdicts), "file", "files"), "")
 }
 
 func (v *verifier) runCheck(c check) {
@@ -241,7 +244,7 @@ func (v *verifier) runCheck(c check) {
 	default:
 		v.trouble++
 		found.Found = err.Error()
-		v.progress.aside(func() { v.report(found.File, err) })
+		v.progress.aside(func() { v.report(targetFailed(c.t, err)) })
 	}
 	v.verdicts = append(v.verdicts, found)
 }
@@ -359,6 +362,7 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 	if err != nil {
 		return nil, nil, err
 	}
+	defer func() { err = targetFailed(ref, err) }()
 	var refFS fs.FS
 	root := "."
 	if ref.device != "" {
@@ -367,13 +371,14 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 			return nil, nil, err
 		}
 		refFS, root, finish = other, ref.name, other.Close
+		v.reportLeftOut(other, ref)
 	} else {
 		full, err := filepath.Abs(ref.name)
 		if err != nil {
 			return nil, nil, err
 		}
-		refFS = os.DirFS(filepath.Dir(full))
-		if root = filepath.Base(full); filepath.Dir(full) == full {
+		refFS, root = localFS(filepath.Dir(full)), filepath.Base(full)
+		if filepath.Dir(full) == full {
 			root = "."
 		}
 	}
@@ -383,10 +388,10 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 	}
 	here, err := fsys.Stat(t.name)
 	if err != nil {
-		return nil, finish, err
+		return nil, finish, targetFailed(t, err)
 	}
 	if st.IsDir() != here.IsDir() {
-		return nil, finish, fmt.Errorf("%s and %s: one is a directory, the other a file; name two files or two directories: %w", t, ref, fs.ErrInvalid)
+		return nil, finish, targetFailed(t, fmt.Errorf("of this and %s one is a directory, the other a file; name two files or two directories: %w", ref, fs.ErrInvalid))
 	}
 	matched := make(map[string]bool)
 	checks, err = v.eachFile(fsys, t, func(name string) func([]byte) error {

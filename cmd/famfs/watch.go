@@ -36,10 +36,10 @@ is one of ls -l, or with --json one JSON object.`,
 			}
 			fsys, err := a.open(t.device)
 			if err != nil {
-				a.report(t.device, err)
-				return &statusError{status: statusFailed}
+				return err
 			}
 			defer fsys.Close()
+			a.reportLeftOut(fsys, target{device: t.device, name: "."})
 			ctx, stop := interruptible()
 			defer stop()
 			left := limit
@@ -80,9 +80,9 @@ is one of ls -l, or with --json one JSON object.`,
 				if err != nil {
 					// Another host may be writing just now, and the next look may go well;
 					// a device that was formatted anew never does.
-					a.reportFailure(t.device, err)
+					a.reportFailure(deviceFailed(t.device, err))
 					if errors.Is(err, famfs.ErrCorrupt) || errors.Is(err, famfs.ErrReformatted) {
-						return &statusError{status: statusFailed}
+						return nil
 					}
 					continue
 				}

@@ -1,0 +1,97 @@
+package main
+
+// Copying to a device: the library's CopyFS, over again without what did not fit.
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+
+	"famfs"
+)
+
+// copyIn copies the tree to the device.
+func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (errs []error) {
+	for {
+		err := c.copyTree(ctx, opts)
+		for _, e := range c.separateCopyErrors(err) {
+			errs = append(errs, e)
+		}
+		if !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
+			return errs
+		}
+		// Space that is free in all, but not in one piece, is only found out by trying.
+		// What was tried is there or failed; the rest may fit.
+		if c.tree.removeTried() == 0 {
+			return errs
+		}
+		before := len(c.refused)
+		c.refuseUnfit()
+		for _, r := range c.refused[before:] {
+			errs = append(errs, r.err)
+		}
+		if files, _ := c.tree.total(); files == 0 {
+			return errs
+		}
+	}
+}
+
+// copyTree copies what the tree holds now.
+func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) error {
+	var last int64
+	return c.device.CopyFS(ctx, ".", c.tree, famfs.Workers(c.create.workers), famfs.CreateWith(opts...), famfs.OnProgress(func(p famfs.Progress) {
+		c.progress.bytes(p.Bytes - last)
+		last = p.Bytes
+		switch {
+		case p.Passed:
+			c.passed++
+			c.progress.file(c.to.at(p.Name), " was there already")
+		case p.Done:
+			c.copied++
+			c.progress.file(c.to.at(p.Name), "")
+		}
+	}))
+}
+
+// separateCopyErrors returns what CopyFS joins, each with the source that it is about.
+func (c *copyCommand) separateCopyErrors(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if !isJoin(err) { // "copy to .", which is no directory that anybody named
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner
+		}
+	}
+	if !isJoin(err) {
+		return []error{c.copyFailed(err)}
+	}
+	var all []error
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		all = append(all, c.copyFailed(e))
+	}
+	return all
+}
+
+// copyFailed names the source that err is about, as far as it can be known.
+func (c *copyCommand) copyFailed(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		if n := c.tree.nodes[path.Clean(p.Path)]; n != nil && n.source.name != "" {
+			return c.sourceFailed(n, p.Path, err)
+		}
+	}
+	return deviceFailed(c.to.device, err)
+}
+
+// isAboutDevice says that err is about what the device has and takes, not about what is
+// copied to it.
+func isAboutDevice(err error) bool {
+	for _, known := range []error{famfs.ErrNoSpace, famfs.ErrLogFull, famfs.ErrLocked, famfs.ErrNotMaster, famfs.ErrReadOnly, famfs.ErrCorrupt, famfs.ErrDevice, fs.ErrExist} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}

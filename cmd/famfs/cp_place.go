@@ -1,0 +1,240 @@
+package main
+
+// Which argument of cp goes where: what cp has taught everybody, and that a copy that is
+// taken up again goes where it went the first time.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"famfs"
+)
+
+// place is where DEST lies.
+type place struct {
+	target
+	in   fs.FS
+	name string // in it
+	key  string // what in is, in records
+}
+
+// plan finds out what goes where, and puts the tree together.
+func (c *copyCommand) plan(args []string) error {
+	var all []target
+	for _, arg := range args {
+		t, err := parseTarget(arg)
+		if err != nil {
+			return err
+		}
+		all = append(all, t)
+	}
+	sources, dest := all[:len(all)-1], all[len(all)-1]
+	if c.noTarget && len(sources) > 1 {
+		return usageError(errors.New("-T takes one SOURCE"))
+	}
+	c.to = dest
+	to := place{target: dest, name: dest.name}
+	var err error
+	if dest.device != "" {
+		if c.device, err = c.openOnce(dest.device, true); err != nil {
+			return err
+		}
+		to.in, to.key = c.device, c.device.Superblock().UUID.String()
+	} else {
+		for _, s := range sources {
+			if s.device == "" {
+				return usageError(fmt.Errorf("neither %s nor %s is on a device; write one as DEVICE:PATH, or use cp", s, dest))
+			}
+		}
+		full, err := filepath.Abs(dest.name)
+		if err != nil {
+			return localFailed(dest.name, err)
+		}
+		c.localBase, to.name = filepath.Dir(full), filepath.ToSlash(filepath.Base(full))
+		if c.localBase == full {
+			to.name = "."
+		}
+		c.localName = to.name
+		to.in, to.key = localFS(c.localBase), c.localBase
+	}
+	c.tree = newTree()
+	if c.device != nil {
+		c.tree.mode = c.create.mode
+	}
+	b := treeBuilder{tree: c.tree, recursive: c.recursive, follow: c.follow, refuse: c.refuse, isDevice: c.openDevices(all), passOver: func(t target, why string) {
+		if !c.quiet {
+			fmt.Fprintf(c.err, "%s: %s: %s\n", c.command, printable(t.String()), why)
+		}
+	}}
+	for _, s := range sources {
+		from, root, key, err := c.sourceFS(s)
+		if err != nil {
+			c.refuse(s, otherRefusal, err)
+			continue
+		}
+		at, err := c.place(s, from, root, key, to, len(sources) > 1)
+		if err != nil {
+			c.refuse(s, otherRefusal, err)
+			continue
+		}
+		b.add(from, root, at, s)
+		if fsys, ok := from.(*famfs.FS); ok {
+			c.reportLeftOut(fsys, s)
+		}
+	}
+	return nil
+}
+
+// refuse notes that what t names is not copied.
+func (c *copyCommand) refuse(t target, kind refusalKind, err error) {
+	c.refused = append(c.refused, refusal{kind, targetFailed(t, err)})
+}
+
+// openDevices returns a check for the files that are the devices of this copy.
+func (c *copyCommand) openDevices(all []target) func(fs.FileInfo) bool {
+	var devices []fs.FileInfo
+	for _, t := range all {
+		if t.device != "" {
+			if st, err := os.Stat(t.device); err == nil {
+				devices = append(devices, st)
+			}
+		}
+	}
+	return func(st fs.FileInfo) bool {
+		for _, d := range devices {
+			if os.SameFile(d, st) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// sourceFS returns a file system that holds s, its name there, and what identifies it
+// in records.
+func (c *copyCommand) sourceFS(s target) (from fs.FS, name, key string, err error) {
+	if s.device != "" {
+		fsys, err := c.openOnce(s.device, false)
+		if err != nil {
+			return nil, "", "", err
+		}
+		return fsys, s.name, fsys.Superblock().UUID.String() + ":" + s.name, nil
+	}
+	full, err := filepath.Abs(s.name)
+	if err != nil {
+		return nil, "", "", err
+	}
+	dir, base := filepath.Split(full)
+	if base == "" { // a root
+		base = "."
+	}
+	return localFS(dir), filepath.ToSlash(base), full, nil
+}
+
+// place says where in the tree source s goes, which is root in from.
+func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, several bool) (string, error) {
+	src, err := fs.Stat(from, root)
+	if err != nil {
+		return "", err
+	}
+	failed := func(why string, err error) error {
+		if to.device == "" {
+			return localFailed(to.String(), fmt.Errorf("%s: %w", why, err))
+		}
+		return targetFailed(to.target, fmt.Errorf("%s: %w", why, err))
+	}
+	st, err := fs.Stat(to.in, to.name)
+	there := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", failed("look at it", err)
+	}
+	if src.IsDir() && s.device != "" && s.device == to.device && to.name != s.name && isBelow(to.name, s.name) {
+		return "", failed(fmt.Sprintf("lies in %s: a directory cannot be copied into itself", s), fs.ErrInvalid)
+	}
+	record := recordOf(to.key, to.name, key)
+	into := path.Join(to.name, s.base())
+	switch {
+	case !there && (several || to.slash && !src.IsDir()):
+		return "", failed("is no directory to copy into; make it with "+to.mkdir(), fs.ErrNotExist)
+	case !there:
+		if parent := path.Dir(to.name); parent != "." || to.device == "" {
+			if st, err := fs.Stat(to.in, parent); err != nil || !st.IsDir() {
+				return "", failed("lies in a directory that does not exist; make it with "+to.mkdir()+" -p", fs.ErrNotExist)
+			}
+		}
+		if src.IsDir() && !c.noTarget {
+			c.record = record
+		}
+		return to.name, nil
+	case !st.IsDir() && (several || to.slash || src.IsDir()):
+		return "", failed("is a file, not a directory", fs.ErrExist)
+	case !st.IsDir(), c.noTarget:
+		return to.name, nil
+	case several, !src.IsDir(), s.base() == ".":
+		return into, nil
+	case record.exists():
+		c.record = record
+		return to.name, nil
+	case to.slash:
+		return into, nil
+	}
+	return c.placeDir(s, from, root, to)
+}
+
+// placeDir says where a directory goes if DEST is a directory too, and nothing is known
+// of a copy that made it: into it, unless it is that copy by what it holds.
+func (c *copyCommand) placeDir(s target, from fs.FS, root string, to place) (string, error) {
+	if fsys, ok := to.in.(*famfs.FS); ok {
+		// What another process copied that had a record until just now is to be seen.
+		if _, err := fsys.Refresh(); err != nil {
+			return "", deviceFailed(to.device, err)
+		}
+	}
+	into := path.Join(to.name, s.base())
+	has := func(fsys fs.FS, name string) bool {
+		_, err := fs.Stat(fsys, name)
+		return err == nil
+	}
+	switch {
+	case s.base() == path.Base(to.name) && (!has(to.in, into) || has(from, path.Join(root, s.base()))):
+		return to.name, nil
+	case has(to.in, into):
+		return into, nil
+	}
+	entries, err := fs.ReadDir(to.in, to.name)
+	if err != nil {
+		return "", err
+	}
+	found := false
+	for _, e := range entries {
+		if _, isPart := partOf(e.Name()); isPart && to.device == "" {
+			continue
+		}
+		st, err := fs.Stat(from, path.Join(root, e.Name()))
+		if err != nil || st.IsDir() != e.IsDir() {
+			return into, nil
+		}
+		found = true
+	}
+	if !found {
+		return into, nil
+	}
+	return to.name, nil
+}
+
+// mkdir is the command that makes DEST.
+func (p place) mkdir() string {
+	if p.device == "" {
+		return "mkdir"
+	}
+	return "famfs mkdir"
+}
+
+// isBelow says that name lies in dir, or is it.
+func isBelow(name, dir string) bool {
+	return dir == "." || name == dir || len(name) > len(dir) && name[:len(dir)] == dir && name[len(dir)] == '/'
+}

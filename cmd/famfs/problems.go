@@ -1,0 +1,66 @@
+package main
+
+// What a device leaves out because it is damaged or cut short: readers of directories
+// say it, so that nobody takes what is left for all. fsck and logdump, which are about
+// that, do it in their own words.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"famfs"
+)
+
+// mostLeftOut is how many log entries of a device are named; fsck names all.
+const mostLeftOut = 10
+
+// reportLeftOut reports what may be missing in the directory t. Of a file nothing is.
+func (a *app) reportLeftOut(fsys *famfs.FS, t target) {
+	st, err := fsys.Stat(t.name)
+	if err != nil || !st.IsDir() || a.leftOutSaid[t.device] {
+		return
+	}
+	left := leftOut(fsys, t.name)
+	if len(left) == 0 {
+		return
+	}
+	if a.leftOutSaid == nil {
+		a.leftOutSaid = make(map[string]bool)
+	}
+	a.leftOutSaid[t.device] = true
+	lines := []string{errLeftOut.Error() + ":"}
+	for i, err := range left {
+		if i == mostLeftOut {
+			lines = append(lines, "and "+count(len(left)-i, "more", "more"))
+			break
+		}
+		lines = append(lines, strings.ReplaceAll(printable(err.Error()), "\n", " "))
+	}
+	a.reportFailure(deviceFailed(t.device, &leftOutError{strings.Join(lines, "\n")}))
+}
+
+// leftOutError lists what is left out.
+type leftOutError struct{ message string }
+
+var errLeftOut = errors.New("files may be missing")
+
+func (e *leftOutError) Error() string { return e.message }
+func (e *leftOutError) Unwrap() error { return errLeftOut }
+
+// leftOut returns the problems of a device that may have something to do with dir.
+func leftOut(fsys *famfs.FS, dir string) []error {
+	var left []error
+	if was, is := fsys.Superblock().DeviceSize, fsys.Device().Size; was > is {
+		left = append(left, fmt.Errorf("the device had %s when it was formatted, now it has %s: files behind its end cannot be read", exact(was), exact(is)))
+	}
+	for _, p := range fsys.Problems() {
+		// Only the path of an entry that is sound is to be believed.
+		sound := errors.Is(p.Err, fs.ErrExist) || errors.Is(p.Err, famfs.ErrDevice) && !errors.Is(p.Err, famfs.ErrCorrupt)
+		if !sound || dir == "." || p.Path == dir || strings.HasPrefix(p.Path, dir+"/") {
+			left = append(left, p)
+		}
+	}
+	return left
+}
