@@ -355,7 +355,7 @@ func TestFsck(t *testing.T) {
 	r = famfsRun(t, "ls", device)
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "famfs fsck "+device)
-	assert.Contains(t, r.err, "--tolerant")
+	assert.Contains(t, r.err, "--salvage")
 	assert.Equal(t, "first\n", famfsRun(t, "ls", "--tolerant", device).out)
 	dumped := parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
 	assert.Equal(t, 1, dumped.Used)

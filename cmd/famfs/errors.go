@@ -195,16 +195,15 @@ func (a *app) reportOne(f *failure) {
 
 // commandWords says in options of the command what the library says in names of Go.
 var commandWords = strings.NewReplacer(
-	"give Force to lose it", "--force loses it",
+	"format with force to lose it", "--force loses it",
 	"; make a stand-in device with CreateBacking", "",
-	"; format the device first (famfs.Format)", "",
-	"; format the device (famfs.Format)", "",
+	": format it first (famfs.Format)", "",
 	"with WithSystemUUID", "with --system-uuid",
 	"give WithSystemUUID", "give --system-uuid",
 	"open with ReadWrite to create: ", "",
 	"; open with ReadWrite", "",
-	"WithLockTimeout", "--lock-timeout",
-	"Tolerant and ReadWrite", "--tolerant and writing",
+	": open without ReadWrite and WithClientWrites", "",
+	"it was opened with Salvage, which", "--salvage",
 )
 
 // message is what is wrong, without the name of what failed, which comes before it.
@@ -260,10 +259,12 @@ func (a *app) wayOut(f *failure) string {
 		return ""
 	case is(famfs.ErrNotFormatted) && mkfs: // --kill
 		return "there is no file system on it: nothing to do"
-	case is(famfs.ErrNotFormatted) && isBlank(f.device):
-		return fmt.Sprintf("it is empty; make a file system on it with: famfs mkfs %s", device)
-	case is(famfs.ErrNotFormatted):
+	case is(famfs.ErrNotEmpty), is(famfs.ErrNotFormatted) && is(fs.ErrInvalid):
 		return "check that this is the device that you mean"
+	case is(famfs.ErrNotFormatted):
+		return fmt.Sprintf("make a file system on it with: famfs mkfs %s", device)
+	case is(famfs.ErrReformatted):
+		return "start again, to see what is on it now"
 	case is(errLeftOut):
 		return fmt.Sprintf("see what is wrong, and what to do, with: famfs fsck %s", device)
 	case is(famfs.ErrVersion):
@@ -276,8 +277,8 @@ func (a *app) wayOut(f *failure) string {
 		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s", device, device)
 	case is(famfs.ErrLocked):
 		return "another process is writing: try again, or wait longer with --lock-timeout"
-	case is(famfs.ErrCorrupt) && !a.tolerant && f.about == aboutDevice:
-		return fmt.Sprintf("see what is wrong with: famfs fsck %s; read what is still readable with --tolerant", device)
+	case is(famfs.ErrCorrupt) && !a.tolerant && !a.salvage && f.about == aboutDevice:
+		return fmt.Sprintf("see what is wrong with: famfs fsck %s; read what is sound with --salvage", device)
 	case is(famfs.ErrCorrupt), f.about == aboutDevice && is(famfs.ErrDevice) && a.opened[device]:
 		return fmt.Sprintf("see what is wrong with: famfs fsck %s", device)
 	}
@@ -285,7 +286,7 @@ func (a *app) wayOut(f *failure) string {
 	case aboutDevice:
 		switch {
 		case is(fs.ErrExist) && mkfs:
-			return fmt.Sprintf("look at it with: famfs stat %s", device)
+			return fmt.Sprintf("look at it with: famfs fsck %s", device)
 		case is(fs.ErrNotExist) && inDev(device):
 			return "see which there are with: daxctl list; one that is missing may be bound to no driver, or be in mode system-ram"
 		case is(fs.ErrNotExist) && filepath.Dir(device) != "." && !exists(filepath.Dir(device)):
@@ -318,6 +319,9 @@ func (a *app) wayOut(f *failure) string {
 	}
 	return ""
 }
+
+// errWholeDevice: a path was given to a command that is about the device.
+var errWholeDevice = fmt.Errorf("this is about the device as a whole: leave the path out: %w", fs.ErrInvalid)
 
 func exists(name string) bool {
 	_, err := os.Stat(name)

@@ -130,7 +130,7 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 	is := func(target error) bool { return errors.Is(p.Err, target) }
 	switch {
 	case p.Index < 0 && is(famfs.ErrVersion):
-		d.Kind, d.Do = "version", "use a famfs of the version that formatted the device, or format it anew: famfs mkfs --force "+device
+		d.Kind, d.Do = "version", "use a famfs of the version that formatted the device"
 	case p.Index < 0 && is(famfs.ErrDevice):
 		d.Kind, d.Do = "device", "give the device its full size back (daxctl, ndctl, or the file that stands in for it); files behind its end cannot be read until then"
 	case p.Index < 0:
@@ -138,13 +138,13 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 		if is(famfs.ErrChecksum) {
 			d.Kind = "checksum"
 		}
-		d.Do = "the device cannot be opened: keep an image of it if its data are needed, then format it anew (famfs mkfs --force " + device + ") and copy the files in again"
+		d.Do = "the device cannot be opened: copy out what is sound (famfs --salvage cp -r " + device + ":/ ./rescue), then format it anew (famfs mkfs --force " + device + ") and copy back"
 	case is(famfs.ErrChecksum), stops:
 		d.Kind = "corrupt"
 		if is(famfs.ErrChecksum) {
 			d.Kind = "checksum"
 		}
-		d.Do = "readers stop here: copy out what comes before (famfs --tolerant cp -r " + device + ":/ ./rescue), then format anew (famfs mkfs --force " + device + ") and copy back"
+		d.Do = "readers stop here: copy out what is sound, before and after it (famfs --salvage cp -r " + device + ":/ ./rescue), then format anew (famfs mkfs --force " + device + ") and copy back"
 	case is(fs.ErrExist):
 		d.Kind, d.Do = "duplicate", "the first of that name is served: nothing needs doing; what this one holds can only be reached by formatting anew, and its space is kept until then"
 	case is(famfs.ErrDevice):

@@ -6,7 +6,6 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -43,7 +42,7 @@ symbolic links are written through; a device is never replaced.`,
 			}
 			return a.eachTarget(args, func(fsys *famfs.FS, t target) error {
 				if t.name != "." {
-					return fmt.Errorf("the layout is the whole device's: leave the path out: %w", fs.ErrInvalid)
+					return errWholeDevice
 				}
 				p, err := planOf(fsys)
 				if err != nil {

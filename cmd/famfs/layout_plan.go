@@ -72,7 +72,7 @@ type placedFileJSON struct {
 func planOf(fsys *famfs.FS) (*plan, error) {
 	sb := fsys.Superblock()
 	p := &plan{
-		device: fsys.Device().Path, fsUUID: sb.UUID, size: fsys.Device().Size, metadata: sb.LogOffset + sb.LogSize,
+		device: fsys.Device().Path, fsUUID: sb.UUID, size: fsys.Usage().Size, metadata: sb.LogOffset + sb.LogSize,
 		unit: sb.AllocUnit, usage: fsys.Usage(),
 	}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {

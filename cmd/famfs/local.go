@@ -82,7 +82,7 @@ func checkReplaceable(name string, st fs.FileInfo) error {
 // holdsFileSystem says that a file stands in for a device, even if what is on it is
 // damaged.
 func holdsFileSystem(name string) bool {
-	fsys, err := famfs.Open(name, famfs.Tolerant())
+	fsys, err := famfs.Open(name, famfs.Salvage())
 	if err == nil {
 		fsys.Close()
 		return true

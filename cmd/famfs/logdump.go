@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -61,10 +60,10 @@ what to do.`,
   famfs logdump --json /dev/dax0.0 | jq '.entries[] | select(.problem)'`,
 		Args: a.arguments(1, 1, "one DEVICE"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a.tolerant = true
+			a.tolerant = !a.salvage
 			return a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
 				if t.name != "." {
-					return fmt.Errorf("the log is the whole device's: leave the path out: %w", fs.ErrInvalid)
+					return errWholeDevice
 				}
 				entries, err := logEntries(fsys)
 				if err != nil {

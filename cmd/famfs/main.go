@@ -39,6 +39,7 @@ type app struct {
 	// Options of every command.
 	systemUUID  uuidValue
 	tolerant    bool
+	salvage     bool
 	verbose     int // how often -v was given
 	lockTimeout time.Duration
 
@@ -103,6 +104,8 @@ said on stderr, and the status is that of a failure.`,
 	flags := root.PersistentFlags()
 	flags.Var(&a.systemUUID, "system-uuid", "who this host is, as `UUID`: decides whether it is the master")
 	flags.BoolVar(&a.tolerant, "tolerant", false, "read what comes before the first corrupt log entry instead of refusing the device")
+	flags.BoolVar(&a.salvage, "salvage", false, "read all that is sound, past every corrupt log entry, and without a sound superblock")
+	root.MarkFlagsMutuallyExclusive("tolerant", "salvage")
 	flags.CountVarP(&a.verbose, "verbose", "v", "say more: each file, log entries that are passed over; -vv: what the device is")
 	flags.DurationVar(&a.lockTimeout, "lock-timeout", famfs.DefaultLockTimeout, "how long to wait for another process that writes")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -112,7 +115,7 @@ said on stderr, and the status is that of a failure.`,
 	root.AddCommand(
 		a.mkfsCommand(), a.lsCommand(), a.statCommand(), a.catCommand(), a.cpCommand(), a.creatCommand(),
 		a.mkdirCommand(), a.verifyCommand(), a.chkreadCommand(), a.getmapCommand(), a.flushCommand(),
-		a.logdumpCommand(), a.watchCommand(), a.fsckCommand(), a.dfCommand(), a.layoutCommand(),
+		a.logdumpCommand(), a.watchCommand(), a.fsckCommand(), a.dfCommand(), a.layoutCommand(), a.growCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.ValidArgsFunction = a.completeTarget
@@ -187,6 +190,9 @@ func (a *app) open(device string) (*famfs.FS, error) {
 	if a.tolerant {
 		opts = append(opts, famfs.Tolerant())
 	}
+	if a.salvage {
+		opts = append(opts, famfs.Salvage())
+	}
 	return a.opening(device, opts)
 }
 
@@ -201,8 +207,8 @@ func (a *app) opening(device string, opts []famfs.Option) (*famfs.FS, error) {
 
 // openToWrite opens a device for creating files.
 func (a *app) openToWrite(device string) (*famfs.FS, error) {
-	if a.tolerant {
-		return nil, usageError(errors.New("--tolerant only reads, and this writes"))
+	if a.tolerant || a.salvage {
+		return nil, usageError(errors.New("--tolerant and --salvage only read, and this writes"))
 	}
 	return a.opening(device, append(a.options(), famfs.ReadWrite()))
 }

@@ -3,10 +3,8 @@ package main
 // famfs mkfs: making a file system on a device, or on a file that stands in for one.
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -25,8 +23,10 @@ func (a *app) mkfsCommand() *cobra.Command {
 		Use:   "mkfs DEVICE",
 		Short: "Make an empty file system on a device",
 		Long: `mkfs makes an empty file system on a device. This host becomes its master, the one
-host that may create files on it. A device that is formatted already is refused
-without --force. The log holds an entry for each file and directory that will ever
+host that may create files on it. Without --force a device is refused that is formatted
+already, damaged too, that carries the signature of something else, such as a file
+system, partition table or archive, or that is a file with anything but zeros in the
+place of superblock and log. The log holds an entry for each file and directory that will ever
 be made: 8 MiB hold 15,420, 256 MiB hold 493,447.
 
 With --kill --force it takes the file system off the device instead: only the
@@ -75,7 +75,7 @@ must open it again once it is formatted.`,
 	}
 	logSize = famfs.DefaultLogSize
 	cmd.Flags().VarP(&logSize, "loglen", "l", "size of the log: a power of two of at least 8 MiB")
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although it is formatted already: all that is on it is lost")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although there is something on it, which is lost")
 	cmd.Flags().BoolVarP(&kill, "kill", "k", false, "overwrite the superblock instead: the device is not formatted then; needs --force")
 	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file system as JSON")
@@ -105,31 +105,6 @@ func createAnd(device string, size int64, format func() error) error {
 		err = errors.Join(err, os.Remove(device))
 	}
 	return err
-}
-
-// isBlank says that a file holds nothing but zeros where the file system would lie, so
-// that making one loses nothing.
-func isBlank(device string) bool {
-	f, err := os.Open(device)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return false
-	}
-	b := make([]byte, 1<<20)
-	for at := int64(0); at < famfs.DefaultLogSize+2<<20; at += int64(len(b)) {
-		n, err := f.ReadAt(b, at)
-		if len(bytes.TrimLeft(b[:n], "\x00")) > 0 {
-			return false
-		}
-		if err != nil {
-			return err == io.EOF
-		}
-	}
-	return true
 }
 
 // killedJSON is what mkfs --kill prints for programs.

@@ -89,6 +89,9 @@ func (a *app) statDevice(fsys *famfs.FS) error {
 		{"Free", fmt.Sprintf("%s, the longest run %s", exact(u.Free), human(u.LargestFree))},
 		{"Content", fmt.Sprintf("%s of %s, %s", count(u.Files, "file", "files"), human(u.FileBytes), count(u.Dirs, "directory", "directories"))},
 	}...)
+	if more := d.Size - u.Size; u.Size > 0 && more > 0 {
+		rows = append(rows, []string{"Not used", fmt.Sprintf("%s that the device has gained; see famfs grow", exact(more))})
+	}
 	if n := len(fsys.Problems()); n > 0 {
 		rows = append(rows, []string{"Problems", fmt.Sprintf("%s passed over; see famfs fsck", count(n, "log entry", "log entries"))})
 	}
