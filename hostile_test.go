@@ -1439,11 +1439,12 @@ func TestReplayBounded(t *testing.T) {
 		start      = logOffset + minLogSize
 		all        = deviceSize - start
 	)
-	replay := func(t *testing.T, r *replica, count uint64, problems int) {
+	replay := func(t *testing.T, r *replica, count uint64, problems int, free int64) {
 		n, err := r.catchUp(failAtCorrupt, true)
 		require.NoError(t, err)
 		require.EqualValues(t, count, n)
 		assert.Len(t, r.listProblems(), problems)
+		assert.Equal(t, free, r.usage().Free) // claims are taken only now
 	}
 	t.Run("claims of all the device", func(t *testing.T) {
 		const count = 15_000
@@ -1453,19 +1454,19 @@ func TestReplayBounded(t *testing.T) {
 		}
 		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
 			return forgedFile(fmt.Sprint(i), 0, extents...)
-		}), count, count)
+		}), count, count, 0)
 	})
 	t.Run("files that overlap in their last extent", func(t *testing.T) {
 		const count = 15_000
 		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
 			return forgedFile(fmt.Sprint(i), 1, rawExtent{0, start, all}, rawExtent{0, start, smallUnit})
-		}), count, count)
+		}), count, count, 0)
 	})
 	t.Run("the same whole device again", func(t *testing.T) {
 		const count = 15_000
 		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
 			return forgedFile(fmt.Sprint(i), 1, rawExtent{0, start, all})
-		}), count, count-1)
+		}), count, count-1, 0)
 	})
 	t.Run("devices", func(t *testing.T) {
 		const logSize = 64 * mib
@@ -1474,7 +1475,7 @@ func TestReplayBounded(t *testing.T) {
 			e := forgedDevice(uint32(i+1), 1)
 			put64(8, i)(e.deviceUUID[:])
 			return e
-		}), count, 0)
+		}), count, 0, deviceSize-roundUp(logOffset+logSize, defaultUnit))
 	})
 	t.Run("one strip of small chunks", func(t *testing.T) {
 		l := Layout{Chunk: smallUnit, Extents: []Extent{{0, start, 1 << 44}}}

@@ -1,9 +1,13 @@
 package famfs
 
-// The log as it is listed.
+// The log as it is listed. What the reference's images hold is in golden_test.go.
 
 import (
+	"fmt"
 	"io/fs"
+	"math"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -42,4 +46,73 @@ func TestLogAfterClose(t *testing.T) {
 		assert.ErrorContains(t, err, path)
 	}
 	assert.Equal(t, 1, n)
+}
+
+// What is shown are the numbers of the entry, as far as they can be shown at all.
+func TestLogShowsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	huge := forgedDevice(math.MaxUint32, 1)
+	huge.deviceSize = math.MaxUint64
+	f.append(huge, nil)
+	f.append(forgedFile("f", math.MaxUint64, rawExtent{math.MaxUint32, math.MaxUint64, 1 << 62}, rawExtent{math.MaxUint64, 1, 2}), nil)
+	fsys := openTest(t, f.path)
+	var entries []LogEntry
+	for e, err := range fsys.Log() {
+		assert.ErrorIs(t, err, ErrCorrupt)
+		entries = append(entries, e)
+	}
+	require.Len(t, entries, 2)
+	index := int64(math.MaxUint32)
+	if strconv.IntSize == 32 {
+		index = math.MaxInt32
+	}
+	assert.EqualValues(t, index, entries[0].Device.Index)
+	assert.EqualValues(t, math.MaxInt64, entries[0].Device.Size)
+	assert.EqualValues(t, math.MaxInt64, entries[1].Size)
+	assert.Equal(t, Layout{Extents: []Extent{{int(index), math.MaxInt64, 1 << 62}, {math.MaxInt, 1, 2}}}, entries[1].Layout)
+}
+
+// A tolerant FS shows all entries that it does not serve, also those beyond the problems
+// that it keeps.
+func TestLogOfTolerant(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	const count = maxProblems + 500
+	f := &forgery{t: t, path: fileBacking(t, 80*mib)}
+	require.NoError(t, Format(f.path, LogSize(64*mib), WithSystemUUID(testHost)))
+	var err error
+	f.file, err = os.OpenFile(f.path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.file.Close() })
+	f.appendDirs(count, nil)
+	f.entry(7, nil, flip(50))
+	fsys := openTest(t, f.path, Tolerant())
+	require.Len(t, fsys.Problems(), maxProblems+1)
+	n, unserved := 0, 0
+	for e, err := range fsys.Log() {
+		if e.Index != n {
+			require.Equal(t, n, e.Index)
+		}
+		n++
+		if err == nil {
+			continue
+		}
+		unserved++
+		if e.Index == 7 || e.Index == 8 || e.Index >= count-2 {
+			assert.ErrorIs(t, err, ErrCorrupt)
+			assert.ErrorContains(t, err, fmt.Sprintf("log entry %d", e.Index))
+		}
+	}
+	assert.Equal(t, count, n)
+	assert.Equal(t, count-7, unserved)
+	// What is logged later shows after a Refresh.
+	f.appendDirs(1, nil)
+	_, err = fsys.Refresh()
+	require.NoError(t, err)
+	n = 0
+	for range fsys.Log() {
+		n++
+	}
+	assert.Equal(t, count+1, n)
 }

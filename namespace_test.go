@@ -323,6 +323,9 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 					if _, ok := ns.lookup("dir0/missing"); ok {
 						return fmt.Errorf("found what is not there")
 					}
+					// All children are there that were so before the list was begun.
+					below := ns.end() - dirs - round%dirs
+					least := int(max(0, (below+dirs-1)/dirs))
 					count, before := 0, int64(math.MaxInt64)
 					var err error
 					ns.eachChild(ns.node(round%dirs), func(i int64, n node) {
@@ -333,6 +336,9 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 					})
 					if err != nil {
 						return err
+					}
+					if count < least {
+						return fmt.Errorf("%d children, want at least %d", count, least)
 					}
 					if last && count != perDir {
 						return fmt.Errorf("%d children at last", count)
