@@ -4,7 +4,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 
@@ -31,7 +30,7 @@ func (a *app) catCommand() *cobra.Command {
 				if st, err := f.Stat(); err != nil {
 					return err
 				} else if st.IsDir() {
-					return fmt.Errorf("is a directory; list it with famfs ls: %w", fs.ErrInvalid)
+					return because(fs.ErrInvalid, "is a directory; list it with famfs ls")
 				}
 				_, err = io.Copy(a.out, f)
 				return err

@@ -4,7 +4,6 @@ package main
 // before the first byte is copied.
 
 import (
-	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -69,11 +68,11 @@ const maxPath = 79
 func checkPath(name string) (refusalKind, error) {
 	switch {
 	case !utf8.ValidString(name):
-		return nameRefusal, fmt.Errorf("has a name that is not UTF-8, and famfs takes no other; rename it: %w", fs.ErrInvalid)
+		return nameRefusal, because(fs.ErrInvalid, "has a name that is not UTF-8, and famfs takes no other; rename it")
 	case name == ".meta" || strings.HasPrefix(name, ".meta/"):
-		return nameRefusal, fmt.Errorf("would be %s, which is reserved; copy it under another name: %w", name, fs.ErrInvalid)
+		return nameRefusal, because(fs.ErrInvalid, "would be %s, which is reserved; copy it under another name", name)
 	case len(name) > maxPath:
-		return longRefusal, fmt.Errorf("would have a path of %d bytes, want at most %d; use shorter names, or copy it to a directory nearer to the root: %w", len(name), maxPath, fs.ErrInvalid)
+		return longRefusal, because(fs.ErrInvalid, "would have a path of %d bytes, want at most %d; use shorter names, or copy it to a directory nearer to the root", len(name), maxPath)
 	}
 	return 0, nil
 }
@@ -100,9 +99,9 @@ func (c *copyCommand) refuseUnfit() {
 		switch {
 		case err != nil:
 		case entries == 0:
-			kind, err = logRefusal, fmt.Errorf("finds no entry in the log, which holds %s: %w", grouped(usage.LogCapacity), famfs.ErrLogFull)
+			kind, err = logRefusal, because(famfs.ErrLogFull, "finds no entry in the log, which holds %s", grouped(usage.LogCapacity))
 		case need > free:
-			kind, err = spaceRefusal, fmt.Errorf("takes %s, and %s would be free: %w", human(need), human(free), famfs.ErrNoSpace)
+			kind, err = spaceRefusal, because(famfs.ErrNoSpace, "does not fit: it takes %s, and %s would be free", human(need), human(free))
 		default:
 			free -= need
 			entries--

@@ -141,29 +141,29 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 	if err != nil {
 		return "", err
 	}
-	failed := func(why string, err error) error {
+	failed := func(err error) error {
 		if to.device == "" {
-			return localFailed(to.String(), fmt.Errorf("%s: %w", why, err))
+			return localFailed(to.String(), err)
 		}
-		return targetFailed(to.target, fmt.Errorf("%s: %w", why, err))
+		return targetFailed(to.target, err)
 	}
 	st, err := fs.Stat(to.in, to.name)
 	there := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", failed("look at it", err)
+		return "", failed(err)
 	}
 	if src.IsDir() && s.device != "" && s.device == to.device && to.name != s.name && isBelow(to.name, s.name) {
-		return "", failed(fmt.Sprintf("lies in %s: a directory cannot be copied into itself", s), fs.ErrInvalid)
+		return "", failed(because(fs.ErrInvalid, "lies in %s, and a directory cannot be copied into itself", s))
 	}
 	record := recordOf(to.key, to.name, key)
 	into := path.Join(to.name, s.base())
 	switch {
 	case !there && (several || to.slash && !src.IsDir()):
-		return "", failed("is no directory to copy into; make it with "+to.mkdir(), fs.ErrNotExist)
+		return "", failed(because(fs.ErrInvalid, "is no directory to copy into; make it with %s", to.mkdir()))
 	case !there:
 		if parent := path.Dir(to.name); parent != "." || to.device == "" {
 			if st, err := fs.Stat(to.in, parent); err != nil || !st.IsDir() {
-				return "", failed("lies in a directory that does not exist; make it with "+to.mkdir()+" -p", fs.ErrNotExist)
+				return "", failed(because(fs.ErrInvalid, "lies in a directory that does not exist; make it with %s -p", to.mkdir()))
 			}
 		}
 		if src.IsDir() && !c.noTarget {
@@ -171,7 +171,7 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 		}
 		return to.name, nil
 	case !st.IsDir() && (several || to.slash || src.IsDir()):
-		return "", failed("is a file, not a directory", fs.ErrExist)
+		return "", failed(because(fs.ErrInvalid, "is a file, not a directory"))
 	case !st.IsDir(), c.noTarget:
 		return to.name, nil
 	case several, !src.IsDir(), s.base() == ".":

@@ -6,7 +6,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -63,14 +62,14 @@ func (t *tree) dir(name string, mode fs.FileMode) (*treeNode, error) {
 		}
 	}
 	if !n.mode.IsDir() {
-		return nil, fmt.Errorf("%s is to be a file and a directory: %w", name, fs.ErrExist)
+		return nil, because(fs.ErrExist, "%s is to be a file and a directory", name)
 	}
 	return n, nil
 }
 
 func (t *tree) insert(name string, n *treeNode) error {
 	if t.nodes[name] != nil {
-		return fmt.Errorf("%s would be copied to from two sources: %w", name, fs.ErrExist)
+		return because(fs.ErrExist, "%s would be copied to from two sources", name)
 	}
 	parent, err := t.dir(path.Dir(name), fs.ModeDir|0o755)
 	if err != nil {
@@ -120,13 +119,13 @@ func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
 	case err != nil:
 		b.refuse(s, otherRefusal, err)
 	case st.IsDir() && !b.recursive:
-		b.refuse(s, otherRefusal, fmt.Errorf("is a directory; copy it with -r: %w", fs.ErrInvalid))
+		b.refuse(s, otherRefusal, because(fs.ErrInvalid, "is a directory; copy it with -r"))
 	case st.IsDir():
 		b.addDir(from, root, name, s, st, nil)
 	case b.isDevice(st):
-		b.refuse(s, otherRefusal, fmt.Errorf("is the device that is copied to or from; what is on it is written %s:/: %w", s, fs.ErrInvalid))
+		b.refuse(s, otherRefusal, because(fs.ErrInvalid, "is the device that is copied to or from; what is on it is written %s:/", s))
 	case s.slash:
-		b.refuse(s, otherRefusal, fmt.Errorf("is not a directory: %w", fs.ErrInvalid))
+		b.refuse(s, otherRefusal, because(fs.ErrInvalid, "is not a directory"))
 	default:
 		b.addFile(from, root, name, s, st)
 	}
@@ -135,10 +134,10 @@ func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
 func (b *treeBuilder) addFile(from fs.FS, at, name string, s target, st fs.FileInfo) {
 	switch {
 	case !st.Mode().IsRegular():
-		b.refuse(s, specialRefusal, fmt.Errorf("is a special file (%v), and famfs has only directories and regular files; leave it out: %w", st.Mode().Type(), fs.ErrInvalid))
+		b.refuse(s, specialRefusal, because(fs.ErrInvalid, "is a special file (%v), and famfs has only directories and regular files; leave it out", st.Mode().Type()))
 		return
 	case st.Size() == 0:
-		b.refuse(s, emptyRefusal, fmt.Errorf("is empty, and famfs has no empty files; leave it out, or put something into it: %w", fs.ErrInvalid))
+		b.refuse(s, emptyRefusal, because(fs.ErrInvalid, "is empty, and famfs has no empty files; leave it out, or put something into it"))
 		return
 	}
 	if err := b.insert(name, &treeNode{name: path.Base(name), mode: st.Mode(), size: st.Size(), from: from, at: at, source: s}); err != nil {
@@ -168,7 +167,7 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 		st, err := e.Info()
 		if err == nil && st.Mode().Type() == fs.ModeSymlink {
 			if !b.follow {
-				b.refuse(below, linkRefusal, fmt.Errorf("is a symbolic link, and famfs has none; -L copies what it points to: %w", fs.ErrInvalid))
+				b.refuse(below, linkRefusal, because(fs.ErrInvalid, "is a symbolic link, and famfs has none; -L copies what it points to"))
 				continue
 			}
 			st, err = fs.Stat(from, child)
@@ -181,7 +180,7 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 		case !st.IsDir():
 			b.addFile(from, child, target, below, st)
 		case slices.ContainsFunc(above, func(dir fs.FileInfo) bool { return os.SameFile(dir, st) }):
-			b.refuse(below, cycleRefusal, fmt.Errorf("is a symbolic link to a directory that it lies in, which has no end: %w", fs.ErrInvalid))
+			b.refuse(below, cycleRefusal, because(fs.ErrInvalid, "is a symbolic link to a directory that it lies in, which has no end"))
 		default:
 			b.addDir(from, child, target, below, st, above)
 		}

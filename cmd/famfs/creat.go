@@ -96,7 +96,7 @@ each file has a size and seed of its own.`,
 			err = a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
 				job := jobs[t.arg]
 				if t.slash {
-					return fmt.Errorf("names a directory, and creat makes files: %w", fs.ErrInvalid)
+					return because(fs.ErrInvalid, "names a directory, and creat makes files")
 				}
 				if err := creat(fsys, t.name, job, workers, opts); err != nil {
 					return err

@@ -188,7 +188,8 @@ func (a *app) reportOne(f *failure) {
 		}
 		fmt.Fprintln(a.err, printable(strings.ReplaceAll(part, "\t", " ")))
 	}
-	if hint := a.wayOut(f); hint != "" {
+	if hint := a.wayOut(f); hint != "" && !a.hinted[hint] {
+		a.hinted[hint] = true // once is enough for a thousand files
 		fmt.Fprintln(a.err, "    "+printable(hint))
 	}
 }
@@ -320,8 +321,21 @@ func (a *app) wayOut(f *failure) string {
 	return ""
 }
 
+// because makes an error that says all in its own words, and is of a kind for errors.Is.
+func because(kind error, format string, args ...any) error {
+	return &reason{fmt.Sprintf(format, args...), kind}
+}
+
+type reason struct {
+	text string
+	kind error
+}
+
+func (r *reason) Error() string { return r.text }
+func (r *reason) Unwrap() error { return r.kind }
+
 // errWholeDevice: a path was given to a command that is about the device.
-var errWholeDevice = fmt.Errorf("this is about the device as a whole: leave the path out: %w", fs.ErrInvalid)
+var errWholeDevice = because(fs.ErrInvalid, "this is about the device as a whole: leave the path out")
 
 func exists(name string) bool {
 	_, err := os.Stat(name)

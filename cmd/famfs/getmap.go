@@ -57,7 +57,7 @@ where a file is interleaved, its strips, which take turns in chunks.`,
 					return err
 				}
 				if st.IsDir() {
-					return fmt.Errorf("is a directory, and only files have a map: %w", fs.ErrInvalid)
+					return because(fs.ErrInvalid, "is a directory, and only files have a map")
 				}
 				m := mapOf(t, st, chunks)
 				if asJSON {

@@ -37,7 +37,7 @@ func (d localFS) Stat(name string) (fs.FileInfo, error)      { return os.Stat(d.
 func (d localFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(d.path(name)) }
 
 // refused is a local file that is not written to, and why.
-func refused(why string) error { return fmt.Errorf("%s: %w", why, fs.ErrExist) }
+func refused(why string) error { return because(fs.ErrExist, "%s", why) }
 
 // resolveLocal returns the file that a name leads to, through links, and what it is: nil
 // if it is not there yet, and may be made.
@@ -45,7 +45,7 @@ func resolveLocal(name string) (resolved string, st fs.FileInfo, err error) {
 	link, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if inDev(name) {
-			return "", nil, fmt.Errorf("lies below /dev, where a plain file would only look like a device: %w", fs.ErrInvalid)
+			return "", nil, because(fs.ErrInvalid, "lies below /dev, where a plain file would only look like a device")
 		}
 		return name, nil, nil
 	}

@@ -78,7 +78,7 @@ func (l *lister) list(fsys *famfs.FS, t target) error {
 		return err
 	}
 	if t.slash && !st.IsDir() {
-		return fmt.Errorf("is not a directory: %w", fs.ErrInvalid)
+		return because(fs.ErrInvalid, "is not a directory")
 	}
 	if l.dirItself || !st.IsDir() {
 		return l.print(t, []entry{{t.String(), t.name, st}})

@@ -45,6 +45,7 @@ type app struct {
 
 	command     string          // "famfs ls", what errors begin with
 	opened      map[string]bool // devices that could be opened
+	hinted      map[string]bool // ways out that were shown
 	failed      bool            // an error was reported, and the command went on
 	failures    []failureJSON   // what was reported then
 	leftOutSaid map[string]bool // devices of which it was said what is missing
@@ -54,7 +55,7 @@ type app struct {
 // run runs the command and returns the status of the process: 0 done, 1 failed, or
 // what the command defines, 2 not understood.
 func run(args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: &output{to: out}, err: err, command: "famfs", opened: make(map[string]bool), failStatus: statusFailed}
+	a := &app{in: in, out: &output{to: out}, err: err, command: "famfs", opened: make(map[string]bool), hinted: make(map[string]bool), failStatus: statusFailed}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -43,7 +43,7 @@ are. With -v each one that is made is printed.`,
 				case parents:
 					return mkdirAll(fsys, t.name, opts, made)
 				case t.name == ".":
-					return fmt.Errorf("is the root directory, which is always there: %w", fs.ErrExist)
+					return because(fs.ErrInvalid, "is the root directory, which is always there")
 				}
 				if err := fsys.MkdirWith(t.name, opts...); err != nil {
 					return err

@@ -88,7 +88,7 @@ must open it again once it is formatted.`,
 // the file is taken away again.
 func createAnd(device string, size int64, format func() error) error {
 	if inDev(device) {
-		return deviceFailed(device, fmt.Errorf("lies below /dev, where a file would only look like a device, and no other host would see it; make it elsewhere, such as in /dev/shm: %w", fs.ErrInvalid))
+		return deviceFailed(device, because(fs.ErrInvalid, "lies below /dev, where a file would only look like a device, and no other host would see it; make it elsewhere, such as in /dev/shm"))
 	}
 	if err := famfs.CreateBacking(device, size); err != nil {
 		return deviceFailed(device, err)

@@ -4,7 +4,6 @@ package main
 // completion in the shell.
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -68,7 +67,7 @@ func (t target) base() string {
 func parseTarget(arg string) (target, error) {
 	local := target{name: arg, slash: strings.HasSuffix(filepath.ToSlash(arg), "/")}
 	if arg == "" {
-		return target{}, fmt.Errorf("an empty name: %w", fs.ErrInvalid)
+		return target{}, because(fs.ErrInvalid, "an empty name")
 	}
 	if _, err := os.Lstat(arg); err == nil {
 		return local, nil
@@ -84,7 +83,7 @@ func parseTarget(arg string) (target, error) {
 			return onDevice(device, rest), nil
 		}
 		if err == nil {
-			err = fmt.Errorf("is a directory, want a device or a file that stands in for one: %w", fs.ErrInvalid)
+			err = because(fs.ErrInvalid, "is a directory, want a device or a file that stands in for one")
 		}
 		if missing == nil && (rest == "" || rest[0] == '/') {
 			missing = deviceFailed(device, err)

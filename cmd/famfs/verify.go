@@ -391,7 +391,7 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 		return nil, finish, targetFailed(t, err)
 	}
 	if st.IsDir() != here.IsDir() {
-		return nil, finish, targetFailed(t, fmt.Errorf("of this and %s one is a directory, the other a file; name two files or two directories: %w", ref, fs.ErrInvalid))
+		return nil, finish, targetFailed(t, because(fs.ErrInvalid, "of this and %s one is a directory, the other a file; name two files or two directories", ref))
 	}
 	matched := make(map[string]bool)
 	checks, err = v.eachFile(fsys, t, func(name string) func([]byte) error {
