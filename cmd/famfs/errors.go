@@ -96,10 +96,10 @@ func (f *failure) Unwrap() error { return f.err }
 func failed(f failure) error {
 	var known *failure
 	var status *statusError
-	if f.err == nil || errors.As(f.err, &status) || errors.As(f.err, &known) {
+	if f.err == nil || errors.As(f.err, &status) || !isJoin(f.err) && errors.As(f.err, &known) {
 		return f.err
 	}
-	return &f
+	return &f // of what is joined each may say so
 }
 
 // deviceFailed says that err is about a device as a whole.

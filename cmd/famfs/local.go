@@ -101,9 +101,12 @@ func inDev(name string) bool {
 	if err != nil {
 		return false
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(full))
-	if err != nil {
-		dir = filepath.Dir(full)
+	dir := filepath.Dir(full)
+	for !exists(dir) && dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
 	}
 	if dir != "/dev" && !strings.HasPrefix(dir, "/dev/") {
 		return false
@@ -114,7 +117,7 @@ func inDev(name string) bool {
 		return true
 	}
 	st, err := os.Stat(dir)
-	return dir != "/dev/shm" && (err != nil || sameDevice(dev, st))
+	return dir != "/dev/shm" && !strings.HasPrefix(dir, "/dev/shm/") && (err != nil || sameDevice(dev, st))
 }
 
 // writeLocal writes a file. A plain one is there whole or not at all, a pipe or a

@@ -58,9 +58,6 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 	a := &app{in: in, out: &output{to: out}, err: err, command: "famfs", opened: make(map[string]bool), hinted: make(map[string]bool), failStatus: statusFailed}
 	root := a.rootCommand()
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(a.out)
-	root.SetErr(err)
 	return a.status(root.Execute())
 }
 
@@ -102,6 +99,9 @@ said on stderr, and the status is that of a failure.`,
 			return nil
 		},
 	}
+	root.SetIn(a.in)
+	root.SetOut(a.out) // before there is a command for completion, which keeps it
+	root.SetErr(a.err)
 	flags := root.PersistentFlags()
 	flags.Var(&a.systemUUID, "system-uuid", "who this host is, as `UUID`: decides whether it is the master")
 	flags.BoolVar(&a.tolerant, "tolerant", false, "read what comes before the first corrupt log entry instead of refusing the device")

@@ -87,6 +87,7 @@ func finish(t testing.TB, cmd *exec.Cmd) result {
 	if err != nil && !errors.As(err, &exit) {
 		require.NoError(t, err)
 	}
+	assert.NotRegexp(t, apiWords, errs.String())
 	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
 
@@ -154,6 +155,12 @@ func TestHelp(t *testing.T) {
 			assert.Contains(t, help.out, "Examples:\n  famfs "+name, name)
 		}
 		assert.Empty(t, help.err, name)
+		for _, line := range lines(help.out) {
+			assert.LessOrEqual(t, strings.Count(line, "(default"), 1, "%s: %s", name, line)
+		}
+		again := famfsRun(t, "help", name)
+		assert.Equal(t, 0, again.status)
+		assert.Contains(t, again.out, "Usage:\n  famfs "+name, name)
 	}
 }
 
@@ -162,6 +169,8 @@ func TestNotUnderstood(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"frobnicate"}, {"ls"}, {"ls", "--frobnicate", "x"}, {"cp", "one"}, {"creat", "x:/y"}, {"creat", "--size", "12Q", "x:/y"},
 		{"--system-uuid", "zz", "ls", "x"}, {"verify", "x:/y"}, {"layout", "--color", "blue", "x"}, {"creat", "--size", "1M", "--interleave", "a", "x:/y"},
+		{"help", "nosuch"}, {"help", "ls", "more"}, {"completion", "tcsh"}, {"completion"}, {"mkfs", "--create", "0", "x"}, {"ls", "--tolerant", "--salvage", "x"},
+		{"--salvage", "mkdir", os.Args[0] + ":/y"}, {"mkdir", "-u", "-1", "x:/y"},
 		{"layout", "--svg", "x", "--json", "y"}, {"mkdir", "-m", "999", "x:/y"}, {"creat", "-s", "1M", "-B", "4", "x:/y"},
 	} {
 		r := famfsRun(t, args...)
@@ -191,39 +200,6 @@ func TestCompletion(t *testing.T) {
 	assert.Equal(t, []string{device + ":/models/", device + ":/modest"}, complete(device+":"))
 	assert.Equal(t, []string{device + ":/models/lima", device + ":/models/llama/"}, complete(device+":/models/"))
 	assert.Empty(t, complete(device+":/x"))
-}
-
-// Errors name the device, the path, and the way out.
-func TestErrors(t *testing.T) {
-	t.Parallel()
-	dir := testDir(t)
-	blank := filepath.Join(dir, "blank")
-	require.NoError(t, famfs.CreateBacking(blank, 64*mib))
-	device := newDevice(t, "64M")
-	for _, c := range []struct {
-		args []string
-		want []string
-	}{
-		{[]string{"ls", blank}, []string{blank, "not formatted", "famfs mkfs " + blank}},
-		{[]string{"ls", dir + "/missing"}, []string{"missing", "no such file"}},
-		{[]string{"ls", dir + "/missing:/x"}, []string{"missing", "no such file"}},
-		{[]string{"cat", device + ":/nothing/here"}, []string{device + ":/nothing/here", "does not exist", "famfs ls -R " + device}},
-		{[]string{"cat", device}, []string{device, "is a directory", "famfs ls"}},
-		{[]string{"mkdir", device + ":/d"}, []string{device, "not the master", "--system-uuid"}},
-		{[]string{"mkfs", "--system-uuid", host, device}, []string{device, "already", "--force"}},
-		{[]string{"--system-uuid", host, "creat", "-s", "1G", device + ":/big"}, []string{device + ":/big", "no space left", "famfs layout " + device}},
-		{[]string{"--system-uuid", host, "creat", "-s", "1M", device + ":/no/dir"}, []string{device + ":/no/dir", "does not exist"}},
-		{[]string{"ls", dir}, []string{dir, "is a directory"}},
-		{[]string{"getmap", device + ":/"}, []string{"is a directory"}},
-		{[]string{"mkfs", "--system-uuid", host, "-f", "-l", "9M", device}, []string{device, "power of two"}},
-	} {
-		r := famfsRun(t, c.args...)
-		assert.Equal(t, 1, r.status, c.args)
-		for _, want := range c.want {
-			assert.Contains(t, r.err, want, c.args)
-		}
-		assert.True(t, strings.HasPrefix(r.err, "famfs "), r.err)
-	}
 }
 
 // One argument that fails does not keep the others from their turn.
