@@ -111,8 +111,10 @@ func (c *copyCommand) shown(name string) string {
 
 // copyFileOut copies one file, or passes it over.
 func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool, err error) {
-	if _, err := filepath.Localize(name); err != nil {
-		return false, fmt.Errorf("the name cannot be used on this system: %w", err)
+	if below, ok := strings.CutPrefix(name, c.localName+"/"); ok { // what DEST is called is the user's affair
+		if _, err := filepath.Localize(below); err != nil {
+			return false, because(fs.ErrInvalid, "has a name that cannot be used on this system")
+		}
 	}
 	from, err := c.tree.Open(name)
 	if err != nil {

@@ -140,6 +140,13 @@ func readBack(t testing.TB, device string) *famfs.FS {
 	return fsys
 }
 
+func mustUUID(t testing.TB, s string) famfs.UUID {
+	t.Helper()
+	id, err := famfs.ParseUUID(s)
+	require.NoError(t, err)
+	return id
+}
+
 func lines(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n") }
 
 func TestHelp(t *testing.T) {

@@ -225,10 +225,3 @@ func TestLsOnTerminal(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "dir/", `evil\x1b[31m`, `new\nline`}, strings.Fields(shown))
 	assert.Contains(t, famfsRun(t, "ls", device).out, "new\nline\n", "as it is for programs")
 }
-
-func mustUUID(t testing.TB, s string) famfs.UUID {
-	t.Helper()
-	id, err := famfs.ParseUUID(s)
-	require.NoError(t, err)
-	return id
-}

@@ -1,0 +1,193 @@
+package main
+
+// What cannot be copied: each is named, known before the first byte, and keeps nothing
+// else from being copied.
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+// A SOURCE by itself is named in full, whatever letters its name has.
+func TestCpNamesSource(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, dir, map[string][]byte{"e": {}, "i": []byte("x"), "tree/f": []byte("f")})
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "s")))
+	run := func(args ...string) result {
+		cmd := command(append([]string{"--system-uuid", host, "cp"}, args...)...)
+		cmd.Dir = dir
+		return finish(t, cmd)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"e", device + ":/"}, "famfs cp: e: is empty, and famfs has no empty files; leave it out"},
+		{[]string{"s", device + ":/"}, "famfs cp: s: stat: no such file"},
+		{[]string{"tree", device + ":/"}, "famfs cp: tree: is a directory; copy it with -r"},
+		{[]string{"i/", device + ":/"}, "famfs cp: i/: "},
+		{[]string{"m", device + ":/"}, "famfs cp: m: stat: no such file"},
+	} {
+		r := run(c.args...)
+		assert.Equal(t, 1, r.status, c.args)
+		assert.Contains(t, r.err, c.want, c.args)
+		assert.Contains(t, r.err, "; 1 not copied\n", c.args)
+	}
+	odd := "a\xff"
+	if os.WriteFile(filepath.Join(dir, odd), []byte("odd"), 0o644) != nil {
+		return // a file system that has only names in UTF-8
+	}
+	r := run(odd, device+":/")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, `famfs cp: a\xff: has a name that is not UTF-8`)
+	r = run(odd, device+":/even")
+	assert.Equal(t, 0, r.status, "under another name it can be: %s", r.err)
+	assert.Equal(t, "odd", famfsRun(t, "cat", device+":/even").out)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "d\xfe"), 0o755))
+	r = run(device+":/even", "d\xfe")
+	assert.Equal(t, 0, r.status, "local names are free: %s", r.err)
+	assert.FileExists(t, filepath.Join(dir, "d\xfe", "even"))
+}
+
+// How many of each kind cannot be copied is one line, before anything is copied; the
+// last line ends with their sum.
+func TestCpSaysBefore(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	long := strings.Repeat("n", 60)
+	writeTree(t, src, map[string][]byte{
+		"t/aa": []byte("1"), "t/big": pattern(60*mib, 1), "t/zz": []byte("2"), "t/none": {}, "t/nil": {},
+		"t/" + long + "/" + long: []byte("l"), "t/meta/ok": []byte("ok"),
+	})
+	require.NoError(t, os.Symlink("aa", filepath.Join(src, "t/link")))
+	r := famfsRun(t, "--system-uuid", host, "cp", "-r", filepath.Join(src, "t"), device+":/")
+	assert.Equal(t, 1, r.status)
+	out := lines(r.err)
+	assert.Equal(t, "famfs cp: of 8 files, 5 will not be copied: 2 are empty, 1 is a symbolic link, 1 has a path that is too long, 1 does not fit", out[0])
+	assert.Regexp(t, `^copied 3 files, .*; 5 not copied$`, lastLine(r.err))
+	assert.Contains(t, r.err, filepath.Join(src, "t", "big")+": does not fit: it takes 60 MiB, and 52 MiB would be free\n")
+	assert.Contains(t, r.err, filepath.Join(src, "t", long, long)+": would have a path of 123 bytes, want at most 79")
+	assert.Equal(t, []string{"t/aa", "t/meta/ok", "t/zz"}, namesOn(t, device), "what fits is there")
+	assert.Equal(t, "aa\nmeta\nzz\n", famfsRun(t, "ls", device+":/t").out, "and no directory for nothing")
+
+	summary := parse[copyJSON](t, famfsRun(t, "--system-uuid", host, "cp", "--json", "-r", filepath.Join(src, "t"), device+":/"))
+	assert.Equal(t, []int{8, 0, 3, 5}, []int{summary.Files, summary.Copied, summary.Passed, summary.NotCopied})
+	require.Len(t, summary.Errors, 5)
+	for _, e := range summary.Errors {
+		assert.True(t, strings.HasPrefix(e.Argument, src), e.Argument)
+		assert.NotEmpty(t, e.Error)
+	}
+	r = famfsRun(t, "--system-uuid", host, "cp", "-q", "-r", filepath.Join(src, "t"), device+":/")
+	assert.NotContains(t, r.err, "will not be copied")
+	assert.Len(t, lines(r.err), 5+1, "each, and one hint: %s", r.err)
+}
+
+// Space that is free, but not in so few pieces, is found out by trying: then the rest is
+// copied too.
+func TestCpFragmented(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "256M"), t.TempDir()
+	args := []string{"creat", "-s", "2M", "--keep"}
+	const n = 61
+	for i := range n {
+		args = append(args, fmt.Sprintf("%s:/f%d", device, i))
+	}
+	asMaster(t, args...)
+	for i := range int64(n) { // moved apart: every other unit is free
+		forge(t, device, i, func(b []byte) { binary.LittleEndian.PutUint64(b[144:], uint64(10*mib+i*4*mib)) })
+	}
+	require.Equal(t, 0, famfsRun(t, "fsck", device).status)
+	free := parse[[]dfJSON](t, famfsRun(t, "df", "--json", device))[0]
+	require.LessOrEqual(t, free.LargestFree, int64(4*mib))
+	require.Greater(t, free.Free, int64(40*mib))
+	writeTree(t, src, map[string][]byte{"t/a": []byte("1"), "t/m": pattern(38*mib, 1), "t/n": pattern(37*mib, 1), "t/z": []byte("2")})
+	r := famfsRun(t, "--system-uuid", host, "cp", "-r", "-t", "1", filepath.Join(src, "t"), device+":/")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, filepath.Join(src, "t", "m")+": ")
+	assert.Contains(t, r.err, filepath.Join(src, "t", "n")+": ")
+	assert.Regexp(t, `^copied 2 files, .*; 2 not copied$`, lastCopied(r.err))
+	assert.Equal(t, "1", famfsRun(t, "cat", device+":/t/a").out)
+	assert.Equal(t, "2", famfsRun(t, "cat", device+":/t/z").out)
+}
+
+// fillLog makes n directories.
+func fillLog(t testing.TB, device string, n int) {
+	t.Helper()
+	fsys, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(mustUUID(t, host)))
+	require.NoError(t, err)
+	defer fsys.Close()
+	for i := range n {
+		require.NoError(t, fsys.Mkdir(fmt.Sprintf("full-%d", i), 0o755))
+	}
+}
+
+func lastCopied(s string) string {
+	for _, line := range lines(s) {
+		if strings.HasPrefix(line, "copied ") {
+			return line
+		}
+	}
+	return ""
+}
+
+// A log that is full is known before, too.
+func TestCpLogFull(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"t/a": []byte("1"), "t/b": []byte("2"), "t/c/d": []byte("3")})
+	fillLog(t, device, 15420-2)
+	r := famfsRun(t, "--system-uuid", host, "cp", "-r", filepath.Join(src, "t"), device+":/")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "of 3 files, 2 will not be copied: 2 have no room in the log")
+	assert.Contains(t, r.err, "finds no entry in the log, which holds 15,420")
+	assert.Contains(t, r.err, "--loglen")
+	assert.Equal(t, "1", famfsRun(t, "cat", device+":/t/a").out)
+}
+
+// The device itself may lie in what is copied to it.
+func TestCpPassesDeviceOver(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	device := filepath.Join(dir, "t", "device")
+	writeTree(t, dir, map[string][]byte{"t/aa": []byte("1"), "t/zz": []byte("2")})
+	asMaster(t, "mkfs", "--create", "64M", device)
+	r := asMaster(t, "cp", "-r", filepath.Join(dir, "t"), device+":/")
+	assert.Contains(t, r.err, device+": is the device that is copied to or from: passed over")
+	assert.Equal(t, []string{"t/aa", "t/zz"}, namesOn(t, device))
+	require.NoError(t, os.Symlink("device", filepath.Join(dir, "t", "link")))
+	r = famfsRun(t, "--system-uuid", host, "cp", "-rL", filepath.Join(dir, "t"), device+":/")
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Equal(t, 2, strings.Count(r.err, "passed over\n"), r.err)
+	cpFails(t, device+": is the device that is copied to or from; what is on it is written "+device+":/", device, device+":/x")
+	cpFails(t, "cannot be copied into itself", "-r", device+":/", device+":/copy")
+	cpFails(t, "cannot be copied into itself", "-r", device+":/t", device+":/t/u")
+}
+
+// A link to a directory that it lies in has no end; others may point to the same twice.
+func TestCpCycle(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, dir, map[string][]byte{"t/a/f": []byte("f"), "t/b/g": []byte("g"), "else/h": []byte("h")})
+	for link, to := range map[string]string{"t/up": "../t", "t/a/self": ".", "t/b/top": "../..", "t/again": "a", "t/out": "../else", "else/back": "../t"} {
+		require.NoError(t, os.Symlink(to, filepath.Join(dir, link)))
+	}
+	r := famfsRun(t, "--system-uuid", host, "cp", "-rL", filepath.Join(dir, "t"), device+":/")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, filepath.Join(dir, "t", "up")+": is a symbolic link to a directory that it lies in")
+	assert.Contains(t, r.err, filepath.Join(dir, "t", "out", "back")+": is a symbolic link to a directory that it lies in")
+	for _, name := range namesOn(t, device) {
+		assert.LessOrEqual(t, strings.Count(name, "/"), 5, name)
+	}
+	assert.Contains(t, namesOn(t, device), "t/again/f")
+	assert.Contains(t, namesOn(t, device), "t/out/h")
+}
