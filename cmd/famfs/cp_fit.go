@@ -129,7 +129,7 @@ func (c *copyCommand) refuseNode(name string, kind refusalKind, err error) {
 			c.refuseNode(below, kind, why)
 		}
 	} else {
-		c.refused = append(c.refused, refusal{kind, c.sourceFailed(n, name, err)})
+		c.refused = append(c.refused, refusal{kind, c.sourceFailed(n, err)})
 	}
 	c.tree.remove(name)
 }
@@ -148,7 +148,7 @@ func (c *copyCommand) removeEmptied(name string) (n int) {
 }
 
 // sourceFailed says that err is about the file that a node is made of.
-func (c *copyCommand) sourceFailed(n *treeNode, name string, err error) error {
+func (c *copyCommand) sourceFailed(n *treeNode, err error) error {
 	if isAboutDevice(err) {
 		return failed(failure{about: aboutName, what: n.source.String(), device: c.to.device, err: err})
 	}

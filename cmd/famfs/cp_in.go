@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"path/filepath"
 
 	"famfs"
 )
@@ -79,7 +80,10 @@ func (c *copyCommand) copyFailed(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		if n := c.tree.nodes[path.Clean(p.Path)]; n != nil && n.source.name != "" {
-			return c.sourceFailed(n, p.Path, err)
+			return c.sourceFailed(n, err)
+		}
+		if filepath.IsAbs(p.Path) { // of a local file that was open
+			return failed(failure{about: aboutSource, what: p.Path, err: err})
 		}
 	}
 	return deviceFailed(c.to.device, err)

@@ -200,8 +200,15 @@ func (t *tree) Open(name string) (fs.File, error) {
 	t.tried = append(t.tried, name)
 	t.mu.Unlock()
 	f, err := n.from.Open(n.at)
-	if err != nil || !t.mode.set {
-		return f, err
+	if err != nil {
+		var inner *fs.PathError
+		if errors.As(err, &inner) {
+			err = inner.Err
+		}
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	if !t.mode.set {
+		return f, nil
 	}
 	return fileWithMode{f, t.mode.mode}, nil
 }

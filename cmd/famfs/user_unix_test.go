@@ -1,0 +1,97 @@
+//go:build unix
+
+package main
+
+// Tests that mean nothing as root, whom no permission stops: run as root they run once
+// more as another user.
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var regexpDeviceHint = regexp.MustCompile("may read and write the device")
+
+// anotherUser is nobody's: neither user nor group is the number of the other.
+const anotherUser, anotherGroup = 65533, 65532
+
+// unprivileged runs the test that calls it as another user if this is root, and says
+// whether it did: then all is done.
+func unprivileged(t *testing.T) bool {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return false
+	}
+	parent := os.Getenv("FAMFS_TEST_DIR")
+	dir, err := os.MkdirTemp(parent, "famfs-user-")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	require.NoError(t, os.Chown(dir, anotherUser, anotherGroup))
+	// That of go test lies where others may not enter.
+	binary := filepath.Join(dir, "command.test")
+	from, err := os.Open(os.Args[0])
+	require.NoError(t, err)
+	defer from.Close()
+	to, err := os.OpenFile(binary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	require.NoError(t, err)
+	_, err = io.Copy(to, from)
+	require.NoError(t, err)
+	require.NoError(t, to.Close())
+	cmd := exec.Command(binary, "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "FAMFS_TEST_DIR="+dir, "TMPDIR="+dir, "HOME="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: anotherUser, Gid: anotherGroup}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "--- PASS: "+t.Name(), "and was not skipped")
+	return true
+}
+
+// A user may not write, or not read: that is said of what it is about.
+func TestOtherUser(t *testing.T) {
+	if unprivileged(t) {
+		return
+	}
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	asMaster(t, "creat", "-s", "10", device+":/f")
+	// Without -g a file is the caller's group's, and not his user's number.
+	asMaster(t, "creat", "-s", "10", "-u", "5", device+":/half")
+	n := parse[nodeJSON](t, famfsRun(t, "stat", "--json", device+":/half"))
+	assert.Equal(t, []int{5, os.Getgid()}, []int{int(n.UID), int(n.GID)})
+	asMaster(t, "mkdir", "-g", "6", device+":/dir")
+	n = parse[[]nodeJSON](t, famfsRun(t, "ls", "-d", "--json", device+":/dir"))[0]
+	assert.Equal(t, []int{os.Getuid(), 6}, []int{int(n.UID), int(n.GID)})
+
+	own, closed := filepath.Join(dir, "own"), filepath.Join(dir, "closed")
+	require.NoError(t, os.WriteFile(own, make([]byte, 16*mib), 0o000))
+	require.NoError(t, os.Mkdir(closed, 0o500))
+	unreadable := filepath.Join(dir, "tree", "unreadable")
+	writeTree(t, dir, map[string][]byte{"tree/unreadable": []byte("x"), "tree/ok": []byte("y")})
+	require.NoError(t, os.Chmod(unreadable, 0))
+	for _, c := range []struct {
+		args   []string
+		want   string
+		device bool // the hint is about the device
+	}{
+		{[]string{"ls", own}, own + ": open: permission denied", true},
+		{[]string{"cp", device + ":/f", closed}, filepath.Join(closed, "f") + ": open: permission denied", false},
+		{[]string{"layout", "--svg", closed + "/x.svg", device}, closed + "/x.svg: open: permission denied", false},
+		{[]string{"--system-uuid", host, "cp", "-r", filepath.Join(dir, "tree"), device + ":/"}, unreadable + ": open: permission denied", false},
+		{[]string{"mkfs", "--create", "64M", closed + "/new"}, closed + "/new: open: permission denied", true},
+		{[]string{"fsck", own}, own + ": check: open: permission denied", true},
+	} {
+		r := famfsRun(t, c.args...)
+		assert.NotEqual(t, 0, r.status, c.args)
+		assert.Contains(t, r.err, c.want, c.args)
+		assert.Equal(t, c.device, regexpDeviceHint.MatchString(r.err), "%v: %s", c.args, r.err)
+	}
+	assert.Contains(t, namesOn(t, device), "tree/ok")
+}
