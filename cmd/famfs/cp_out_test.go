@@ -121,7 +121,9 @@ func TestCpOutModes(t *testing.T) {
 	asMaster(t, "creat", "-s", "10", "-m", "0000", device+":/outer/secret")
 	asMaster(t, "creat", "-s", "10", "-m", "0440", device+":/outer/inner/ro")
 	out := filepath.Join(dir, "out")
-	t.Cleanup(func() { filepath.WalkDir(out, func(p string, d fs.DirEntry, _ error) error { return os.Chmod(p, 0o700) }) })
+	t.Cleanup(func() {
+		filepath.WalkDir(out, func(p string, d fs.DirEntry, _ error) error { return os.Chmod(p, 0o700) })
+	})
 	r := famfsRun(t, "cp", "-r", device+":/outer", out)
 	assert.Equal(t, 0, r.status, r.err)
 	mode := func(name string) fs.FileMode {

@@ -258,3 +258,79 @@ func TestCpResumes(t *testing.T) {
 	}
 	assert.Equal(t, "else\nmodels\n", famfsRun(t, "ls", device+":/box").out)
 }
+
+// A tree that holds a directory of its own name is not taken for what was copied into it.
+func TestCpResumesOwnName(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), filepath.Join(t.TempDir(), "m")
+	writeTree(t, src, map[string][]byte{"m/one": []byte("1"), "two": []byte("2")})
+	for range 2 {
+		asMaster(t, "cp", "-r", src, device+":/m")
+		assert.Equal(t, []string{"m/m/one", "m/two"}, namesOn(t, device))
+	}
+}
+
+// The same command means the same the second time, whatever the first one found.
+func TestCpTwice(t *testing.T) {
+	t.Parallel()
+	src := filepath.Join(t.TempDir(), "src")
+	writeTree(t, src, map[string][]byte{"a": []byte("1"), "d/b": []byte("2")})
+	for name, c := range map[string]struct {
+		dest   string // @ is the device
+		before []string
+		want   []string
+	}{
+		"new":           {"@:/x", nil, []string{"x/a", "x/d/b"}},
+		"empty":         {"@:/x", []string{"@:/x"}, []string{"x/src/a", "x/src/d/b"}},
+		"other":         {"@:/x", []string{"@:/x/other"}, []string{"x/src/a", "x/src/d/b"}},
+		"slash, exists": {"@:/x/", []string{"@:/x"}, []string{"x/src/a", "x/src/d/b"}},
+		"own name":      {"@:/src", []string{"@:/src"}, []string{"src/a", "src/d/b"}},
+		"root":          {"@:/", nil, []string{"src/a", "src/d/b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			device := newDevice(t, "64M")
+			for _, dir := range c.before {
+				asMaster(t, "mkdir", "-p", strings.ReplaceAll(dir, "@", device))
+			}
+			for range 3 {
+				asMaster(t, "cp", "-r", src, strings.ReplaceAll(c.dest, "@", device))
+				assert.Equal(t, c.want, namesOn(t, device))
+			}
+			// And out again, to the same places.
+			out := t.TempDir()
+			local := func(s string) string { return strings.ReplaceAll(s, "@:", out) }
+			for _, dir := range c.before {
+				require.NoError(t, os.MkdirAll(local(dir), 0o755))
+			}
+			from := device + ":/src-again"
+			asMaster(t, "cp", "-r", src, from)
+			var first []string
+			for range 3 {
+				require.Equal(t, 0, famfsRun(t, "cp", "-r", from, local(c.dest)).status)
+				var found []string
+				require.NoError(t, filepath.WalkDir(out, func(p string, _ fs.DirEntry, err error) error {
+					found = append(found, p)
+					return err
+				}))
+				if first == nil {
+					first = found
+				}
+				assert.Equal(t, first, found)
+			}
+		})
+	}
+}
+
+// The content of .. is copied, not something of that name.
+func TestCpDotDot(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "a", "b"), 0o755))
+	writeTree(t, dir, map[string][]byte{"a/x": []byte("x")})
+	asMaster(t, "mkdir", device+":/in")
+	cmd := command("--system-uuid", host, "cp", "-r", "..", device+":/in/")
+	cmd.Dir = filepath.Join(dir, "a", "b")
+	r := finish(t, cmd)
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Equal(t, []string{"in/x"}, namesOn(t, device))
+}

@@ -30,6 +30,13 @@ import (
 // the process was still at work.
 func interruptWhen(t *testing.T, cmd *exec.Cmd, ready func() bool) (r result, inTime bool) {
 	t.Helper()
+	r, inTime = signalWhen(t, cmd, syscall.SIGINT, ready)
+	return r, inTime && r.status == statusSignal+int(syscall.SIGINT)
+}
+
+// signalWhen starts cmd and sends it a signal once ready says so, if it is still at work.
+func signalWhen(t *testing.T, cmd *exec.Cmd, signal syscall.Signal, ready func() bool) (r result, inTime bool) {
+	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	require.NoError(t, cmd.Start())
@@ -42,7 +49,7 @@ func interruptWhen(t *testing.T, cmd *exec.Cmd, ready func() bool) (r result, in
 		case <-time.After(200 * time.Microsecond):
 		}
 	}
-	cmd.Process.Signal(syscall.SIGINT)
+	cmd.Process.Signal(signal)
 	select {
 	case <-done:
 	case <-time.After(20 * time.Second):
@@ -50,7 +57,7 @@ func interruptWhen(t *testing.T, cmd *exec.Cmd, ready func() bool) (r result, in
 		<-done
 		t.Fatal("did not end when interrupted")
 	}
-	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, cmd.ProcessState.ExitCode() == statusSignal+int(syscall.SIGINT)
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, cmd.ProcessState.ExitCode() != 0
 }
 
 // attempts is how often a test tries to interrupt a process before it is done.

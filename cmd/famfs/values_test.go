@@ -24,7 +24,7 @@ func TestParseSize(t *testing.T) {
 		assert.NoError(t, err, s)
 		assert.Equal(t, want, got, s)
 	}
-	for _, s := range []string{"", "M", "-1", "-1M", "1Q", "1MM", "1iB", "9999P", "8192P", "nan", "1e400", "12 34", "0.5E", "infM"} {
+	for _, s := range []string{"", "M", "-1", "-1M", "1Q", "1MM", "1iB", "9999P", "8192P", "nan", "1e400", "12 34", "0.5E", "infM", "8192.0P", "8388608.0T"} {
 		got, err := parseSize(s)
 		assert.Error(t, err, "%q is %d", s, got)
 	}

@@ -1,0 +1,161 @@
+//go:build unix
+
+package main
+
+// Copies that are killed, hung up on, or run several at a time: the same command goes on
+// where it went the first time, and leaves nothing behind.
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+// records lists what is written down of copies under way.
+func records(t testing.TB, home string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(home, "famfs"))
+	if err != nil {
+		require.ErrorIs(t, err, fs.ErrNotExist)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// A copy that was killed before a file was whole has made DEST: it is still DEST.
+func TestCpKilledAtOnce(t *testing.T) {
+	dir, home := testDir(t), t.TempDir()
+	src := filepath.Join(dir, "src")
+	writeTree(t, src, map[string][]byte{"f1": pattern(256*mib, 1)})
+	for range attempts {
+		device := newDevice(t, "512M")
+		args := []string{"--system-uuid", host, "cp", "-q", "-r", src, device + ":/model"}
+		cmd := command(args...)
+		cmd.Env = append(cmd.Env, "XDG_STATE_HOME="+home)
+		reader, err := famfs.Open(device)
+		require.NoError(t, err)
+		_, inTime := signalWhen(t, cmd, syscall.SIGKILL, func() bool {
+			reader.Refresh()
+			return reader.Usage().Dirs > 0
+		})
+		there := reader.Usage().Files
+		require.NoError(t, reader.Close())
+		if !inTime || there > 0 || len(namesOn(t, device)) > 0 {
+			continue
+		}
+		require.Len(t, records(t, home), 1)
+		again := command(args...)
+		again.Env = append(again.Env, "XDG_STATE_HOME="+home)
+		r := finish(t, again)
+		require.Equal(t, 0, r.status, r.err)
+		assert.Equal(t, []string{"model/f1"}, namesOn(t, device))
+		assert.Empty(t, records(t, home), "it is done")
+		return
+	}
+	t.Fatalf("the copy was done before it could be killed, %d times", attempts)
+}
+
+// A copy out that was killed or hung up on is taken up in DEST, and its parts go.
+func TestCpOutKilled(t *testing.T) {
+	dir := testDir(t)
+	device := newDevice(t, "512M")
+	asMaster(t, "mkdir", device+":/src")
+	for _, f := range []string{"f1", "f2", "f3"} {
+		asMaster(t, "creat", "-s", "64M", "--seed", "3", device+":/src/"+f)
+	}
+	for name, c := range map[string]struct {
+		signal syscall.Signal
+		ready  string // is there, in part or whole
+		parts  int
+		status int
+	}{
+		"killed in the first": {syscall.SIGKILL, "f1", 1, -1},
+		"killed in the next":  {syscall.SIGKILL, "f2", 1, -1},
+		"hung up on":          {syscall.SIGHUP, "f2", 0, 129},
+		"terminated":          {syscall.SIGTERM, "f1", 0, 143},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range attempts {
+				out := filepath.Join(dir, "out")
+				require.NoError(t, os.RemoveAll(out))
+				args := []string{"cp", "-q", "-t", "1", "-r", device + ":/src", out}
+				r, inTime := signalWhen(t, command(args...), c.signal, func() bool {
+					entries, _ := os.ReadDir(out)
+					return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), "."+c.ready+".") })
+				})
+				parts, err := filepath.Glob(filepath.Join(out, ".*"+partEnd))
+				require.NoError(t, err)
+				if !inTime || len(parts) != c.parts {
+					continue
+				}
+				assert.Equal(t, c.status, r.status, r.err)
+				r = famfsRun(t, args...)
+				require.Equal(t, 0, r.status, r.err)
+				assert.Equal(t, []string{"f1", "f2", "f3"}, names(t, out), "nothing more, and no part")
+				assert.Equal(t, 0, famfsRun(t, "verify", "-q", "--against", device+":/src", device+":/src").status)
+				return
+			}
+			t.Fatalf("the copy was done before it could be ended, %d times", attempts)
+		})
+	}
+}
+
+// Several copies at a time of the same are one copy.
+func TestCpAtOnce(t *testing.T) {
+	t.Parallel()
+	src := filepath.Join(t.TempDir(), "par")
+	tree := make(map[string][]byte)
+	for i := range 40 {
+		tree[string(rune('A'+i))] = pattern(256<<10, uint64(i))
+	}
+	writeTree(t, src, tree)
+	for range 3 {
+		device, out := newDevice(t, "256M"), filepath.Join(t.TempDir(), "out")
+		var running sync.WaitGroup
+		for range 3 {
+			running.Go(func() {
+				famfsRun(t, "--system-uuid", host, "cp", "-q", "-r", src, device+":/p")
+			})
+		}
+		running.Wait()
+		all := namesOn(t, device)
+		assert.Len(t, all, len(tree))
+		assert.NotContains(t, strings.Join(all, " "), "p/par")
+		for range 3 {
+			running.Go(func() {
+				r := famfsRun(t, "cp", "-q", "-r", device+":/p", out)
+				assert.Equal(t, 0, r.status, r.err)
+			})
+		}
+		running.Wait()
+		assert.Len(t, names(t, out), len(tree), "no directory in it, and no part")
+	}
+}
+
+// A signal that whoever starts the command has it ignore, as nohup does, stays ignored.
+func TestIgnoredSignal(t *testing.T) {
+	device, dir := newDevice(t, "256M"), testDir(t)
+	asMaster(t, "creat", "-s", "100M", "--seed", "3", device+":/f")
+	cmd := command("cp", "-q", device+":/f", filepath.Join(dir, "f"))
+	cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	r, _ := signalWhen(t, cmd, syscall.SIGHUP, func() bool {
+		entries, _ := os.ReadDir(dir)
+		return len(entries) > 0
+	})
+	assert.Equal(t, 0, r.status, r.err)
+	assert.FileExists(t, filepath.Join(dir, "f"))
+}
