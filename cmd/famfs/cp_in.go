@@ -16,9 +16,7 @@ import (
 func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (errs []error) {
 	for {
 		err := c.copyTree(ctx, opts)
-		for _, e := range c.separateCopyErrors(err) {
-			errs = append(errs, e)
-		}
+		errs = append(errs, c.separateCopyErrors(err)...)
 		if !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
 			return errs
 		}

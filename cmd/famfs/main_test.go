@@ -147,6 +147,11 @@ func mustUUID(t testing.TB, s string) famfs.UUID {
 	return id
 }
 
+func lastLine(s string) string {
+	all := lines(s)
+	return all[len(all)-1]
+}
+
 func lines(s string) []string { return strings.Split(strings.TrimSuffix(s, "\n"), "\n") }
 
 func TestHelp(t *testing.T) {

@@ -110,11 +110,6 @@ func TestCpInterrupted(t *testing.T) {
 	t.Fatalf("the copy was done before it could be interrupted, %d times", attempts)
 }
 
-func lastLine(s string) string {
-	all := lines(s)
-	return all[len(all)-1]
-}
-
 func TestCpOutInterrupted(t *testing.T) {
 	dir := testDir(t)
 	device := newDevice(t, "512M")
