@@ -245,6 +245,13 @@ func testGoldenContent(t *testing.T, path, name string, g *golden) {
 	}
 }
 
+// defined clears what the reference leaves undefined in a superblock.
+func defined(b [superblockSize]byte) [superblockSize]byte {
+	clear(b[104:112]) // flags and padding
+	clear(b[120:136]) // UUID of the primary device entry
+	return b
+}
+
 // What this library encodes is what the reference wrote, byte for byte.
 func testGoldenEncoding(t *testing.T, path string, g *golden) {
 	image, err := os.Open(path)
@@ -255,7 +262,7 @@ func testGoldenEncoding(t *testing.T, path string, g *golden) {
 	readAt(t, image, sbBytes[:], 0)
 	sb, err := decodeSuperblock(&sbBytes, g.ImageSize)
 	require.NoError(t, err)
-	assert.Equal(t, sbBytes, sb.encode())
+	assert.Equal(t, defined(sbBytes), defined(sb.encode()))
 
 	var header, want [logHeaderSize]byte
 	readAt(t, image, header[:], logOffset)

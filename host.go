@@ -85,13 +85,10 @@ func hostUUIDs(given UUID, uuidFile, idFile string) ([]UUID, error) {
 	return ids, errors.Join(passedOver...)
 }
 
-// parseSystemUUID reads the reference's file: leading white space, 36 characters,
-// then a NUL, a newline, or nothing (format: roles).
+// parseSystemUUID reads the reference's file: leading white space, then 36 characters,
+// whatever follows (format: roles). A host is master here if it is there.
 func parseSystemUUID(text []byte) (UUID, error) {
 	text = bytes.TrimLeft(text, " \t\r\n\v\f")
-	if len(text) > 36 && text[36] != 0 && text[36] != '\n' {
-		return UUID{}, fmt.Errorf("found %.64q, want a UUID of 36 characters: %w", text, fs.ErrInvalid)
-	}
 	return ParseUUID(string(text[:min(36, len(text))]))
 }
 

@@ -83,8 +83,11 @@ func (f *FS) Open(name string) (fs.File, error) {
 	return &openFileHandle{info: info{f, index, n}}, nil
 }
 
-// Stat describes a file or directory, as fs.StatFS says. The format keeps no times:
-// ModTime is zero.
+// Stat describes a file or directory, as fs.StatFS says. The format keeps no times, not
+// even that of formatting: ModTime is the zero time. So net/http sends no Last-Modified,
+// and answers conditional requests by an ETag alone, which the handler has to set;
+// archive/tar dates entries 1970; archive/zip, in AddFS, dates them to the year 2049, for
+// which there is no remedy but to write the headers, with a time, oneself.
 func (f *FS) Stat(name string) (fs.FileInfo, error) {
 	index, n, err := f.find("stat", name)
 	if err != nil {

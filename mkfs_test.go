@@ -86,6 +86,7 @@ func requireFresh(t testing.TB, path string, logSize, size int64) {
 	copy(want[64:], deviceID[:])
 	copy(want[80:], "\x01\x23\x45\x67\x89\xab\x4c\xde\x8f\x01\x23\x45\x67\x89\xab\xcd")
 	want[:104].crc(96)
+	want.u32(104, 1) // primary
 	want.u64(112, uint64(size))
 	copy(want[136:200], path)
 
@@ -488,7 +489,11 @@ func TestCreateBytesInterleaved(t *testing.T) {
 	p, err = fsys.Create("again", 2*rawUnit, i, Owner(1, 1))
 	require.NoError(t, err)
 	require.NoError(t, p.Commit())
-	// A file shorter than a chunk is not interleaved.
+	// A file of just one chunk is, one shorter than a chunk is not.
+	p, err = fsys.Create("chunk", rawUnit, i, Owner(1, 1))
+	require.NoError(t, err)
+	require.Equal(t, Layout{Chunk: rawUnit, Extents: []Extent{{Offset: 8 * rawUnit, Length: rawUnit}, {Offset: 19 * rawUnit, Length: rawUnit}}}, p.layout)
+	require.NoError(t, p.Close())
 	p, err = fsys.Create("short", rawUnit-1, i, Owner(1, 1))
 	require.NoError(t, err)
 	require.NoError(t, p.Commit())

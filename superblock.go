@@ -22,10 +22,13 @@ const (
 	superblockCRC   = 96 // where the CRC stands; it covers all before
 	deviceNameSize  = 64
 
+	flagPrimary = 1 // the device that has the log
+
 	logOffset    = superblockArea
 	minLogSize   = 8 << 20
 	defaultUnit  = 2 << 20
 	smallUnit    = 4096
+	flagsAt      = 104
 	deviceSizeAt = 112
 	deviceNameAt = 136
 	deviceUUIDAt = 64
@@ -101,13 +104,15 @@ func (sb *Superblock) encode() (b [superblockSize]byte) {
 	copy(b[deviceUUIDAt:], sb.DeviceUUID[:])
 	copy(b[systemUUIDAt:], sb.SystemUUID[:])
 	le.PutUint64(b[superblockCRC:], checksum(b[:superblockCRC]))
+	le.PutUint32(b[flagsAt:], flagPrimary)
 	le.PutUint64(b[deviceSizeAt:], uint64(sb.DeviceSize))
 	copy(b[deviceNameAt:deviceNameAt+deviceNameSize], sb.DeviceName)
 	return b
 }
 
 // decodeSuperblock reads b, a copy, and checks it against the real size of the
-// device.
+// device. It looks neither at the flags nor at the UUID behind the size, nor at anything
+// behind the name: the reference leaves there what it finds.
 func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, error) {
 	le := binary.LittleEndian
 	if magic := le.Uint64(b[0:]); magic != superblockMagic {
