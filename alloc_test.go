@@ -21,51 +21,55 @@ import (
 // unitCounts lie around the ends of words and blocks, and of what counters cover.
 var unitCounts = []int64{1, 63, 64, 65, 4095, 4096, 4097, 3*4096 + 17, 100_000, 2*fanOut*blockUnits + 4097}
 
-// modelAllocator says for every unit whether it is taken, and whether it is owned.
-type modelAllocator struct{ taken, owned []bool }
+// unitState is what is known of a unit: the table in alloc.go, word by word.
+type unitState struct{ pending, owned, claimed bool }
 
-func newModelAllocator(units int64) *modelAllocator {
-	return &modelAllocator{taken: make([]bool, units), owned: make([]bool, units)}
-}
+// modelAllocator has the state of every unit.
+type modelAllocator []unitState
 
-func (m *modelAllocator) take(runs ...unitRun) {
+func newModelAllocator(units int64) modelAllocator { return make(modelAllocator, units) }
+
+func (m modelAllocator) taken(i int64) bool { return m[i] != unitState{} }
+
+func (m modelAllocator) each(runs []unitRun, change func(u *unitState)) {
 	for _, r := range runs {
 		for i := r.start; i < r.end(); i++ {
-			m.taken[i] = true
+			change(&m[i])
 		}
 	}
 }
 
-func (m *modelAllocator) release(runs []unitRun) {
-	for _, r := range runs {
-		for i := r.start; i < r.end(); i++ {
-			m.taken[i] = m.owned[i]
-		}
-	}
+func (m modelAllocator) reserve(r unitRun) {
+	m.each([]unitRun{r}, func(u *unitState) { u.pending = true })
 }
 
-func (m *modelAllocator) own(runs []unitRun) (bad int, ok bool) {
-	before := slices.Clone(m.owned)
+func (m modelAllocator) claim(runs ...unitRun) {
+	m.each(runs, func(u *unitState) { u.claimed = true })
+}
+
+func (m modelAllocator) release(runs []unitRun) {
+	m.each(runs, func(u *unitState) { u.pending = false })
+}
+
+func (m modelAllocator) own(runs []unitRun) (bad int, ok bool) {
+	before := slices.Clone(m)
 	for n, r := range runs {
 		for i := r.start; i < r.end(); i++ {
-			if m.owned[i] {
-				m.owned = before
+			if m[i].owned {
+				copy(m, before)
 				return n, false
 			}
 		}
-		for i := r.start; i < r.end(); i++ {
-			m.owned[i] = true
-		}
+		m.each(runs[n:n+1], func(u *unitState) { u.owned = true })
 	}
-	m.take(runs...)
 	return 0, true
 }
 
 // find returns where the first run of n free units within [from, to) begins.
-func (m *modelAllocator) find(n, from, to int64) (int64, bool) {
+func (m modelAllocator) find(n, from, to int64) (int64, bool) {
 	run := int64(0)
-	for i := max(from, 0); i < min(to, int64(len(m.taken))); i++ {
-		if run++; m.taken[i] {
+	for i := max(from, 0); i < min(to, int64(len(m))); i++ {
+		if run++; m.taken(i) {
 			run = 0
 		}
 		if run == n {
@@ -76,10 +80,10 @@ func (m *modelAllocator) find(n, from, to int64) (int64, bool) {
 }
 
 // freeRunLengths returns how long the free runs are, the longest first.
-func (m *modelAllocator) freeRunLengths() (lengths []int64) {
+func (m modelAllocator) freeRunLengths() (lengths []int64) {
 	run := int64(0)
-	for _, taken := range append(m.taken[:len(m.taken):len(m.taken)], true) {
-		if !taken {
+	for i := range int64(len(m)) + 1 {
+		if i < int64(len(m)) && !m.taken(i) {
 			run++
 		} else if run > 0 {
 			lengths = append(lengths, run)
@@ -92,7 +96,7 @@ func (m *modelAllocator) freeRunLengths() (lengths []int64) {
 }
 
 // fewestRuns returns how few of the free runs hold n units, or that maxRuns do not.
-func (m *modelAllocator) fewestRuns(n int64, maxRuns int) (int, bool) {
+func (m modelAllocator) fewestRuns(n int64, maxRuns int) (int, bool) {
 	for i, length := range m.freeRunLengths() {
 		if i == maxRuns {
 			break
@@ -104,12 +108,12 @@ func (m *modelAllocator) fewestRuns(n int64, maxRuns int) (int, bool) {
 	return 0, false
 }
 
-func (m *modelAllocator) isFree(r unitRun) bool {
-	return !slices.Contains(m.taken[r.start:r.end()], true)
+func (m modelAllocator) isFree(r unitRun) bool {
+	return !slices.ContainsFunc(m[r.start:r.end()], func(u unitState) bool { return u != unitState{} })
 }
 
 // sameSpace compares what the two say is free, the sums only.
-func sameSpace(t testing.TB, m *modelAllocator, a *allocator) {
+func sameSpace(t testing.TB, m modelAllocator, a *allocator) {
 	t.Helper()
 	var wantFree, wantLongest int64
 	for i, length := range m.freeRunLengths() {
@@ -122,16 +126,23 @@ func sameSpace(t testing.TB, m *modelAllocator, a *allocator) {
 }
 
 // sameUnits compares the two unit by unit.
-func sameUnits(t testing.TB, m *modelAllocator, a *allocator) {
+func sameUnits(t testing.TB, m modelAllocator, a *allocator) {
 	t.Helper()
-	for i := range int64(len(m.taken)) {
-		taken, owned := false, false
+	for i := range int64(len(m)) {
+		found := unitState{claimed: a.isClaimed(unitRun{i, 1})}
 		if b := a.blocks[i/blockUnits]; b != nil {
-			w, bit := i%blockUnits/64, uint(i%64)
-			taken, owned = b.taken[w]>>bit&1 == 1, b.owned[w]>>bit&1 == 1
+			has := func(m *bitmap) bool { return m != nil && m[i%blockUnits/64]>>uint(i%64)&1 == 1 }
+			found.owned, found.pending = has(b.owned), has(b.pending)
 		}
-		if taken != m.taken[i] || owned != m.owned[i] {
-			require.Equal(t, [2]bool{m.taken[i], m.owned[i]}, [2]bool{taken, owned}, "unit %d: taken, owned", i)
+		if found != m[i] {
+			require.Equal(t, m[i], found, "unit %d", i)
+		}
+	}
+	// Claimed runs are as few as they can be.
+	for i, r := range a.claimed {
+		require.Positive(t, r.n)
+		if i > 0 {
+			require.Less(t, a.claimed[i-1].end(), r.start)
 		}
 	}
 	// Runs of free units, one after the other, each whole.
@@ -143,7 +154,7 @@ func sameUnits(t testing.TB, m *modelAllocator, a *allocator) {
 			break
 		}
 		end := start
-		for end < int64(len(m.taken)) && !m.taken[end] {
+		for end < int64(len(m)) && !m.taken(end) {
 			end++
 		}
 		require.Equal(t, unitRun{start, end - start}, r, "the first free run from %d on", at)
@@ -153,8 +164,8 @@ func sameUnits(t testing.TB, m *modelAllocator, a *allocator) {
 	for part, level := int64(blockUnits), 0; level < len(a.owned); part, level = part*fanOut, level+1 {
 		for i, found := range a.owned[level] {
 			want := int64(0)
-			for _, owned := range m.owned[int64(i)*part : min(int64(i+1)*part, int64(len(m.owned)))] {
-				if owned {
+			for _, owned := range m[int64(i)*part : min(int64(i+1)*part, int64(len(m)))] {
+				if owned.owned {
 					want++
 				}
 			}
@@ -184,7 +195,7 @@ type allocatorPair struct {
 	rng   *rand.Rand
 	units int64
 	a     *allocator
-	m     *modelAllocator
+	m     modelAllocator
 }
 
 // someRun is short in most cases, and often ends where a word or block does.
@@ -220,7 +231,7 @@ func (p *allocatorPair) allocate() {
 		return
 	}
 	require.Equal(p.t, unitRun{start, n}, r, "%d units in [%d, %d)", n, from, to)
-	p.m.take(r)
+	p.m.reserve(r)
 }
 
 func (p *allocatorPair) own() {
@@ -238,7 +249,7 @@ func (p *allocatorPair) own() {
 		for _, r := range runs {
 			p.a.claim(r)
 		}
-		p.m.take(runs...)
+		p.m.claim(runs...)
 	}
 }
 
@@ -299,7 +310,7 @@ func (p *allocatorPair) gains(runs []unitRun, total int64) {
 	for _, r := range runs {
 		require.Positive(p.t, r.n)
 		require.True(p.t, p.m.isFree(r), "%v was not free, or came twice", r)
-		p.m.take(r)
+		p.m.reserve(r)
 		total -= r.n
 	}
 	require.Zero(p.t, total, "units too few: %v", runs)
@@ -316,7 +327,7 @@ func (p *allocatorPair) step() {
 	case 10, 11:
 		r := p.someRun()
 		p.a.claim(r)
-		p.m.take(r)
+		p.m.claim(r)
 	case 12:
 		p.own()
 	default:
@@ -500,6 +511,141 @@ func TestAllocatorReleaseKeepsOwned(t *testing.T) {
 	assert.Equal(t, unitRun{60, 11}, next)
 }
 
+// The table in alloc.go: what becomes of a run of units, and whether it is given out.
+func TestAllocatorStates(t *testing.T) {
+	t.Parallel()
+	type step func(t *testing.T, a *allocator, run unitRun)
+	type steps []step
+	reserve := func(t *testing.T, a *allocator, run unitRun) {
+		r, ok := a.allocate(run.n, run.start, run.end())
+		require.True(t, ok)
+		require.Equal(t, run, r)
+	}
+	release := func(_ *testing.T, a *allocator, run unitRun) { a.release([]unitRun{run}) }
+	claim := func(_ *testing.T, a *allocator, run unitRun) { a.claim(run) }
+	own := func(t *testing.T, a *allocator, run unitRun) {
+		_, ok := a.own([]unitRun{run})
+		require.True(t, ok)
+	}
+	settle := func(_ *testing.T, a *allocator, _ unitRun) { a.space() }
+	for name, test := range map[string]struct {
+		steps steps
+		state unitState
+	}{
+		"free":                              {nil, unitState{}},
+		"pending":                           {steps{reserve}, unitState{pending: true}},
+		"given back":                        {steps{reserve, release}, unitState{}},
+		"committed":                         {steps{reserve, own, release}, unitState{owned: true}},
+		"owned":                             {steps{own}, unitState{owned: true}},
+		"given back though free":            {steps{release}, unitState{}},
+		"given back though owned":           {steps{own, release}, unitState{owned: true}},
+		"claimed":                           {steps{claim}, unitState{claimed: true}},
+		"claimed, and given back":           {steps{claim, release}, unitState{claimed: true}},
+		"claimed while pending":             {steps{reserve, claim}, unitState{pending: true, claimed: true}},
+		"and given back":                    {steps{reserve, claim, release}, unitState{claimed: true}},
+		"and given back after it was told":  {steps{reserve, claim, settle, release}, unitState{claimed: true}},
+		"claimed while owned":               {steps{own, claim}, unitState{owned: true, claimed: true}},
+		"owned while claimed":               {steps{claim, own}, unitState{owned: true, claimed: true}},
+		"claimed while pending, then owned": {steps{reserve, claim, own, release}, unitState{owned: true, claimed: true}},
+		"claimed twice":                     {steps{claim, settle, claim}, unitState{claimed: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, shift := range []int64{0, blockUnits - 100 - 15, 5 * blockUnits} { // within a block, across two
+				run := unitRun{100 + shift, 30}
+				a, m := newAllocator(9*blockUnits+7), newModelAllocator(9*blockUnits+7)
+				for _, step := range test.steps {
+					step(t, a, run)
+				}
+				m.each([]unitRun{run}, func(u *unitState) { *u = test.state })
+				sameSpace(t, m, a)
+				sameUnits(t, m, a)
+				_, ok := a.allocate(run.n, run.start, run.end())
+				assert.Equal(t, test.state == unitState{}, ok, "given out")
+				_, ok = a.own([]unitRun{run})
+				assert.Equal(t, !test.state.owned, ok, "owned by an entry")
+			}
+		})
+	}
+}
+
+// made counts what an allocator has made or changed of what grows with the device.
+func made(a *allocator) (blocks, nodes int) {
+	for _, b := range a.blocks {
+		if b != nil {
+			blocks++
+		}
+	}
+	for _, s := range a.states {
+		if s != allFree {
+			nodes++
+		}
+	}
+	return blocks, nodes
+}
+
+// However large the device, an allocator that is new, and an entry that claims as much of it
+// as an entry can, cost a path or two of the tree.
+func TestAllocatorClaimsOfLargeDevice(t *testing.T) {
+	t.Parallel()
+	for name, units := range map[string]int64{"8 TiB in units of 4 KiB": 8 << 40 / smallUnit, "and some": 8<<40/smallUnit - 4321} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const depth = 20 // of a tree over 2^19 blocks
+			a := newAllocator(units)
+			free, longest := a.space()
+			require.Equal(t, [2]int64{units, units}, [2]int64{free, longest})
+			blocks, nodes := made(a)
+			assert.Zero(t, blocks)
+			assert.LessOrEqual(t, nodes, 3*depth)
+
+			a.claim(unitRun{2561, units - 2561 - 10_000}) // as an entry that claims all
+			free, longest = a.space()
+			require.Equal(t, [2]int64{12_561, 10_000}, [2]int64{free, longest})
+			r, ok := a.allocate(9000, 0, math.MaxInt64)
+			require.True(t, ok)
+			assert.Equal(t, unitRun{units - 10_000, 9000}, r)
+			run, ok := a.freeRun(2000)
+			require.True(t, ok)
+			assert.Equal(t, unitRun{2000, 561}, run)
+			blocks, nodes = made(a)
+			assert.LessOrEqual(t, blocks, 4)
+			assert.LessOrEqual(t, nodes, 9*depth)
+
+			// Claims of single units all over it cost themselves, and a path each at most; those
+			// of what is claimed already nothing.
+			for i := range int64(1000) {
+				a.claim(unitRun{2561 + i*2_000_000, 1})
+			}
+			a.space()
+			blocksAfter, nodesAfter := made(a)
+			assert.Equal(t, [2]int{blocks, nodes}, [2]int{blocksAfter, nodesAfter})
+			assert.LessOrEqual(t, len(a.claimed), 2)
+
+			b := newAllocator(units)
+			for i := range int64(1000) {
+				b.claim(unitRun{i * 2_000_000, 1})
+				if i%7 == 0 {
+					b.space()
+				}
+			}
+			free, _ = b.space()
+			assert.Equal(t, units-1000, free)
+			blocks, nodes = made(b)
+			assert.Zero(t, blocks)
+			assert.LessOrEqual(t, nodes, 1001*depth)
+			assert.Len(t, b.claimed, 1001-btoi(units%blockUnits == 0))
+		})
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // Nothing gives out, or takes, what lies behind the end of the device.
 func TestAllocatorEnd(t *testing.T) {
 	t.Parallel()
@@ -527,8 +673,9 @@ func TestAllocatorEnd(t *testing.T) {
 			assert.Equal(t, unitRun{units - 1, 1}, last)
 
 			for _, r := range []unitRun{{units, 1}, {0, units + 1}, {-1, 1}, {1, units}, {0, -1}, {1, math.MaxInt64}} {
-				assert.Panics(t, func() { a.take(r) }, "%v", r)
+				assert.Panics(t, func() { a.reserve(r) }, "%v", r)
 				assert.Panics(t, func() { a.own([]unitRun{r}) }, "%v", r)
+				assert.Panics(t, func() { a.claim(r) }, "%v", r)
 				assert.Panics(t, func() { a.release([]unitRun{r}) }, "%v", r)
 			}
 		})
@@ -559,7 +706,7 @@ func TestAllocatorGatherLimit(t *testing.T) {
 	t.Parallel()
 	const units = 3 * blockUnits
 	a := newAllocator(units)
-	a.take(unitRun{0, units})
+	a.reserve(unitRun{0, units})
 	sum := int64(0)
 	for i := range int64(40) { // runs of 1 to 40 units, far apart
 		a.release([]unitRun{{i * 300, i + 1}})
@@ -606,7 +753,7 @@ func TestAllocatorSpreadOrder(t *testing.T) {
 // another.
 func scattered(units int64) *allocator {
 	a := newAllocator(units)
-	a.take(unitRun{0, units}) // not a claim, which would still wait when the runs are free
+	a.reserve(unitRun{0, units}) // not a claim, which would still wait when the runs are free
 	runs := make([]unitRun, 0, units/100)
 	for i := int64(50); i < units; i += 100 {
 		runs = append(runs, unitRun{i, 1})
@@ -669,6 +816,9 @@ func TestAllocatorConcurrent(t *testing.T) {
 					a.release(runs)
 				}
 				a.space()
+				a.claim(unitRun{units - 1 - i%100, 1})
+				a.freeRun(i)
+				a.ownedBeyond()
 			}
 			results <- mine
 		}()
@@ -677,9 +827,10 @@ func TestAllocatorConcurrent(t *testing.T) {
 	for range workers {
 		for _, r := range <-results {
 			require.True(t, m.isFree(r), "%v was given out twice", r)
-			m.take(r)
+			m.reserve(r)
 		}
 	}
+	m.claim(unitRun{units - 100, 100})
 	sameSpace(t, m, a)
 	sameUnits(t, m, a)
 }

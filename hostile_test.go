@@ -1297,6 +1297,40 @@ func TestInvalidSuperblockAndLogHeader(t *testing.T) {
 	}
 }
 
+// What an entry that was passed over claims is never given out, whoever had it before, and
+// whatever becomes of him.
+func TestClaimOutlivesPendingFile(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]bool{"at once": false, "after the allocator knew": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			m := openTest(t, f.path, ReadWrite())
+			p, err := m.Create("p", 2*defaultUnit)
+			require.NoError(t, err)
+			x := p.layout.Extents[0]
+			// Its size says more than its extents, which are those of p.
+			f.append(forgedFile("bad", 1<<40, rawExtent{0, uint64(x.Offset), uint64(x.Length)}), nil)
+			_, err = m.Refresh()
+			require.NoError(t, err)
+			require.Len(t, m.Problems(), 1)
+			free := m.Usage().Free
+			if told {
+				m.Usage()
+			}
+			require.NoError(t, p.Close())
+			assert.Equal(t, free, m.Usage().Free, "p's space is claimed")
+			q, err := m.Create("q", 2*defaultUnit)
+			require.NoError(t, err)
+			defer q.Close()
+			assert.Equal(t, x.Offset+x.Length, q.layout.Extents[0].Offset)
+			for run := range m.FreeSpace() {
+				assert.GreaterOrEqual(t, run.Offset, x.Offset+x.Length)
+			}
+		})
+	}
+}
+
 // The counters are not covered by a CRC, and next index alone is believed.
 func TestSequenceCounterAdrift(t *testing.T) {
 	t.Parallel()
@@ -1476,6 +1510,16 @@ func TestReplayBounded(t *testing.T) {
 			put64(8, i)(e.deviceUUID[:])
 			return e
 		}), count, 0, deviceSize-roundUp(logOffset+logSize, defaultUnit))
+	})
+	t.Run("one claim of all of 8 TiB", func(t *testing.T) {
+		const deviceSize = 8 << 40
+		r := heapReplica(deviceSize, minLogSize, smallUnit, 1, func(uint64) *entry {
+			return forgedFile("bad", 1<<62, rawExtent{0, start, deviceSize - start})
+		})
+		replay(t, r, 1, 1, 0)
+		blocks, nodes := made(r.alloc)
+		assert.Zero(t, blocks)
+		assert.Less(t, nodes, 100)
 	})
 	t.Run("one strip of small chunks", func(t *testing.T) {
 		l := Layout{Chunk: smallUnit, Extents: []Extent{{0, start, 1 << 44}}}
