@@ -451,7 +451,7 @@ func (f *FS) appendEntry(e *entry) (index int64, err error) {
 		index, err = f.replica.append(e)
 		return err
 	})
-	return index, f.notice(err)
+	return index, f.notice(f.dev.explain(err, []segment{{entryAt(f.replica.next), entrySize}}))
 }
 
 // Close gives the space back if the file was not committed; otherwise it does

@@ -1,15 +1,18 @@
 package famfs
 
 // The device: what it is, its size and granularity, and mapping lists of its
-// segments as one region of memory. What the systems do differently stands in
+// segments as one region of memory. What differs between systems is in
 // dax_linux.go (devdax and fs-dax), dax_file.go (a plain file), dax_region_*.go
-// (address space) and dax_lock_*.go. Nothing here knows of the format.
+// (address space), dax_lock_*.go (the writers' lock) and dax_reserve_*.go (room under
+// a stand-in). Nothing here knows of the format.
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"os"
+	"runtime"
 )
 
 // Kind is what stands behind a device path.
@@ -58,6 +61,11 @@ type DeviceInfo struct {
 	Driver string
 	// Synchronous says that mappings are durable by cache flush alone (MAP_SYNC).
 	Synchronous bool
+	// Caution says, for people, why those who open this device may not see each
+	// other's writes, or may write at the same time; "" if nothing is known against
+	// it. Open logs it as a warning. It is about the file system that the path is on,
+	// and, on a DAX device opened for writing, about the writers' lock.
+	Caution string
 }
 
 // segment is a run of bytes of the device.
@@ -74,6 +82,9 @@ type device struct {
 	hugePages bool
 	// writeBack says that flushed data still has to be written to a disk.
 	writeBack bool
+	// hostLock is the part of the writers' lock that all nodes of a DAX device share;
+	// nil for files, which have one inode.
+	hostLock *hostLock
 	// shared says that other hosts have this memory, whose caches know nothing of this
 	// one's: lines are invalidated before they are read. A plain file is shared by the
 	// processes of one host, and is one memory for them.
@@ -91,8 +102,16 @@ const regionAlign = 2 << 20
 
 // region is mapped memory. Its bytes are valid until unmap.
 type region struct {
-	mem   []byte
-	unmap func() error
+	mem     []byte
+	release func() error
+}
+
+// unmap gives the memory back. The region keeps no pointer to it: the system may give
+// the same addresses to the Go heap, where a pointer to nothing ends the program.
+func (r *region) unmap() error {
+	release := r.release
+	r.mem, r.release = nil, nil
+	return release()
 }
 
 // openDevice opens path, for writing too if write is set, and finds out what it
@@ -119,17 +138,28 @@ func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 	if d.shared {
 		d.cache = thisMachineDurable
 	}
+	ready := false
+	defer func() { // also if the logger panics
+		if !ready {
+			d.close()
+		}
+	}()
 	if err := d.usable(); err != nil {
-		d.file.Close()
 		return nil, err
 	}
+	if d.info.Caution != "" {
+		log.Warn("device opened with a caution", "path", path, "caution", d.info.Caution)
+	}
 	log.Debug("opened device", "path", path, "kind", d.info.Kind, "size", d.info.Size, "align", d.info.Align)
+	ready = true
 	return d, nil
 }
 
 // usable refuses devices that this program could not use correctly.
 func (d *device) usable() error {
 	switch {
+	case !canMap:
+		return fmt.Errorf("%s cannot be mapped: this system (%s) shares no memory through files: %w", d.info.Path, runtime.GOOS, ErrDevice)
 	case d.info.Size > math.MaxInt:
 		return fmt.Errorf("%s holds %d bytes, more than a 32-bit program can map: %w", d.info.Path, d.info.Size, ErrDevice)
 	case d.info.Kind != File && !canFlush:
@@ -189,6 +219,39 @@ func (d *device) flush(mem []byte) error {
 	return nil
 }
 
+// reserve has the file system under a stand-in find room for segs, which may reach past
+// its end, so that stores to them cannot fail for want of it. They stay holes: they read as
+// zeros. The error is ErrNoSpace. Nothing is done if the stand-in has no holes, or if its
+// file system cannot do it; then see explain.
+func (d *device) reserve(segs []segment) error {
+	if !d.sparse() {
+		return nil
+	}
+	for _, s := range segs {
+		if s.len = min(s.len, d.info.Size-s.off); s.len <= 0 {
+			continue
+		}
+		switch err := d.allocate(s); {
+		case errors.Is(err, errFull):
+			return fmt.Errorf("the file system that %s is on has no room for %d bytes at %d of it; make room there: %w", d.info.Path, s.len, s.off, ErrNoSpace)
+		case err != nil:
+			return fmt.Errorf("reserve %d bytes at %d of %s: %w", s.len, s.off, d.info.Path, err)
+		}
+	}
+	return nil
+}
+
+// explain returns a better error for err, which came of touching segs: a fault for want of
+// room under a stand-in looks like one of memory that is gone.
+func (d *device) explain(err error, segs []segment) error {
+	if errors.Is(err, ErrDevice) {
+		if full := d.reserve(segs); errors.Is(full, ErrNoSpace) {
+			return full
+		}
+	}
+	return err
+}
+
 // prefault takes the page faults of mem, memory of this device, all at once, where pages
 // are small: one by one they cost twice as much, and more where several processors wait
 // for each other. What fails here will fail again where it is noticed.
@@ -202,7 +265,7 @@ func (d *device) prefault(mem []byte, write bool) {
 	}
 }
 
-func (d *device) close() error { return d.file.Close() }
+func (d *device) close() error { return errors.Join(d.hostLock.close(), d.file.Close()) }
 
 // roundUp returns the multiple of to, a power of two, that is not less than n.
 // n+to must not overflow.

@@ -58,7 +58,7 @@ func openFile(path string, write bool) (*device, error) {
 		NUMANode:   -1,
 		TargetNode: -1,
 	}}
-	probeFile(d)
+	probeFile(d, write)
 	return d, nil
 }
 
@@ -81,5 +81,5 @@ func (d *device) mapFile(s segment, write bool) (*region, error) {
 	if err != nil {
 		return nil, fmt.Errorf("map %d bytes at %d of %s: %w", s.len, s.off, d.info.Path, err)
 	}
-	return &region{mem: mem, unmap: mem.Unmap}, nil
+	return &region{mem: mem, release: mem.Unmap}, nil
 }

@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,8 +36,7 @@ func openSpecial(path string, st os.FileInfo, write bool) (*device, error) {
 		return nil, fmt.Errorf("%s has type %v, want a DAX device or a file: %w", path, mode.Type(), ErrDevice)
 	}
 	rdev := uint64(sys.Rdev)
-	number := fmt.Sprintf("%d:%d", unix.Major(rdev), unix.Minor(rdev))
-	info, err := readDevDAX(path, filepath.Join(sysfsCharDevices, number))
+	info, err := readDevDAX(path, filepath.Join(sysfsCharDevices, deviceNumber(rdev)))
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +50,43 @@ func openSpecial(path string, st os.FileInfo, write bool) (*device, error) {
 		f.Close()
 		return nil, fmt.Errorf("open %s: the device node changed while it was opened: %w", path, errors.Join(err, ErrDevice))
 	}
-	return &device{file: f, info: info, mapFlags: unix.MAP_SHARED_VALIDATE | unix.MAP_SYNC}, nil
+	d := &device{file: f, info: info, mapFlags: syncFlags}
+	if write {
+		d.lockNodes(uint64(now.Dev), rdev)
+	}
+	return d, nil
 }
+
+// lockNodes adds to the lock of the device's node, on the file system dev, that of the
+// device itself, or says why writers who use another node of it are not kept out.
+func (d *device) lockNodes(dev, rdev uint64) {
+	var err error
+	d.hostLock, err = openHostLock(rdev)
+	switch {
+	case err != nil && !onSystemNodes(dev):
+		d.info.Caution = fmt.Sprintf("this device node is not the system's own, and writers that use another node of the device are not kept out, as this kernel has no lock that all nodes share (%v): give every container the host's node, by a bind mount", err)
+	case err == nil && !d.hostLock.initial:
+		d.info.Caution = "this process is in a time namespace of its own, and writers outside of it that use another node of the device are not kept out: give every container the host's node, by a bind mount"
+	}
+}
+
+// onSystemNodes says whether the file system with this device number is devtmpfs, where the
+// system itself makes device nodes: mounted anew it is still the same, with the same inodes.
+func onSystemNodes(dev uint64) bool {
+	mounts, err := os.Open(mountInfo)
+	if err != nil {
+		return false
+	}
+	defer mounts.Close()
+	for kind := range mountsOf(bufio.NewScanner(mounts), deviceNumber(dev)) {
+		if kind == "devtmpfs" {
+			return true
+		}
+	}
+	return false
+}
+
+func deviceNumber(dev uint64) string { return fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) }
 
 // readDevDAX reads what sysfs, in folder dir, says of the character device at
 // path.
@@ -121,21 +158,28 @@ func readNode(dir, name string) int {
 	return int(n)
 }
 
-// probeFile completes d, a regular file: is it on fs-dax, or on a tmpfs that wants to be
-// asked for huge pages?
-func probeFile(d *device) {
+// probeFile completes d, a regular file: is it on fs-dax, on a file system whose files are
+// not the same memory for all who open them, or on a tmpfs that wants to be asked for huge
+// pages?
+func probeFile(d *device, write bool) {
 	fd := int(d.file.Fd())
 	page := uintptr(os.Getpagesize())
 	// Only a DAX mapping can be had with MAP_SYNC; no other question is answered as
 	// reliably.
-	const flags = unix.MAP_SHARED_VALIDATE | unix.MAP_SYNC
-	if p, err := unix.MmapPtr(fd, 0, nil, page, unix.PROT_READ, flags); err == nil {
-		unix.MunmapPtr(p, page)
-		d.info.Kind, d.info.Synchronous, d.mapFlags = FSDAX, true, flags
-		return
+	if syncFlags != 0 {
+		if p, err := unix.MmapPtr(fd, 0, nil, page, unix.PROT_READ, syncFlags); err == nil {
+			unix.MunmapPtr(p, page)
+			d.info.Kind, d.info.Synchronous, d.mapFlags = FSDAX, true, syncFlags
+			return
+		}
 	}
 	var fsType unix.Statfs_t
-	if err := unix.Fstatfs(fd, &fsType); err != nil || fsType.Type != unix.TMPFS_MAGIC {
+	if err := unix.Fstatfs(fd, &fsType); err != nil {
+		d.writeBack = true
+		return
+	}
+	d.info.Caution = fileCaution(int64(fsType.Type)&math.MaxUint32, write)
+	if fsType.Type != unix.TMPFS_MAGIC {
 		d.writeBack = true
 		return
 	}
@@ -143,10 +187,62 @@ func probeFile(d *device) {
 	if unix.Fstat(fd, &st) != nil {
 		return
 	}
-	if mounts, err := os.Open("/proc/self/mountinfo"); err == nil {
+	if mounts, err := os.Open(mountInfo); err == nil {
 		defer mounts.Close()
-		number := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
-		d.hugePages = mountWantsAdvice(bufio.NewScanner(mounts), number)
+		d.hugePages = mountWantsAdvice(bufio.NewScanner(mounts), deviceNumber(uint64(st.Dev)))
+	}
+}
+
+// unshared are the file systems, by what statfs calls them, on which hosts have a cache
+// each of one and the same file. The numbers are the kernel's; those that x/sys/unix does
+// not have are of file systems outside of it.
+var unshared = map[int64]string{
+	unix.NFS_SUPER_MAGIC:   "NFS",
+	unix.SMB_SUPER_MAGIC:   "SMB",
+	unix.CIFS_SUPER_MAGIC:  "SMB (CIFS)",
+	unix.SMB2_SUPER_MAGIC:  "SMB 2",
+	unix.V9FS_MAGIC:        "9p",
+	unix.FUSE_SUPER_MAGIC:  "FUSE or virtiofs",
+	unix.CEPH_SUPER_MAGIC:  "Ceph",
+	unix.AFS_SUPER_MAGIC:   "AFS",
+	unix.AFS_FS_MAGIC:      "AFS",
+	unix.CODA_SUPER_MAGIC:  "Coda",
+	unix.OCFS2_SUPER_MAGIC: "OCFS2",
+	0x01161970:             "GFS2",
+	0x0bd00bd0:             "Lustre",
+	0x47504653:             "GPFS",
+	0x19830326:             "BeeGFS",
+	0x786f4256:             "a VirtualBox shared folder",
+}
+
+// fileCaution returns what DeviceInfo.Caution says of a file on a file system of this type.
+func fileCaution(fsType int64, write bool) string {
+	if fsType == unix.OVERLAYFS_SUPER_MAGIC && !write {
+		return "this file is on overlayfs: if it is still that of a lower layer, the first who opens it for writing gets a copy, and what is written there is never seen here: use a file outside of image layers, on a volume or on tmpfs"
+	}
+	if name, ok := unshared[fsType]; ok {
+		return "this file is on " + name + ", where each host, and maybe each mount, has a cache of its own: processes that use the same mount see each other's writes, others do not see them, or see them late, and are not all kept apart as writers"
+	}
+	return ""
+}
+
+// mountInfo is where the kernel says what is mounted.
+const mountInfo = "/proc/self/mountinfo"
+
+// mountsOf yields type and options of the mounts of the file system with this device
+// number. The options are those of the file system, not those of the mount.
+func mountsOf(mountinfo *bufio.Scanner, number string) iter.Seq2[string, string] {
+	return func(yield func(kind, options string) bool) {
+		for mountinfo.Scan() {
+			fields := strings.Fields(mountinfo.Text())
+			end := slices.Index(fields, "-") // the fields before it are not always as many
+			if end < 6 || len(fields) < end+4 || fields[2] != number {
+				continue
+			}
+			if !yield(fields[end+1], fields[end+3]) {
+				return
+			}
+		}
 	}
 }
 
@@ -154,12 +250,8 @@ func probeFile(d *device) {
 // gives huge pages to those who ask, and to nobody else. Asking costs a system call per
 // mapping, so it is not done in vain.
 func mountWantsAdvice(mountinfo *bufio.Scanner, number string) bool {
-	for mountinfo.Scan() {
-		fields := strings.Fields(mountinfo.Text())
-		if len(fields) < 6 || fields[2] != number {
-			continue
-		}
-		for option := range strings.SplitSeq(fields[len(fields)-1], ",") {
+	for _, options := range mountsOf(mountinfo, number) {
+		for option := range strings.SplitSeq(options, ",") {
 			if huge, ok := strings.CutPrefix(option, "huge="); ok && huge == "advise" {
 				return true
 			}

@@ -261,3 +261,91 @@ func TestMapSegmentsFailsWhole(t *testing.T) {
 	assert.ErrorContains(t, err, d.info.Path)
 	assert.Zero(t, mappings())
 }
+
+// Populating that fails leaves nothing mapped, whatever the region is made of.
+func TestPopulateFailsWhole(t *testing.T) {
+	t.Parallel()
+	d := testDevice(t, fileBacking(t, 8*mib), true)
+	require.NoError(t, os.Truncate(d.info.Path, mib))
+	for _, segs := range [][]segment{{{0, 4 * mib}}, {{4 * mib, 2 * mib}, {0, 2 * mib}}} {
+		for _, write := range []bool{false, true} {
+			_, err := d.mapSegments(segs, write, true)
+			require.ErrorIs(t, err, ErrDevice)
+			maps, err := os.ReadFile("/proc/self/maps")
+			require.NoError(t, err)
+			assert.NotContains(t, string(maps), d.info.Path+"\n")
+		}
+	}
+}
+
+// What is on a disk has to be written there, what is memory has not.
+func TestWriteBack(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "the test is about plain files")
+	for _, parent := range []string{os.TempDir(), ".", "/dev/shm"} {
+		dir, err := os.MkdirTemp(parent, "famfs-test-")
+		if err != nil {
+			continue
+		}
+		defer os.RemoveAll(dir)
+		path := filepath.Join(dir, "device")
+		require.NoError(t, CreateBacking(path, 4*mib))
+		d := testDevice(t, path, true)
+		var on unix.Statfs_t
+		require.NoError(t, unix.Statfs(path, &on))
+		assert.Equal(t, on.Type != unix.TMPFS_MAGIC && d.info.Kind == File, d.writeBack, dir)
+	}
+}
+
+func TestFileCaution(t *testing.T) {
+	t.Parallel()
+	for _, fsType := range []int64{unix.TMPFS_MAGIC, unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.RAMFS_MAGIC} {
+		assert.Empty(t, fileCaution(fsType, false))
+		assert.Empty(t, fileCaution(fsType, true))
+	}
+	for fsType, name := range map[int64]string{unix.NFS_SUPER_MAGIC: "NFS", unix.SMB2_SUPER_MAGIC: "SMB 2", unix.V9FS_MAGIC: "9p", unix.FUSE_SUPER_MAGIC: "virtiofs", 0x01161970: "GFS2"} {
+		for _, write := range []bool{false, true} {
+			assert.Contains(t, fileCaution(fsType, write), name)
+			assert.Contains(t, fileCaution(fsType, write), "a cache of its own")
+		}
+	}
+	assert.Contains(t, fileCaution(unix.OVERLAYFS_SUPER_MAGIC, false), "lower layer")
+	assert.Empty(t, fileCaution(unix.OVERLAYFS_SUPER_MAGIC, true), "the writer has the copy")
+}
+
+// On overlayfs the first writer gets a file of its own. Who had opened it for reading before
+// does not see what he writes, and is warned.
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "the test is about plain files")
+	base, err := os.MkdirTemp("/dev/shm", "famfs-test-") // not on overlayfs itself, as it may be in containers
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(base) })
+	for _, dir := range []string{"lower", "upper", "work", "merged"} {
+		require.NoError(t, os.Mkdir(filepath.Join(base, dir), 0o755))
+	}
+	lower, path := filepath.Join(base, "lower", "device"), filepath.Join(base, "merged", "device")
+	require.NoError(t, CreateBacking(lower, testSize))
+	require.NoError(t, Format(lower, WithSystemUUID(testHost)))
+	layers := "lowerdir=" + base + "/lower,upperdir=" + base + "/upper,workdir=" + base + "/work"
+	if err := unix.Mount("overlay", base+"/merged", "overlay", 0, layers); err != nil {
+		t.Skipf("mounting an overlay: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(base+"/merged", unix.MNT_DETACH) })
+
+	var said strings.Builder
+	early := openTest(t, path, WithLogger(slog.New(slog.NewTextHandler(&said, nil))))
+	assert.Contains(t, early.Device().Caution, "overlayfs")
+	assert.Contains(t, said.String(), "level=WARN")
+	assert.Contains(t, said.String(), "lower layer")
+	m := openTest(t, path, ReadWrite())
+	assert.Empty(t, m.Device().Caution)
+	require.NoError(t, m.WriteFile("f", []byte("x"), 0o644))
+	n, err := early.Refresh()
+	require.NoError(t, err)
+	assert.Zero(t, n, "which is what the warning is for")
+	_, err = openTest(t, path).Stat("f")
+	assert.NoError(t, err, "who opens it later has the copy")
+}

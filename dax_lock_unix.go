@@ -2,7 +2,8 @@
 
 package famfs
 
-// The writers' lock on Unix: flock on the device node or file.
+// The writers' lock on Unix: flock on the device node or file, and, for what may have
+// several nodes, the lock of the device itself (dax_lock_linux.go).
 
 import (
 	"errors"
@@ -11,8 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes the exclusive lock if nobody else has it.
+// tryLock takes the exclusive lock if nobody else has it. The open device has it, so that
+// taking it again changes nothing.
 func (d *device) tryLock() (bool, error) {
+	if ok, err := d.tryInode(); !ok {
+		return false, err
+	}
+	ok, err := d.hostLock.try()
+	if err != nil {
+		err = fmt.Errorf("lock %s: %w", d.info.Path, err)
+	}
+	if !ok {
+		err = errors.Join(err, d.unlockInode())
+	}
+	return ok, err
+}
+
+func (d *device) unlock() error { return errors.Join(d.hostLock.unlock(), d.unlockInode()) }
+
+func (d *device) tryInode() (bool, error) {
 	for {
 		switch err := unix.Flock(int(d.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 		case err == nil:
@@ -25,7 +43,7 @@ func (d *device) tryLock() (bool, error) {
 	}
 }
 
-func (d *device) unlock() error {
+func (d *device) unlockInode() error {
 	if err := unix.Flock(int(d.file.Fd()), unix.LOCK_UN); err != nil {
 		return fmt.Errorf("unlock %s: %w", d.info.Path, err)
 	}

@@ -14,4 +14,4 @@ func openSpecial(path string, st os.FileInfo, _ bool) (*device, error) {
 }
 
 // probeFile completes d, a regular file.
-func probeFile(d *device) { d.writeBack = true }
+func probeFile(d *device, _ bool) { d.writeBack = true }

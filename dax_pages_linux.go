@@ -13,6 +13,11 @@ import (
 // adviseHugePages asks for huge pages; not getting them is no error.
 func adviseHugePages(mem []byte) { unix.Madvise(mem, unix.MADV_HUGEPAGE) }
 
+// adviseSingly has each page of a stand-in on disk come alone when it is first touched.
+// Otherwise the kernel reads ahead into holes, in large pages, and a store of one byte then
+// makes the file system find room for all of such a page, up to 2 MiB.
+func adviseSingly(mem []byte) { unix.Madvise(mem, unix.MADV_RANDOM) }
+
 // populateMemory takes all page faults of mem now. Kernels before 5.14 do not know
 // the call: there the pages are touched.
 func populateMemory(mem []byte, write bool) error {

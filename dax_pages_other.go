@@ -11,5 +11,7 @@ func populateMemory(mem []byte, _ bool) error { return touchPages(mem) }
 
 func prefault([]byte, bool) {}
 
+func adviseSingly([]byte) {}
+
 // isUnmapped says that nothing is known to be mapped at addr now.
 func isUnmapped(uintptr) bool { return false }

@@ -17,6 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// canMap says that this system maps files.
+const canMap = true
+
 // mapRegion maps segs, total bytes together, at an address that is a multiple of
 // regionAlign and of the device's alignment.
 func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*region, error) {
@@ -42,33 +45,37 @@ func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*
 	if d.hugePages {
 		adviseHugePages(r.mem)
 	}
+	if write && d.writeBack && d.sparse() {
+		adviseSingly(r.mem)
+	}
 	if populate {
 		if err := populateMemory(r.mem, write); err != nil {
 			r.unmap()
-			return nil, fmt.Errorf("populate %d bytes of %s: %w", total, d.info.Path, err)
+			return nil, fmt.Errorf("populate %d bytes of %s: %w", total, d.info.Path, d.explain(err, segs))
 		}
 	}
 	return r, nil
 }
 
 // mapRun maps a single run with one system call, by asking for an aligned address that
-// is probably free. It returns nil where it does not get one, or an error: mapRuns then tries
+// is probably free. It returns nil if it does not get one, or an error: mapRuns then tries
 // for good.
 func (d *device) mapRun(s segment, align uintptr, prot, flags int) *region {
 	size := uintptr(s.len)
 	hint := d.space.below(size, align)
 	for range 2 {
-		p, err := unix.MmapPtr(int(d.file.Fd()), s.off, hint, size, prot, flags)
+		// A hint need not be memory of anybody's, so it is a number up to the call.
+		p, err := unix.MmapPtr(int(d.file.Fd()), s.off, unsafe.Add(nil, hint), size, prot, flags)
 		if err != nil {
 			return nil
 		}
 		if uintptr(p)&(align-1) == 0 {
-			return &region{mem: unsafe.Slice((*byte)(p), s.len), unmap: d.space.used(p, size, func() error { return unix.MunmapPtr(p, size) })}
+			return d.space.used(p, s.len, func() error { return unix.MunmapPtr(p, size) })
 		}
 		unix.MunmapPtr(p, size)
 		// What the kernel gives instead is the upper end of a gap: further down in it there
 		// is room for this one, and for those to come.
-		hint = unsafe.Add(p, -int(uintptr(p)&(align-1)))
+		hint = uintptr(p) &^ (align - 1)
 	}
 	return nil
 }
@@ -76,21 +83,48 @@ func (d *device) mapRun(s segment, align uintptr, prot, flags int) *region {
 // mapRuns maps runs side by side into a reservation.
 func (d *device) mapRuns(runs []segment, total int64, align uintptr, prot, flags int) (*region, error) {
 	reserved := uintptr(total) + align
-	base, err := unix.MmapPtr(-1, 0, nil, reserved, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	r, err := reserveAddresses(reserved)
 	if err != nil {
 		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, d.info.Path, mapError(err))
 	}
-	release := func() error { return unix.MunmapPtr(base, reserved) }
-	start := unsafe.Add(base, -uintptr(base)&(align-1))
+	start := unsafe.Add(r.base, -uintptr(r.base)&(align-1))
 	at := start
 	for i, s := range runs {
 		if _, err := unix.MmapPtr(int(d.file.Fd()), s.off, at, uintptr(s.len), prot, flags|unix.MAP_FIXED); err != nil {
-			release()
+			r.abandon(at, uintptr(s.len))
 			return nil, fmt.Errorf("map run %d of %d, %d bytes at %d of %s: %w", i, len(runs), s.len, s.off, d.info.Path, mapError(err))
 		}
 		at = unsafe.Add(at, s.len)
 	}
-	return &region{mem: unsafe.Slice((*byte)(start), total), unmap: d.space.used(start, uintptr(total), release)}, nil
+	return d.space.used(start, total, r.release), nil
+}
+
+// reservation is address space that is this package's until it is released.
+type reservation struct {
+	base unsafe.Pointer
+	size uintptr
+	// marked says that no other mapping of the process can be joined with it.
+	marked bool
+}
+
+func (r reservation) release() error { return unix.MunmapPtr(r.base, r.size) }
+
+// abandon releases the reservation after mapping size bytes over it at p failed. The
+// system may have removed that piece of it before it noticed what was wrong, and another
+// thread may have mapped something there since: unless the piece is known to be as it was,
+// it is left alone. Then, at worst, addresses that nothing lies behind are lost.
+func (r reservation) abandon(p unsafe.Pointer, size uintptr) {
+	// First what is surely ours: it may be the last mappings that the process is allowed.
+	if before := uintptr(p) - uintptr(r.base); before > 0 {
+		unix.MunmapPtr(r.base, before)
+	}
+	// The reservation reaches beyond every run, as aligning the first took less than was
+	// added for it.
+	end := unsafe.Add(r.base, r.size)
+	if !r.marked || !oneMapping(uintptr(p), uintptr(end)) {
+		p = unsafe.Add(p, size)
+	}
+	unix.MunmapPtr(p, uintptr(end)-uintptr(p))
 }
 
 // mapError says what to do about an error of mmap.
@@ -103,37 +137,40 @@ func mapError(err error) error {
 
 // addressSpace remembers where regions lie, to guess where the next can: kernels go
 // downwards, so right below the last. A wrong guess costs time and nothing else.
+//
+// Addresses are numbers here, as what lay there may be gone: see region.unmap.
 type addressSpace struct {
 	mu     sync.Mutex
-	lowest unsafe.Pointer
+	lowest uintptr
 }
 
 // below returns an aligned address with size bytes between it and the last region, or
-// nil if there is nothing to go by.
-func (a *addressSpace) below(size, align uintptr) unsafe.Pointer {
+// 0 if there is nothing to go by.
+func (a *addressSpace) below(size, align uintptr) uintptr {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if uintptr(a.lowest) <= size+align {
-		return nil
+	if a.lowest <= size || a.lowest-size <= align {
+		return 0
 	}
-	p := unsafe.Add(a.lowest, -int(size))
-	return unsafe.Add(p, -int(uintptr(p)&(align-1)))
+	return (a.lowest - size) &^ (align - 1)
 }
 
-// used notes that a region lies at p. What it returns unmaps it, and makes its place the
-// next guess if it was the last.
-func (a *addressSpace) used(p unsafe.Pointer, size uintptr, unmap func() error) func() error {
+// used returns the n bytes at p as a region that ends with release, and makes their place
+// the one to guess by. If it is still the last when the region ends, the next guess is
+// that place.
+func (a *addressSpace) used(p unsafe.Pointer, n int64, release func() error) *region {
+	at := uintptr(p)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lowest = p
-	return func() error {
+	a.lowest = at
+	return &region{mem: unsafe.Slice((*byte)(p), n), release: func() error {
 		a.mu.Lock()
-		if a.lowest == p {
-			a.lowest = unsafe.Add(p, size)
+		if a.lowest == at {
+			a.lowest = at + uintptr(n)
 		}
 		a.mu.Unlock()
-		return unmap()
-	}
+		return release()
+	}}
 }
 
 // mergeSegments joins neighbours that are contiguous on the device, so that they

@@ -5,6 +5,7 @@ package famfs
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -26,6 +28,16 @@ func testDevice(t testing.TB, path string, write bool) *device {
 	require.NoError(t, err)
 	t.Cleanup(func() { d.close() })
 	return d
+}
+
+// closeAlone closes what may hold a lock, and with that gives the lock up. A process that is
+// being started meanwhile, by a test in parallel, would have a copy of every descriptor, and
+// of every lock with it, until it executes its program: none is.
+func closeAlone(t testing.TB, c interface{ close() error }) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	require.NoError(t, c.close())
 }
 
 // mapTest maps segments until the end of the test.
@@ -311,8 +323,6 @@ func TestMapSegmentsWrite(t *testing.T) {
 	}
 }
 
-// Memory mapped for reading cannot be written, though the file was opened for
-// writing; the error names what the address book knows.
 // What is flushed waits for the disk under a stand-in, if there is one, and says so if that
 // fails: data, log entry and counters of a file, and what users flush.
 func TestDiskErrors(t *testing.T) {
@@ -373,6 +383,8 @@ func TestDiskErrors(t *testing.T) {
 	assert.ErrorIs(t, m.Mkdir("d", 0o755), failure)
 }
 
+// Memory mapped for reading cannot be written, though the file was opened for
+// writing; the error names what the address book knows.
 func TestMapSegmentsReadOnly(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4*mib), true)
@@ -444,7 +456,7 @@ func TestDeviceLock(t *testing.T) {
 	require.NoError(t, first.unlock())
 	assert.True(t, lock(second))
 	assert.False(t, lock(first))
-	require.NoError(t, second.close())
+	closeAlone(t, second)
 	assert.True(t, lock(first), "closing gives it up")
 	require.NoError(t, first.unlock())
 	require.NoError(t, first.unlock(), "a second time changes nothing")
@@ -453,6 +465,28 @@ func TestDeviceLock(t *testing.T) {
 	assert.ErrorContains(t, err, path, "after close")
 	assert.ErrorContains(t, second.unlock(), path, "after close")
 }
+
+// A logger that panics leaves no device open.
+func TestOpenDeviceLoggerPanics(t *testing.T) {
+	t.Parallel()
+	path := testBacking(t, 4*mib)
+	assert.PanicsWithValue(t, "logger", func() { openDevice(path, true, slog.New(panickingHandler{slog.DiscardHandler})) })
+	if runtime.GOOS != "linux" {
+		return
+	}
+	open, err := filepath.Glob("/proc/self/fd/*")
+	require.NoError(t, err)
+	for _, fd := range open {
+		to, _ := os.Readlink(fd)
+		assert.NotEqual(t, path, to)
+	}
+}
+
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("logger") }
 
 func TestRoundUp(t *testing.T) {
 	t.Parallel()

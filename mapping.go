@@ -13,9 +13,11 @@ import (
 // Mapping is a file as one contiguous slice of shared memory. It may be used by any
 // number of goroutines, and must be closed.
 type Mapping struct {
-	fs     *FS
-	shared *sharedRegion
-	open   atomic.Bool
+	fs   *FS
+	name string
+	// shared is nil after Close: a slice of memory that was given back must not be kept,
+	// as its addresses may come to be those of the Go heap.
+	shared atomic.Pointer[sharedRegion]
 }
 
 // regionKey tells regions apart: a file has at most two.
@@ -167,18 +169,32 @@ func (f *FS) mapFile(name string, c mapConfig) (m *Mapping, err error) {
 	if c.populate {
 		// Others may use the region meanwhile.
 		if err := populateMemory(s.region.mem, c.writable); err != nil {
+			place := n.place()
+			if segs, tooMany := place.segments(n.size); tooMany == nil {
+				err = f.dev.explain(err, segs)
+			}
 			err = fmt.Errorf("populate %d bytes: %w", len(s.region.mem), err)
 			return nil, errors.Join(err, f.regions.leave(s))
 		}
 	}
-	m = &Mapping{fs: f, shared: s}
-	m.open.Store(true)
+	m = &Mapping{fs: f, name: s.name}
+	m.shared.Store(s)
 	return m, nil
 }
 
 // mapNode maps the space of a file, whole allocation units, so that the system can
-// use large pages up to its end.
+// use large pages up to its end. If it is to be written, there is room under a stand-in for
+// the file afterwards, and for no more.
 func (f *FS) mapNode(place Layout, size int64, writable bool) (*region, error) {
+	if writable && f.dev.sparse() {
+		segs, err := place.segments(roundUp(size, f.dev.info.Align))
+		if err != nil {
+			return nil, err
+		}
+		if err := f.dev.reserve(segs); err != nil {
+			return nil, err
+		}
+	}
 	segs, err := place.segments(roundUp(size, f.sb.AllocUnit))
 	if err != nil {
 		return nil, err
@@ -208,10 +224,11 @@ func (f *FS) mayWrite(n node) error {
 // shared memory itself: valid until Close, after which touching it crashes the
 // program; nil after Close. See Guard for memory that may fail.
 func (m *Mapping) Bytes() []byte {
-	if !m.open.Load() {
+	s := m.shared.Load()
+	if s == nil {
 		return nil
 	}
-	return m.shared.data
+	return s.data
 }
 
 // Flush writes what was stored to the slice back, so that other hosts, once they
@@ -241,11 +258,12 @@ func (m *Mapping) InvalidateRange(off, n int64) error {
 
 // onRange applies op to a part of the slice; a memory fault is an error.
 func (m *Mapping) onRange(name string, off, n int64, op func([]byte) error) error {
-	fail := func(err error) error { return &fs.PathError{Op: name, Path: m.shared.name, Err: err} }
-	if !m.open.Load() {
+	fail := func(err error) error { return &fs.PathError{Op: name, Path: m.name, Err: err} }
+	s := m.shared.Load()
+	if s == nil {
 		return fail(fs.ErrClosed)
 	}
-	data := m.shared.data
+	data := s.data
 	if off < 0 || n < 0 || off > int64(len(data)) || n > int64(len(data))-off {
 		return fail(fmt.Errorf("range of %d bytes at %d, want one within the file's %d: %w", n, off, len(data), fs.ErrInvalid))
 	}
@@ -258,12 +276,13 @@ func (m *Mapping) onRange(name string, off, n int64, op func([]byte) error) erro
 // Close gives the mapping up; when the last one of a file goes, its memory is
 // unmapped. Closing again is fs.ErrClosed.
 func (m *Mapping) Close() error {
-	if !m.open.CompareAndSwap(true, false) {
-		return &fs.PathError{Op: "unmap", Path: m.shared.name, Err: fs.ErrClosed}
+	s := m.shared.Swap(nil)
+	if s == nil {
+		return &fs.PathError{Op: "unmap", Path: m.name, Err: fs.ErrClosed}
 	}
 	defer m.fs.gate.letGo()
-	if err := m.fs.regions.leave(m.shared); err != nil {
-		return &fs.PathError{Op: "unmap", Path: m.shared.name, Err: err}
+	if err := m.fs.regions.leave(s); err != nil {
+		return &fs.PathError{Op: "unmap", Path: m.name, Err: err}
 	}
 	return nil
 }

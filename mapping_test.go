@@ -158,9 +158,10 @@ func TestMapWaitsForNoOtherFile(t *testing.T) {
 
 	mapping, err := m.Map("slow")
 	require.NoError(t, err)
-	unmap := mapping.shared.region.unmap
+	region := mapping.shared.Load().region
+	unmap := region.release
 	unmapping, end := make(chan struct{}), make(chan struct{})
-	mapping.shared.region.unmap = func() error {
+	region.release = func() error {
 		close(unmapping)
 		<-end
 		return unmap()

@@ -64,6 +64,10 @@ func format(path string, c formatConfig) error {
 				return err
 			}
 		}
+		// The rest is written only if it holds something, and so has room already.
+		if err := dev.reserve([]segment{{0, superblockSize}, {logOffset, logHeaderSize}}); err != nil {
+			return err
+		}
 		return writeFileSystem(m, Superblock{
 			Version:    formatVersion,
 			LogOffset:  logOffset,
@@ -160,7 +164,8 @@ func withMetadata(path string, area func(size int64) (int64, error), prepare fun
 		mapped.remove(r.mem)
 		err = errors.Join(err, r.unmap())
 	}()
-	return Guard(func() error { return use(dev, &mappedMemory{dev, r.mem}) })
+	err = Guard(func() error { return use(dev, &mappedMemory{dev, r.mem}) })
+	return dev.explain(err, []segment{{0, n}})
 }
 
 // unmake takes the file system away that is there: first its superblock's magic, without

@@ -68,3 +68,25 @@ func TestWriteLockWithoutWaiting(t *testing.T) {
 	all.Wait()
 	require.NoError(t, second.acquire(context.Background(), 0), "all has been given back")
 }
+
+// A context that ends is noticed while another goroutine of the same FS waits too.
+func TestWriteLockContextBesideWaiting(t *testing.T) {
+	t.Parallel()
+	path := testBacking(t, 4*mib)
+	first, second := newWriteLock(testDevice(t, path, true)), newWriteLock(testDevice(t, path, true))
+	require.NoError(t, first.acquire(context.Background(), 0))
+	waiting := make(chan error, 1)
+	go func() { waiting <- second.acquire(context.Background(), time.Minute) }()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(assert.AnError)
+	for range 20 {
+		err := second.acquire(ctx, time.Second)
+		require.ErrorIs(t, err, assert.AnError)
+		require.ErrorIs(t, err, ErrLocked)
+		time.Sleep(time.Millisecond) // the other may not be waiting yet
+	}
+	assert.Empty(t, waiting, "it waits on")
+	require.NoError(t, first.release())
+	require.NoError(t, <-waiting)
+	require.NoError(t, second.release())
+}

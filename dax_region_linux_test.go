@@ -1,0 +1,159 @@
+package famfs
+
+// Reservations of address space on Linux, when mapping over them fails.
+
+import (
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// isMapped says whether anything is mapped at p. It asks for a mapping right there.
+func isMapped(t testing.TB, p unsafe.Pointer, size uintptr) bool {
+	t.Helper()
+	got, err := unix.MmapPtr(-1, 0, p, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED_NOREPLACE)
+	if err != nil {
+		require.ErrorIs(t, err, unix.EEXIST)
+		return true
+	}
+	require.NoError(t, unix.MunmapPtr(got, size))
+	return got != p
+}
+
+// Whatever became of the piece over which mapping failed: what is another's stays, and the
+// rest goes. Not parallel: others would map what is free in between.
+func TestAbandon(t *testing.T) {
+	const piece, pieces = 4 * mib, 4
+	anonymous := func(t *testing.T, p unsafe.Pointer, size uintptr, prot int) {
+		_, err := unix.MmapPtr(-1, 0, p, size, prot, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED_NOREPLACE)
+		require.NoError(t, err)
+	}
+	unmarked := func(size uintptr) reservation {
+		p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		require.NoError(t, err)
+		return reservation{base: p, size: size}
+	}
+	marked := func(size uintptr) reservation {
+		r, err := reserveAddresses(size)
+		require.NoError(t, err)
+		require.True(t, r.marked)
+		return r
+	}
+	tests := map[string]struct {
+		reserve func(uintptr) reservation
+		happens func(t *testing.T, p unsafe.Pointer)
+		stays   [2]bool // the halves of the piece
+	}{
+		"it is still reserved": {marked, func(*testing.T, unsafe.Pointer) {}, [2]bool{}},
+		"it is a hole": {marked, func(t *testing.T, p unsafe.Pointer) {
+			require.NoError(t, unix.MunmapPtr(p, piece))
+		}, [2]bool{}},
+		"another has it": {marked, func(t *testing.T, p unsafe.Pointer) {
+			require.NoError(t, unix.MunmapPtr(p, piece))
+			anonymous(t, p, piece, unix.PROT_READ)
+		}, [2]bool{true, true}},
+		"another has reserved it": {marked, func(t *testing.T, p unsafe.Pointer) {
+			require.NoError(t, unix.MunmapPtr(p, piece))
+			anonymous(t, p, piece, unix.PROT_NONE)
+		}, [2]bool{true, true}},
+		"another reservation of ours": {marked, func(t *testing.T, p unsafe.Pointer) {
+			require.NoError(t, unix.MunmapPtr(p, piece))
+			r := marked(piece)
+			if r.base == p {
+				return
+			}
+			_, err := unix.MremapPtr(r.base, piece, p, piece, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED)
+			require.NoError(t, err)
+		}, [2]bool{true, true}},
+		"another has the first half": {marked, func(t *testing.T, p unsafe.Pointer) {
+			require.NoError(t, unix.MunmapPtr(p, piece))
+			anonymous(t, p, piece/2, unix.PROT_NONE)
+		}, [2]bool{true, false}},
+		"another has the second half": {marked, func(t *testing.T, p unsafe.Pointer) {
+			require.NoError(t, unix.MunmapPtr(p, piece))
+			anonymous(t, unsafe.Add(p, piece/2), piece/2, unix.PROT_NONE)
+		}, [2]bool{false, true}},
+		"it cannot be told": {unmarked, func(*testing.T, unsafe.Pointer) {}, [2]bool{true, true}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			for at := range pieces - 1 { // there is always something behind it
+				r := test.reserve(piece * pieces)
+				p := unsafe.Add(r.base, at*piece)
+				test.happens(t, p)
+				r.abandon(p, piece)
+				for n := range pieces * 2 {
+					want := n/2 == at && test.stays[n%2]
+					half := unsafe.Add(r.base, n*piece/2)
+					assert.Equal(t, want, isMapped(t, half, piece/2), "half %d of 8, where piece %d failed", n, at)
+				}
+				unix.MunmapPtr(r.base, r.size)
+			}
+		})
+	}
+}
+
+// Mapping that fails leaves no reservation behind, and takes nothing of what other threads
+// map meanwhile. A socket stands for a device that is being unbound: the kernel makes room
+// first, and then learns that it cannot be mapped.
+func TestMapRunsFailsBesideOthers(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	f := os.NewFile(uintptr(fd), "socket")
+	defer f.Close()
+	const n = 64 * mib
+	d := &device{file: f, info: DeviceInfo{Path: "socket", Size: 1 << 40, Align: 4096}}
+	var stop, lost atomic.Bool
+	var others sync.WaitGroup
+	others.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		for !stop.Load() {
+			p, err := unix.MmapPtr(-1, 0, nil, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+			if err != nil {
+				continue
+			}
+			for range 300 {
+				if Guard(func() error { *(*byte)(p) = 1; return nil }) != nil {
+					lost.Store(true)
+				}
+			}
+			unix.MunmapPtr(p, n)
+		}
+	})
+	for range 1000 {
+		_, err = d.mapSegments([]segment{{0, n}, {2 * n, n}}, false, false)
+		if !assert.ErrorIs(t, err, unix.ENODEV) || lost.Load() {
+			break
+		}
+	}
+	stop.Store(true)
+	others.Wait()
+	assert.False(t, lost.Load(), "memory of another's was unmapped")
+	maps, err := os.ReadFile("/proc/self/maps")
+	require.NoError(t, err)
+	assert.Zero(t, strings.Count(string(maps), "famfs-reservation"))
+}
+
+// A region of several runs keeps its reservation until it ends.
+func TestMapRunsReserves(t *testing.T) {
+	d := testDevice(t, fileBacking(t, 8*mib), false)
+	count := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		require.NoError(t, err)
+		return strings.Count(string(maps), "famfs-reservation")
+	}
+	r, err := d.mapSegments([]segment{{4 * mib, mib}, {0, mib}}, false, false)
+	require.NoError(t, err)
+	assert.NotZero(t, count())
+	require.NoError(t, r.unmap())
+	assert.Zero(t, count())
+}

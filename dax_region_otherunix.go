@@ -1,0 +1,15 @@
+//go:build unix && !linux
+
+package famfs
+
+// Reservations of address space on other systems, where they look like any other mapping.
+
+import "golang.org/x/sys/unix"
+
+// reserveAddresses takes size bytes of address space out of use.
+func reserveAddresses(size uintptr) (reservation, error) {
+	p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	return reservation{base: p, size: size}, err
+}
+
+func oneMapping(from, to uintptr) bool { return false }

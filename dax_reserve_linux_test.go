@@ -1,0 +1,159 @@
+package famfs
+
+// No room under a stand-in, and no more of it taken than is written.
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// smallTmpfs mounts a tmpfs of so many bytes until the end of the test.
+func smallTmpfs(t testing.TB, size int64) string {
+	t.Helper()
+	needsFile(t, "the test works on a file system of its own")
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, fmt.Sprintf("size=%d,huge=never", size)); err != nil {
+		t.Skipf("mounting a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// fillUp takes what room there is left, and returns what gives it back.
+func fillUp(t testing.TB, dir string) (giveBack func()) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	require.NoError(t, err)
+	defer f.Close()
+	for {
+		if _, err := f.Write(make([]byte, 4096)); err != nil {
+			require.ErrorIs(t, err, unix.ENOSPC)
+			return func() { require.NoError(t, os.Remove(f.Name())) }
+		}
+	}
+}
+
+func TestNoRoomUnderStandIn(t *testing.T) {
+	t.Parallel()
+	dir := smallTmpfs(t, 16*mib)
+	path := filepath.Join(dir, "device")
+	require.NoError(t, CreateBacking(path, 256*mib))
+	noRoom := func(err error, what string) {
+		t.Helper()
+		require.ErrorIs(t, err, ErrNoSpace, what)
+		assert.NotErrorIs(t, err, ErrDevice, "%s: %v", what, err)
+		assert.ErrorContains(t, err, "the file system that "+path+" is on has no room", what)
+	}
+	giveBack := fillUp(t, dir)
+	noRoom(Format(path, WithSystemUUID(testHost)), "format")
+	giveBack()
+	require.NoError(t, Format(path, WithSystemUUID(testHost)))
+
+	m := openTest(t, path, ReadWrite())
+	content := pattern(3*mib-5, 1)
+	require.NoError(t, m.WriteFile("first", content, 0o644))
+	hole, err := m.Create("hole", 8*mib)
+	require.NoError(t, err)
+	require.NoError(t, hole.Commit(), "nothing of it was written")
+	noRoom(m.WriteFile("large", make([]byte, 8*mib), 0o644), "write")
+	_, err = m.Stat("large")
+	assert.Error(t, err)
+	p, err := m.Create("bytes", 8*mib)
+	require.NoError(t, err)
+	assert.Nil(t, p.Bytes())
+	noRoom(p.Commit(), "commit")
+	require.NoError(t, p.Close())
+	_, err = m.Map("hole", Writable())
+	noRoom(err, "map writable")
+	_, err = m.Map("hole", Populate())
+	noRoom(err, "populate")
+
+	// The log can have holes as well, and entries do not end with pages.
+	require.NoError(t, unix.Fallocate(int(m.dev.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, logOffset+4096, DefaultLogSize-4096))
+	giveBack = fillUp(t, dir)
+	made := 0
+	for err = nil; err == nil && made < 100; made++ {
+		err = m.Mkdir(fmt.Sprintf("d%d", made), 0o755)
+	}
+	noRoom(err, "mkdir")
+	giveBack()
+	require.NoError(t, m.Mkdir("again", 0o755))
+	require.NoError(t, m.WriteFile("bytes", content, 0o644))
+	for _, name := range []string{"first", "bytes"} {
+		data, err := m.ReadFile(name)
+		require.NoError(t, err)
+		assert.Equal(t, hexSum(content), hexSum(data), name)
+	}
+	report, err := Check(path)
+	require.NoError(t, err)
+	assert.Empty(t, report.Problems)
+}
+
+// A file takes the room of its pages, not that of its allocation units, wherever the
+// stand-in is; what it does not write reads as zeros.
+func TestRoomForWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	const files = 50
+	for name, dir := range map[string]string{"temporary folder": t.TempDir(), "tmpfs": smallTmpfs(t, 64*mib)} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, "device")
+			require.NoError(t, CreateBacking(path, 256*mib))
+			require.NoError(t, Format(path, WithSystemUUID(testHost)))
+			m := openTest(t, path, ReadWrite())
+			taken := func() int64 {
+				var st unix.Stat_t
+				require.NoError(t, unix.Stat(path, &st))
+				return st.Blocks * 512
+			}
+			before := taken()
+			for n := range files {
+				require.NoError(t, m.WriteFile(fmt.Sprint(n), []byte("hello"), 0o644))
+			}
+			// The log's pages may still come by the dozen.
+			assert.Less(t, taken()-before, int64(files*4096+mib))
+			before = taken()
+			p, err := m.Create("large", 5*mib-5)
+			require.NoError(t, err)
+			p.Bytes()[mib] = 1
+			assert.GreaterOrEqual(t, taken()-before, int64(5*mib))
+			assert.Less(t, taken()-before, int64(6*mib), "not whole units")
+			require.NoError(t, p.Commit())
+			data, err := m.ReadFile("large")
+			require.NoError(t, err)
+			want := make([]byte, 5*mib-5)
+			want[mib] = 1
+			assert.Equal(t, hexSum(want), hexSum(data))
+		})
+	}
+}
+
+// Segments are cut where the file ends, and nothing is asked for where there are no holes.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	const size = 3*mib + 100
+	d := testDevice(t, fileBacking(t, size), true)
+	if d.info.Kind != File {
+		t.Skip("not on a plain file")
+	}
+	assert.True(t, d.sparse())
+	require.NoError(t, d.reserve([]segment{{3 * mib, 4096}, {0, 4096}, {4 * mib, 4096}}))
+	st, err := d.file.Stat()
+	require.NoError(t, err)
+	assert.EqualValues(t, size, st.Size(), "it has not grown")
+	assert.True(t, d.sparse())
+	require.NoError(t, d.reserve([]segment{{0, size}}))
+	assert.False(t, d.sparse())
+
+	// What cannot be changed has nothing to reserve, and that is no error of its own.
+	reader := testDevice(t, fileBacking(t, size), false)
+	assert.NoError(t, reader.reserve([]segment{{0, 4096}}))
+	assert.True(t, reader.sparse())
+	assert.Equal(t, assert.AnError, reader.explain(assert.AnError, []segment{{0, 4096}}))
+	assert.NoError(t, reader.explain(nil, nil))
+}
