@@ -262,6 +262,55 @@ func TestVMFlock(t *testing.T) {
 	assert.NoError(t, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
 }
 
+// Containers have device nodes of their own, and network namespaces, and so a sysfs, of
+// their own: whoever writes through one of them is kept out by whoever writes through
+// another. That the locks of nodes, and of what sysfs has of the device, do not do that is
+// why the library has another.
+func TestVMNodes(t *testing.T) {
+	inScenario(t, "nodes", "devdax")
+	m, path := master(t, testSize)
+	assert.Empty(t, m.Device().Caution)
+	var st unix.Stat_t
+	require.NoError(t, unix.Stat(path, &st))
+	node := filepath.Join(t.TempDir(), "dax-of-a-container")
+	require.NoError(t, unix.Mknod(node, unix.S_IFCHR|0o600, int(st.Rdev)))
+	other := openTest(t, node, ReadWrite(), WithLockTimeout(0))
+	assert.Empty(t, other.Device().Caution, "another node alone is no reason to worry")
+
+	flock := func(file string) (end func()) {
+		f, err := os.Open(file)
+		require.NoError(t, err)
+		require.NoError(t, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), file)
+		return func() { f.Close() }
+	}
+	again := filepath.Join(t.TempDir(), "dax-again")
+	require.NoError(t, unix.Mknod(again, unix.S_IFCHR|0o600, int(st.Rdev)))
+	first, second := flock(node), flock(again) // both at once, so they are two locks
+	first()
+	second()
+	devtmpfs := t.TempDir()
+	require.NoError(t, unix.Mount("dev", devtmpfs, "devtmpfs", 0, ""))
+	defer unix.Unmount(devtmpfs, unix.MNT_DETACH)
+	var anew unix.Stat_t
+	require.NoError(t, unix.Stat(filepath.Join(devtmpfs, filepath.Base(path)), &anew))
+	assert.Equal(t, [2]uint64{uint64(st.Dev), st.Ino}, [2]uint64{uint64(anew.Dev), anew.Ino}, "devtmpfs is the same, mounted anew")
+
+	node = again
+	for name, namespaces := range map[string]uintptr{"mounts": unix.CLONE_NEWNS, "network": unix.CLONE_NEWNS | unix.CLONE_NEWNET, "a container's": containerNamespaces} {
+		t.Run(name, func(t *testing.T) {
+			p, err := m.Create("pending", 1)
+			require.NoError(t, err)
+			assert.Contains(t, lockElsewhere(t, namespaces, "node:"+node), ErrLocked.Error())
+			require.NoError(t, p.Close())
+		})
+	}
+	p, err := m.Create("pending", 1)
+	require.NoError(t, err)
+	_, err = openTest(t, node, ReadWrite(), WithLockTimeout(0)).Create("f", 1)
+	assert.ErrorIs(t, err, ErrLocked)
+	require.NoError(t, p.Close())
+}
+
 // The device is taken away under mappings: everything gives errors, nothing crashes,
 // and the FS still closes.
 func TestVMUnplugged(t *testing.T) {

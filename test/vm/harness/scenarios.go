@@ -95,6 +95,11 @@ var scenarios = []*scenario{
 		guests: []guestSpec{{name: "host", device: "devdax", run: "^TestVMUnplugged$", ram: 512}},
 	},
 	{
+		name: "nodes", about: "writers through several nodes of one devdax device, in namespaces as containers have them",
+		size: gib, limit: time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", run: "^(TestVMNodes|TestLockProcess|TestHostLock.*|TestTwoNodes.*|TestOnSystemNodes)$", ram: 512}},
+	},
+	{
 		name: "pmem", about: "/dev/pmem0 itself, a block device without DAX",
 		size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "pmem", run: "^TestVMBlockDevice$", ram: 512}},
