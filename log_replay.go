@@ -326,10 +326,11 @@ func unservedBehind(bad uint64) error {
 
 // setUnread lets readers have the problems of entries from to end, which are not served.
 func (r *replica) setUnread(unread []Problem, from, end uint64) {
-	list := *r.listed.Load()
-	if unread == nil && list.unread == nil {
+	before := r.listed.Load()
+	if unread == nil && before.unread == nil {
 		return
 	}
+	list := *before
 	list.unread, list.from, list.end = unread, from, end
 	r.listed.Store(&list)
 }

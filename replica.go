@@ -135,11 +135,12 @@ func (r *replica) addProblem(index int64, path string, err error) {
 // publishProblems lets readers have the problems found since it was called last, and the
 // logger too.
 func (r *replica) publishProblems() {
-	list := *r.listed.Load()
-	fresh := r.passedOver[len(list.passedOver):]
+	before := r.listed.Load()
+	fresh := r.passedOver[len(before.passedOver):]
 	if len(fresh) == 0 {
 		return
 	}
+	list := *before
 	list.passedOver = r.passedOver
 	r.listed.Store(&list)
 	for _, p := range fresh {
