@@ -176,14 +176,18 @@ func TestReformattedWatch(t *testing.T) {
 	require.NoError(t, m.Mkdir("d", 0o755))
 	require.NoError(t, m.Close())
 	client := openTest(t, path)
-	events := client.Watch(context.Background(), time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // if it is never noticed
+	defer cancel()
+	events := client.Watch(ctx, time.Millisecond)
 	require.NoError(t, Format(path, Force(), WithSystemUUID(testHost)))
 	for range 2 { // also if it is ranged over again
 		n := 0
 		for e, err := range events {
 			assert.ErrorIs(t, err, ErrReformatted)
 			assert.Zero(t, e)
-			n++
+			if n++; n > 1 {
+				break
+			}
 		}
 		assert.Equal(t, 1, n)
 	}
