@@ -68,8 +68,8 @@ func TestLogShowsWhatIsThere(t *testing.T) {
 		index = math.MaxInt32
 	}
 	assert.EqualValues(t, index, entries[0].Device.Index)
-	assert.EqualValues(t, math.MaxInt64, entries[0].Device.Size)
-	assert.EqualValues(t, math.MaxInt64, entries[1].Size)
+	assert.Equal(t, int64(math.MaxInt64), entries[0].Device.Size)
+	assert.Equal(t, int64(math.MaxInt64), entries[1].Size)
 	assert.Equal(t, Layout{Extents: []Extent{{int(index), math.MaxInt64, 1 << 62}, {math.MaxInt, 1, 2}}}, entries[1].Layout)
 }
 
