@@ -116,7 +116,7 @@ func TestCpOutModes(t *testing.T) {
 		return
 	}
 	device, dir := newDevice(t, "64M"), t.TempDir()
-	asMaster(t, "mkdir", "-m", "0500", device+":/outer")
+	asMaster(t, "mkdir", "-m", "0400", device+":/outer")
 	asMaster(t, "mkdir", "-m", "0400", device+":/outer/inner")
 	asMaster(t, "creat", "-s", "10", "-m", "0000", device+":/outer/secret")
 	asMaster(t, "creat", "-s", "10", "-m", "0440", device+":/outer/inner/ro")
@@ -131,7 +131,8 @@ func TestCpOutModes(t *testing.T) {
 		require.NoError(t, err)
 		return st.Mode().Perm()
 	}
-	assert.EqualValues(t, 0o500, mode("."))
+	assert.EqualValues(t, 0o400, mode("."))
+	require.NoError(t, os.Chmod(out, 0o700))
 	assert.EqualValues(t, 0o400, mode("inner"))
 	assert.EqualValues(t, 0, mode("secret"))
 	require.NoError(t, os.Chmod(filepath.Join(out, "inner"), 0o700))

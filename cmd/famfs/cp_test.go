@@ -250,6 +250,11 @@ func TestCpResumes(t *testing.T) {
 	asMaster(t, "cp", "-r", src, device+":/renamed")
 	asMaster(t, "cp", "-r", src, device+":/models")
 	assert.Equal(t, []string{"models/a", "models/b", "models/sub/c", "renamed/a", "renamed/b", "renamed/sub/c"}, namesOn(t, device))
+	// A part of a copy out that was killed tells nothing of what DEST is.
+	out := filepath.Join(t.TempDir(), "out")
+	writeTree(t, out, map[string][]byte{"a": pattern(mib, 1), ".b.0123456789ab" + partEnd: []byte("half")})
+	require.Equal(t, 0, famfsRun(t, "cp", "-r", device+":/models", out).status)
+	assert.Equal(t, []string{"a", "b", "sub"}, names(t, out))
 	// A directory with something else in it is one to copy into.
 	asMaster(t, "mkdir", device+":/box")
 	asMaster(t, "creat", "-s", "1", device+":/box/else")
