@@ -5,7 +5,7 @@ package main
 var deviceMutants = []mutant{
 	{
 		name: "dax-nowriteback", why: "a disk is taken for memory", file: "dax_linux.go",
-		old: "d.writeBack = true", new: "d.writeBack = false", tests: "TestOpenDeviceFile",
+		old: "unix.TMPFS_MAGIC {\n\t\td.writeBack = true", new: "unix.TMPFS_MAGIC {\n\t\td.writeBack = false", tests: "TestWriteBack",
 	},
 	{
 		name: "dax-sync-ignored", why: "the error of msync is lost", file: "dax.go",
@@ -18,6 +18,22 @@ var deviceMutants = []mutant{
 	{
 		name: "dax-segment-align", why: "lengths need not be multiples of the alignment", file: "dax.go",
 		old: "case s.off%d.info.Align != 0 || s.len%d.info.Align != 0:", new: "case s.off%d.info.Align != 0:", tests: "TestMapSegmentsRefuses",
+	},
+	{
+		name: "lock-node-only", why: "each node of a device has a lock of its own", file: "dax_lock_unix.go",
+		old: "ok, err := d.hostLock.try()", new: "ok, err := true, error(nil)", tests: "TestTwoNodesOneLock",
+	},
+	{
+		name: "lock-node-kept", why: "a try that fails keeps the lock of its node", file: "dax_lock_unix.go",
+		old: "err = errors.Join(err, d.unlockInode())", new: "err = errors.Join(err)", tests: "TestTwoNodesOneLock",
+	},
+	{
+		name: "region-abandon", why: "a hole that another thread may have got is unmapped", file: "dax_region_unix.go",
+		old: "if !r.marked || !oneMapping(uintptr(p), uintptr(end)) {", new: "if !r.marked {", tests: "TestAbandon",
+	},
+	{
+		name: "room-units", why: "room is taken for whole allocation units", file: "mapping.go",
+		old: "place.segments(roundUp(size, f.dev.info.Align))", new: "place.segments(roundUp(size, f.sb.AllocUnit))", tests: "TestRoomForWhatIsWritten",
 	},
 	{
 		name: "region-wholepages", why: "the end of a range is not written to disk", file: "dax_region_unix.go",
