@@ -910,6 +910,12 @@ func (i *mutationImage) follow(m mutant) error {
 	if err != nil && fsys.Usage() != usage {
 		return fmt.Errorf("usage %+v, before the refresh that failed %+v: %w", fsys.Usage(), usage, err)
 	}
+	if errors.Is(err, ErrReformatted) { // nothing can be read any more
+		if _, err := fsys.Stat("."); !errors.Is(err, ErrReformatted) {
+			return fmt.Errorf("still found after the device was formatted anew: %w", err)
+		}
+		return nil
+	}
 	return i.readAll(fsys)
 }
 

@@ -85,12 +85,16 @@ func receiver(e ast.Expr) string {
 }
 
 // testNames returns the test functions of the package, for all systems.
-func testNames(t *testing.T) map[string]bool {
+func testNames(t *testing.T, folders ...string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	files, err := filepath.Glob("*_test.go")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
+	var files []string
+	for _, folder := range append(folders, ".") {
+		found, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		files = append(files, found...)
+	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -165,13 +169,13 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// docs/reliability.md names tests too.
+// docs/reliability.md names tests too, those of the command among them.
 func TestReliabilityNamesTests(t *testing.T) {
 	t.Parallel()
 	needsSources(t)
 	text, err := os.ReadFile(filepath.Join("docs", "reliability.md"))
 	require.NoError(t, err)
-	tests, n := testNames(t), 0
+	tests, n := testNames(t, filepath.Join("cmd", "famfs")), 0
 	for _, m := range inTicks.FindAllStringSubmatch(string(text), -1) {
 		function, _, _ := strings.Cut(m[1], "/")
 		if regexp.MustCompile(`^(Test|Fuzz|Example)[A-Z]\w*$`).MatchString(function) {
