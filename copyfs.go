@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -23,9 +26,10 @@ const copyPiece = 8 << 20
 type CopyOption interface{ applyCopy(*copyConfig) }
 
 type copyConfig struct {
-	workers  int
-	progress func(Progress)
-	create   []CreateOption
+	workers     int
+	progress    func(Progress)
+	create      []CreateOption
+	skipChanged bool
 }
 
 type copyOption func(*copyConfig)
@@ -39,36 +43,59 @@ func Workers(n int) CopyOption { return copyOption(func(c *copyConfig) { c.worke
 // Progress is how far a copy has come.
 type Progress struct {
 	// Name is the file on the device that was just worked on. Done says that it is
-	// there now, whole; Passed that it was there before with the same content.
-	Name         string
-	Done, Passed bool
-	// Files and Bytes are how many have been copied or passed over so far, Bytes with
-	// parts of files that are being copied.
+	// there now, whole; Passed that it was there before with the same content; Changed that
+	// it is not there, because its source changed meanwhile (SkipChanged).
+	Name                  string
+	Done, Passed, Changed bool
+	// Files is how many have been copied or passed over so far. Bytes is their size, and
+	// what was read of files that are being copied, or that could not be.
 	Files int
 	Bytes int64
 }
 
-// OnProgress calls tell after every file and every 8 MiB. Calls do not overlap; the
-// copy waits for them.
+// OnProgress calls tell after every file and every 8 MiB, from any goroutine. Calls do not
+// overlap; the copy waits for them.
 func OnProgress(tell func(Progress)) CopyOption {
 	return copyOption(func(c *copyConfig) { c.progress = tell })
 }
 
-// CreateWith applies options to every file and directory that is created, after its
-// mode was set to that of the source.
+// CreateWith applies options to every file and directory that is created, after its mode
+// was set to that of the source. WithContext among them has no effect: the context of
+// CopyFS counts.
 func CreateWith(opts ...CreateOption) CopyOption {
 	return copyOption(func(c *copyConfig) { c.create = append(c.create, opts...) })
 }
 
+// SkipChanged passes over files whose source changes while it is copied, so that they are
+// not there afterwards; OnProgress tells which. Without it each of them is an error that
+// wraps ErrChanged.
+func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipChanged = true }) }
+
 // CopyFS copies all directories and regular files of src into the directory dir, "."
 // for the root, which is made if it is missing; permission bits are kept. Each file
 // appears whole or not at all. Run again it resumes: a file that is there already with
-// the same content is passed over, one with another is an error that wraps fs.ErrExist.
+// the same content is passed over, also if another process made it meanwhile; one with
+// other content is an error that wraps fs.ErrExist.
+//
+// A source that ends early is an error that wraps io.ErrUnexpectedEOF, one that goes on
+// behind the size that it said io.ErrShortWrite. Before a file is committed, size and
+// modification time of its source are looked at again: if one of them is another, the copy
+// may be of no one state of it, and the error is ErrChanged. Changes that the source does
+// not show in its Stat are not noticed.
 //
 // What cannot be copied, such as empty files and symbolic links, does not keep the
 // rest from it: the error that is returned at the end wraps one for each. Copying ends
-// early where it cannot go on: ctx is done, ErrNoSpace, ErrLogFull, ErrLocked,
-// ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted, fs.ErrClosed.
+// early if it cannot go on: ctx is done, ErrNoSpace, ErrLogFull, ErrLocked,
+// ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted, fs.ErrClosed. Files that are being
+// copied then are finished, unless ctx is done: these are given up.
+//
+// src may be another part of the same file system, but no directory that dir is or lies in:
+// that would be copied for ever, and is fs.ErrInvalid. It is noticed if src, or what is
+// below it, is an FS on the same device or fs.Sub of one.
+//
+// src and the function of OnProgress are called by several goroutines at a time, and must
+// not wait for CopyFS. If they panic, or call runtime.Goexit, CopyFS does so too once the
+// files that are being copied are finished.
 func (f *FS) CopyFS(ctx context.Context, dir string, src fs.FS, opts ...CopyOption) error {
 	c := &copier{fs: f, dir: dir, src: src}
 	c.workers = runtime.GOMAXPROCS(0)
@@ -98,13 +125,17 @@ func (c *copier) run(ctx context.Context) error {
 	if !fs.ValidPath(c.dir) {
 		return fmt.Errorf("directory %q is not a path relative to the root: %w", c.dir, fs.ErrInvalid)
 	}
+	// What others made meanwhile is compared without taking the writers' lock.
+	if _, err := c.fs.Refresh(); err != nil {
+		return err
+	}
 	copying := ctx // files that have their space when something goes wrong are finished
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	files := make(chan string)
-	var workers sync.WaitGroup
+	workers := crew{stop: func() { stop(nil) }}
 	for range c.workers {
-		workers.Go(func() {
+		workers.start(func() {
 			for name := range files {
 				if ctx.Err() == nil { // otherwise the reason is known
 					c.note(c.copyFile(copying, name), stop)
@@ -112,7 +143,24 @@ func (c *copier) run(ctx context.Context) error {
 			}
 		})
 	}
-	err := fs.WalkDir(c.src, ".", func(name string, d fs.DirEntry, err error) error {
+	var err error
+	workers.lead(func() {
+		defer close(files)
+		err = c.walk(ctx, copying, files, stop)
+	})
+	if cause := context.Cause(ctx); err == nil || errors.Is(err, cause) {
+		err = cause
+	}
+	if err != nil && len(c.errs) > 0 && errors.Is(errors.Join(c.errs...), err) {
+		err = nil // it is among them
+	}
+	return errors.Join(append(c.errs, err)...)
+}
+
+// walk makes the directories of the source, and sends the names of its files. Directories
+// are made until making is done, all else ends with ctx.
+func (c *copier) walk(ctx, making context.Context, files chan<- string, stop context.CancelCauseFunc) error {
+	return fs.WalkDir(c.src, ".", func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -124,7 +172,7 @@ func (c *copier) run(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			err = c.copyOther(name, d)
+			err = c.copyOther(making, name, d)
 		}
 		if err != nil && d != nil && d.IsDir() {
 			c.note(err, stop)
@@ -133,15 +181,6 @@ func (c *copier) run(ctx context.Context) error {
 		c.note(err, stop)
 		return nil
 	})
-	close(files)
-	workers.Wait()
-	if cause := context.Cause(ctx); err == nil || errors.Is(err, cause) {
-		err = cause
-	}
-	if err != nil && len(c.errs) > 0 && errors.Is(errors.Join(c.errs...), err) {
-		err = nil // it is among them
-	}
-	return errors.Join(append(c.errs, err)...)
 }
 
 // note keeps an error, and ends the copy if it concerns more than one file.
@@ -161,7 +200,7 @@ func (c *copier) note(err error, stop context.CancelCauseFunc) {
 }
 
 // copyOther makes a directory, or says that it is none.
-func (c *copier) copyOther(name string, d fs.DirEntry) error {
+func (c *copier) copyOther(ctx context.Context, name string, d fs.DirEntry) error {
 	if !d.IsDir() {
 		return &fs.PathError{Op: "copy", Path: name, Err: fmt.Errorf("has type %v, and famfs has only directories and regular files: %w", d.Type(), fs.ErrInvalid)}
 	}
@@ -169,10 +208,42 @@ func (c *copier) copyOther(name string, d fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
+	if c.intoItself(st) {
+		return &fs.PathError{Op: "copy", Path: name, Err: fmt.Errorf("%s, where it is copied to, is a part of it: %w", c.dir, fs.ErrInvalid)}
+	}
 	if target := path.Join(c.dir, name); target != "." {
-		return c.fs.mkdirAll(target, append([]CreateOption{Mode(st.Mode())}, c.create...)...)
+		return c.fs.mkdirAll(target, c.options(ctx, st)...)
 	}
 	return nil
+}
+
+// intoItself says whether a directory of the source has the target in it.
+func (c *copier) intoItself(dir fs.FileInfo) bool {
+	i, ok := dir.(*info)
+	if !ok || i.fs != c.fs && !i.fs.sharesDevice(c.fs) {
+		return false
+	}
+	root := i.node.path()
+	return root == "" || c.dir == root || strings.HasPrefix(c.dir, root+"/")
+}
+
+// sharesDevice says whether two file systems are known to be one.
+func (f *FS) sharesDevice(other *FS) bool {
+	if f.sb.UUID != other.sb.UUID {
+		return false
+	}
+	a, err := f.dev.file.Stat()
+	b, otherErr := other.dev.file.Stat()
+	if err != nil || otherErr != nil {
+		return false
+	}
+	// A device may have several nodes. A file may be a copy of the other one.
+	return os.SameFile(a, b) || !a.Mode().IsRegular() && !b.Mode().IsRegular()
+}
+
+// options are what a file or directory is created with.
+func (c *copier) options(ctx context.Context, st fs.FileInfo) []CreateOption {
+	return slices.Concat([]CreateOption{Mode(st.Mode())}, c.create, []CreateOption{WithContext(ctx)})
 }
 
 // copyFile copies one file, or passes it over.
@@ -191,41 +262,79 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		return fail(fmt.Errorf("is empty, and famfs has no empty files: %w", fs.ErrInvalid))
 	}
 	target := path.Join(c.dir, name)
-	if there, err := c.fs.Stat(target); err == nil {
-		if err := c.compare(ctx, from, st.Size(), there, target); err != nil {
-			return fail(err)
+	there, missing := c.fs.Stat(target)
+	var p *PendingFile
+	if missing != nil {
+		if p, err = c.fs.Create(target, st.Size(), c.options(ctx, st)...); errors.Is(err, fs.ErrExist) {
+			there, missing = c.fs.Stat(target) // Create read the log: another process may have made it
 		}
-		c.tell(target, st.Size(), false, true)
-		return nil
+		if p == nil && missing != nil {
+			return err
+		}
 	}
-	opts := append([]CreateOption{Mode(st.Mode()), WithContext(ctx)}, c.create...)
-	p, err := c.fs.Create(target, st.Size(), opts...)
-	if err != nil {
-		return err
+	if p == nil {
+		if err := c.compare(ctx, from, st, there, target); err != nil {
+			return c.failChanged(target, 0, fail(err))
+		}
+		c.tell(Progress{Name: target, Done: true, Passed: true}, st.Size())
+		return nil
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
 	var untold atomic.Int64
 	n, err := p.readFrom(from, func(n int64) error {
 		if untold.Add(n) >= copyPiece {
-			c.tell(target, untold.Swap(0), false, false)
+			c.tell(Progress{Name: target}, untold.Swap(0))
 		}
 		return context.Cause(ctx)
 	})
-	if err != nil {
-		return fail(err)
+	if err == nil && n < st.Size() {
+		err = endedEarly(n, st.Size())
 	}
-	if n < st.Size() {
-		return fail(fmt.Errorf("ended after %d of %d bytes: %w", n, st.Size(), io.ErrUnexpectedEOF))
+	if err = checkChanged(from, st, err); err != nil {
+		return c.failChanged(target, untold.Load(), fail(err))
 	}
 	if err := p.Commit(); err != nil {
 		return err
 	}
-	c.tell(target, untold.Load(), true, false)
+	c.tell(Progress{Name: target, Done: true}, untold.Load())
 	return nil
 }
 
+// failChanged returns err, or tells of it if it is that the source changed, and such files
+// are passed over.
+func (c *copier) failChanged(target string, untold int64, err error) error {
+	if !c.skipChanged || !errors.Is(err, ErrChanged) {
+		return err
+	}
+	c.tell(Progress{Name: target, Changed: true}, untold)
+	return nil
+}
+
+func endedEarly(n, size int64) error {
+	return fmt.Errorf("ended after %d of %d bytes: %w", n, size, io.ErrUnexpectedEOF)
+}
+
+// checkChanged looks whether the source is still what it was. err is what was found while
+// it was read: that it has another length is explained, all else is returned.
+func checkChanged(from fs.File, before fs.FileInfo, err error) error {
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.ErrShortWrite) {
+		return err
+	}
+	now, statErr := from.Stat()
+	switch {
+	case statErr != nil:
+		return errors.Join(err, statErr)
+	case now.Size() != before.Size():
+		err = errors.Join(fmt.Errorf("from %d bytes to %d: %w", before.Size(), now.Size(), ErrChanged), err)
+	case !now.ModTime().Equal(before.ModTime()):
+		err = errors.Join(fmt.Errorf("at %v: %w", now.ModTime(), ErrChanged), err)
+	}
+	return err
+}
+
 // compare says how the file on the device differs from the source.
-func (c *copier) compare(ctx context.Context, from io.Reader, size int64, there fs.FileInfo, target string) error {
+func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInfo, target string) error {
+	size := st.Size()
 	differs := func(how string) error { return fmt.Errorf("%s is there already and %s: %w", target, how, fs.ErrExist) }
 	switch {
 	case there.IsDir():
@@ -238,13 +347,16 @@ func (c *copier) compare(ctx context.Context, from io.Reader, size int64, there 
 		return err
 	}
 	defer to.Close()
-	a, b := make([]byte, 1<<20), make([]byte, 1<<20)
+	piece := min(size, 1<<20)
+	a, b := make([]byte, piece), make([]byte, piece)
 	for at := int64(0); at < size; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		n := min(int64(len(a)), size-at)
-		if _, err := io.ReadFull(from, a[:n]); err != nil {
+		n := min(piece, size-at)
+		if done, err := io.ReadFull(from, a[:n]); err == io.EOF || err == io.ErrUnexpectedEOF {
+			return checkChanged(from, st, endedEarly(at+int64(done), size))
+		} else if err != nil {
 			return err
 		}
 		if _, err := io.ReadFull(to, b[:n]); err != nil {
@@ -255,19 +367,22 @@ func (c *copier) compare(ctx context.Context, from io.Reader, size int64, there 
 		}
 		at += n
 	}
+	if err := checkEnd(from, size); err != nil {
+		return checkChanged(from, st, err)
+	}
 	return nil
 }
 
-// tell reports progress.
-func (c *copier) tell(name string, bytes int64, done, passed bool) {
+// tell reports progress by bytes.
+func (c *copier) tell(p Progress, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.done.Name, c.done.Done, c.done.Passed = name, done || passed, passed
-	c.done.Bytes += bytes
-	if done || passed {
-		c.done.Files++
+	p.Files, p.Bytes = c.done.Files, c.done.Bytes+bytes
+	if p.Done {
+		p.Files++
 	}
+	c.done = p
 	if c.progress != nil {
-		c.progress(c.done)
+		c.progress(p)
 	}
 }

@@ -8,9 +8,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -133,34 +139,384 @@ func TestCopyFSEnds(t *testing.T) {
 	assert.Empty(t, m.pending)
 }
 
-// A source that is shorter than it said makes no file.
-func TestCopyFSShortSource(t *testing.T) {
-	t.Parallel()
-	m, _ := master(t, testSize)
-	err := m.CopyFS(context.Background(), ".", liarFS{})
-	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	assert.ErrorContains(t, err, "ended after 3 of 5 bytes")
-	assert.Zero(t, m.Usage().Files)
+// hookFS is a file system that tells what is done with it before it is done.
+type hookFS struct {
+	fs.FS
+	hook func(op, name string)
 }
 
-// liarFS holds one file, whose size is not what it says.
-type liarFS struct{}
+func (h hookFS) Open(name string) (fs.File, error) {
+	h.hook("open", name)
+	f, err := h.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return hookDir{f.(fs.ReadDirFile), h, name}, nil
+	}
+	return hookFile{f, h.hook, name}, err
+}
 
-func (liarFS) Open(name string) (fs.File, error) {
-	f, err := fstest.MapFS{"f": {Data: []byte("abc")}}.Open(name)
-	if err != nil || name != "f" {
+type hookFile struct {
+	fs.File
+	hook func(op, name string)
+	name string
+}
+
+func (f hookFile) Stat() (fs.FileInfo, error) { f.hook("stat", f.name); return f.File.Stat() }
+func (f hookFile) Read(p []byte) (int, error) { f.hook("read", f.name); return f.File.Read(p) }
+func (f hookFile) Close() error               { f.hook("close", f.name); return f.File.Close() }
+
+type hookDir struct {
+	fs.ReadDirFile
+	h    hookFS
+	name string
+}
+
+func (d hookDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	d.h.hook("readdir", d.name)
+	return d.ReadDirFile.ReadDir(n)
+}
+
+// What another writer made is there, whenever it was made.
+func TestCopyFSBehind(t *testing.T) {
+	t.Parallel()
+	m, device := master(t, testSize)
+	other := openTest(t, device, ReadWrite())
+	src := sourceTree()
+	require.NoError(t, other.CopyFS(context.Background(), "x", src))
+	passed := func(p Progress) { assert.True(t, p.Passed, p.Name) }
+	require.NoError(t, m.CopyFS(context.Background(), "x", src, OnProgress(passed)))
+
+	// In the midst: what is not there yet when the copy begins.
+	late := hookFS{src, func(op, name string) {
+		if file := src[name]; op == "open" && file != nil && !file.Mode.IsDir() {
+			assert.NoError(t, other.MkdirAll(path.Dir(path.Join("y", name)), 0o755))
+			assert.NoError(t, other.WriteFile(path.Join("y", name), file.Data, file.Mode))
+		}
+	}}
+	require.NoError(t, m.CopyFS(context.Background(), "y", late, Workers(1), OnProgress(passed)))
+	for name, file := range src {
+		data, err := m.ReadFile(path.Join("y", name))
+		if file.Mode.IsDir() {
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, hexSum(file.Data), hexSum(data), name)
+	}
+	// With other content, it is no less an error.
+	late.hook = func(op, name string) {
+		if op == "open" && name == "a" {
+			assert.NoError(t, other.WriteFile("z/a", []byte("other"), 0o600))
+		}
+	}
+	err := m.CopyFS(context.Background(), "z", late, Workers(1))
+	assert.ErrorIs(t, err, fs.ErrExist)
+	assert.ErrorContains(t, err, "z/a is there already and has 5 bytes instead of 100")
+}
+
+func TestCopyFSIntoItself(t *testing.T) {
+	t.Parallel()
+	needsFile(t, "the test needs more than one device")
+	m, device := master(t, 128*mib)
+	require.NoError(t, m.MkdirAll("a/b", 0o755))
+	require.NoError(t, m.WriteFile("a/f", []byte("x"), 0o644))
+	require.NoError(t, m.WriteFile("a/b/g", []byte("y"), 0o644))
+	image, err := os.ReadFile(device)
+	require.NoError(t, err)
+	clone := filepath.Join(testDir(t), "clone")
+	require.NoError(t, os.WriteFile(clone, image, 0o600))
+	sub := func(fsys fs.FS, dir string) fs.FS {
+		s, err := fs.Sub(fsys, dir)
+		require.NoError(t, err)
+		return s
+	}
+	link := filepath.Join(filepath.Dir(device), "link")
+	require.NoError(t, os.Link(device, link))
+	again := openTest(t, link)
+	for name, test := range map[string]struct {
+		dir string
+		src fs.FS
+	}{
+		"into a folder of it":    {"zz", m},
+		"onto itself":            {".", m},
+		"a part, into itself":    {"a", sub(m, "a")},
+		"a part, further down":   {"a/b/c", sub(m, "a")},
+		"as another FS":          {"zz", again},
+		"as a part of another":   {"a/b", sub(again, "a")},
+		"hidden in another tree": {"zz/top/x", prefixFS{"top", m}},
+	} {
+		before := readMetadata(t, device)
+		err := m.CopyFS(context.Background(), test.dir, test.src)
+		assert.ErrorIs(t, err, fs.ErrInvalid, name)
+		assert.ErrorContains(t, err, "is a part of it", name)
+		if name != "hidden in another tree" {
+			assert.Equal(t, before, readMetadata(t, device), name)
+		}
+	}
+	for dir, src := range map[string]fs.FS{"b": sub(m, "a"), "ab": sub(m, "a"), "c": sub(m, "a/b"), "clone": openTest(t, clone)} {
+		require.NoError(t, m.CopyFS(context.Background(), dir, src), dir)
+	}
+	data, err := m.ReadFile("b/b/g")
+	require.NoError(t, err)
+	assert.Equal(t, "y", string(data))
+	_, err = m.Stat("clone/a/b/g")
+	assert.NoError(t, err)
+}
+
+// prefixFS has one file system in one directory.
+type prefixFS struct {
+	dir string
+	fs.FS
+}
+
+func (p prefixFS) Open(name string) (fs.File, error) {
+	if name == "." {
+		return fstest.MapFS{p.dir: {Mode: fs.ModeDir | 0o755}}.Open(".")
+	}
+	if name == p.dir {
+		return p.FS.Open(".")
+	}
+	return p.FS.Open(strings.TrimPrefix(name, p.dir+"/"))
+}
+
+// sizedFS says that each of its files has another size.
+type sizedFS struct {
+	fs.FS
+	size func(n int64) int64
+}
+
+func (s sizedFS) Open(name string) (fs.File, error) {
+	f, err := s.FS.Open(name)
+	if _, ok := f.(fs.ReadDirFile); ok || err != nil {
 		return f, err
 	}
-	return liar{f}, nil
+	return sizedFile{f, s.size}, nil
 }
 
-type liar struct{ fs.File }
-
-func (l liar) Stat() (fs.FileInfo, error) {
-	st, err := l.File.Stat()
-	return liarInfo{st}, err
+type sizedFile struct {
+	fs.File
+	size func(int64) int64
 }
 
-type liarInfo struct{ fs.FileInfo }
+func (s sizedFile) Stat() (fs.FileInfo, error) {
+	st, err := s.File.Stat()
+	return sizedInfo{st, s.size(st.Size())}, err
+}
 
-func (liarInfo) Size() int64 { return 5 }
+type sizedInfo struct {
+	fs.FileInfo
+	size int64
+}
+
+func (s sizedInfo) Size() int64 { return s.size }
+
+// A source that is longer or shorter than it says makes no file, and is not taken for what
+// is there.
+func TestCopyFSLyingSource(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	for _, n := range []int{10, 3*mib + 1} {
+		src := fstest.MapFS{"f": {Data: pattern(n, 1)}}
+		for name, test := range map[string]struct {
+			add  int64
+			want error
+		}{"longer": {-1, io.ErrShortWrite}, "shorter": {1, io.ErrUnexpectedEOF}} {
+			lying := sizedFS{src, func(n int64) int64 { return n + test.add }}
+			dir := fmt.Sprintf("%s-%d", name, n)
+			err := m.CopyFS(context.Background(), dir, lying)
+			assert.ErrorIs(t, err, test.want, dir)
+			assert.NotErrorIs(t, err, ErrChanged, dir)
+			_, err = m.Stat(dir + "/f")
+			assert.ErrorIs(t, err, fs.ErrNotExist, dir)
+
+			// The beginning of it is there.
+			there := make([]byte, int64(n)+test.add)
+			copy(there, src["f"].Data)
+			require.NoError(t, m.WriteFile(dir+"/f", there, 0o644))
+			err = m.CopyFS(context.Background(), dir, lying)
+			assert.ErrorIs(t, err, test.want, dir)
+			assert.ErrorContains(t, err, "copy f: ", dir)
+		}
+	}
+	assert.Empty(t, m.pending)
+}
+
+func TestCopyFSChangedSource(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, 256*mib)
+	change := map[string]func(t *testing.T, name string){
+		"time": func(t *testing.T, name string) {
+			require.NoError(t, os.Chtimes(name, time.Time{}, time.Now().Add(time.Hour)))
+		},
+		"longer": func(t *testing.T, name string) {
+			f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+			require.NoError(t, err)
+			_, err = f.WriteString("more")
+			require.NoError(t, errors.Join(err, f.Close()))
+		},
+		"shorter": func(t *testing.T, name string) { require.NoError(t, os.Truncate(name, 5)) },
+	}
+	for name, change := range change {
+		for _, skip := range []bool{false, true} {
+			dir := t.TempDir()
+			for _, file := range []string{"a", "changes", "z"} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, file), pattern(3*mib, 1), 0o600))
+			}
+			var once sync.Once
+			src := hookFS{os.DirFS(dir), func(op, file string) {
+				if op == "read" && file == "changes" {
+					once.Do(func() { change(t, filepath.Join(dir, file)) })
+				}
+			}}
+			target := fmt.Sprintf("%s-%v", name, skip)
+			var changed []string
+			var last Progress
+			opts := []CopyOption{OnProgress(func(p Progress) {
+				if last = p; p.Changed {
+					changed = append(changed, p.Name)
+					assert.False(t, p.Done || p.Passed)
+				}
+			})}
+			if skip {
+				opts = append(opts, SkipChanged())
+			}
+			err := m.CopyFS(context.Background(), target, src, opts...)
+			if skip {
+				assert.NoError(t, err, target)
+				assert.Equal(t, []string{target + "/changes"}, changed)
+			} else {
+				assert.ErrorIs(t, err, ErrChanged, target)
+				assert.ErrorContains(t, err, "copy changes: ", target)
+				assert.Empty(t, changed)
+			}
+			assert.Equal(t, 2, last.Files, "a and z are copied")
+			_, err = m.Stat(target + "/changes")
+			assert.ErrorIs(t, err, fs.ErrNotExist, target)
+			// It does not change for ever.
+			require.NoError(t, m.CopyFS(context.Background(), target, os.DirFS(dir)), target)
+		}
+	}
+}
+
+// What a copy finds on the device that is no file is named.
+func TestCopyFSOntoDirectory(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	require.NoError(t, m.Mkdir("f", 0o755))
+	require.NoError(t, m.WriteFile("d", []byte("x"), 0o644))
+	err := m.CopyFS(context.Background(), ".", fstest.MapFS{"f": {Data: []byte("x")}, "d/x": {Data: []byte("x")}})
+	assert.ErrorIs(t, err, fs.ErrExist)
+	assert.ErrorContains(t, err, "f is there already and is a directory")
+	assert.ErrorContains(t, err, "a file stands there")
+}
+
+func TestCopyFSCreateWith(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	src := fstest.MapFS{"d/f": {Data: []byte("x"), Mode: 0o644}}
+	require.NoError(t, m.CopyFS(context.Background(), ".", src, CreateWith(Mode(0o700), Owner(3, 4)), CreateWith(WithContext(gone))))
+	for _, name := range []string{"d", "d/f"} {
+		st, err := m.Stat(name)
+		require.NoError(t, err)
+		assert.Equal(t, fs.FileMode(0o700), st.Mode().Perm(), name)
+		attr := st.Sys().(*Attr)
+		assert.Equal(t, [2]uint32{3, 4}, [2]uint32{attr.UID, attr.GID}, name)
+	}
+}
+
+// Who waits for another writer's lock, for a directory or for a file, waits no longer than
+// the context lasts, whatever CreateWith says.
+func TestCopyFSContextWhileLocked(t *testing.T) {
+	t.Parallel()
+	m, device := master(t, testSize)
+	patient := openTest(t, device, ReadWrite(), WithLockTimeout(time.Hour))
+	p, err := m.Create("pending", 1)
+	require.NoError(t, err)
+	defer p.Close()
+	for _, name := range []string{"f", "d/f"} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		err := patient.CopyFS(ctx, ".", fstest.MapFS{name: {Data: []byte("x")}}, CreateWith(WithContext(context.Background())))
+		cancel()
+		assert.ErrorIs(t, err, context.DeadlineExceeded, name)
+		assert.ErrorIs(t, err, ErrLocked, name)
+	}
+}
+
+// Files that are being copied when another one cannot be are finished.
+func TestCopyFSFinishesOthers(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	free := m.Usage().LargestFree
+	reading, ended := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	src := hookFS{sizedFS{fstest.MapFS{
+		"a-begun":     {Data: pattern(3*mib, 1)},
+		"b-too-large": {Data: []byte("x")},
+		"c":           {Data: []byte("x")},
+	}, func(n int64) int64 {
+		if n == 1 {
+			return free
+		}
+		return n
+	}}, func(op, name string) {
+		switch {
+		case op == "read" && name == "a-begun":
+			once.Do(func() {
+				close(reading)
+				<-ended // until the other has failed
+			})
+		case op == "open" && name == "b-too-large":
+			<-reading
+		case op == "close" && name == "b-too-large":
+			// Its error is noted after this; one more piece of the first file is read
+			// then, so that a context that has ended would be noticed.
+			time.AfterFunc(20*time.Millisecond, func() { close(ended) })
+		}
+	}}
+	err := m.CopyFS(context.Background(), ".", src, Workers(2))
+	assert.ErrorIs(t, err, ErrNoSpace)
+	data, err := m.ReadFile("a-begun")
+	require.NoError(t, err)
+	assert.Equal(t, hexSum(pattern(3*mib, 1)), hexSum(data))
+}
+
+// A panic in what CopyFS calls reaches its caller, in whichever goroutine it is, and
+// leaves nothing behind.
+func TestCopyFSPanics(t *testing.T) {
+	t.Parallel()
+	m, device := master(t, 256*mib)
+	src := sourceTree()
+	ends := map[string]struct {
+		end  func()
+		want any
+	}{"panic": {func() { panic(errBroken) }, errBroken}, "Goexit": {runtime.Goexit, nil}}
+	for name, way := range ends {
+		for _, at := range []string{"open dir/b", "stat dir/b", "read dir/b", "close dir/b", "readdir dir/sub", "progress"} {
+			for _, workers := range []int{1, 4} {
+				dir := fmt.Sprintf("%s-%s-%d", name, strings.ReplaceAll(at, "/", "-"), workers)
+				hooked := hookFS{src, func(op, name string) {
+					if op+" "+name == at {
+						way.end()
+					}
+				}}
+				panicked, returned := ending(func() {
+					m.CopyFS(context.Background(), dir, hooked, Workers(workers), OnProgress(func(Progress) {
+						if at == "progress" {
+							way.end()
+						}
+					}))
+				})
+				assert.False(t, returned, dir)
+				assert.Equal(t, way.want, panicked, dir)
+				assert.Empty(t, m.pending, dir)
+				require.NoError(t, openTest(t, device, ReadWrite(), WithLockTimeout(0)).Mkdir("free-"+dir, 0o755), "the lock is free")
+			}
+		}
+	}
+	require.NoError(t, m.CopyFS(context.Background(), "whole", src))
+	assertTree(t, m, "whole", src)
+	require.NoError(t, m.Close())
+}

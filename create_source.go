@@ -81,7 +81,7 @@ func knownSeekerAt(r io.Reader) seekerAt {
 	return nil
 }
 
-// checkEnd fails unless r, which filled a file of size bytes, is at its end.
+// checkEnd fails unless r, which was read for a file of size bytes, is at its end.
 func checkEnd(r io.Reader, size int64) error {
 	var b [1]byte
 	for range patience {
@@ -92,7 +92,7 @@ func checkEnd(r io.Reader, size int64) error {
 			if at := knownSeekerAt(r); at != nil {
 				at.Seek(-1, io.SeekCurrent) // that it stays one further is no further error
 			}
-			return fmt.Errorf("the file's %d bytes are full, and the source goes on: %w", size, io.ErrShortWrite)
+			return fmt.Errorf("the source goes on behind the file's %d bytes: %w", size, io.ErrShortWrite)
 		case err == io.EOF:
 			return nil
 		case err != nil:

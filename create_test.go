@@ -383,6 +383,19 @@ func TestPendingWriters(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrClosed)
 }
 
+// Directories that another writer made since the last Refresh are no error, a file is.
+func TestMkdirAllOfAnotherWriter(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	other := openTest(t, path, ReadWrite())
+	require.NoError(t, other.MkdirAll("a/b", 0o755))
+	require.NoError(t, m.MkdirAll("a/b/c", 0o755))
+	require.NoError(t, other.WriteFile("f", []byte("x"), 0o644))
+	assert.ErrorIs(t, m.MkdirAll("f", 0o755), fs.ErrExist)
+	require.NoError(t, other.MkdirAll("x/y", 0o755))
+	require.NoError(t, m.MkdirAll("x/y", 0o755))
+}
+
 func TestMkdir(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)

@@ -38,6 +38,8 @@ var (
 	ErrLocked = errors.New("locked by another writer")
 	// ErrBusy: something is open or under way; see FS.Close.
 	ErrBusy = errors.New("still in use")
+	// ErrChanged: the source of a copy changed while it was read.
+	ErrChanged = errors.New("changed while it was copied")
 	// ErrDevice: the device cannot be used, or failed.
 	ErrDevice = errors.New("device error")
 )
