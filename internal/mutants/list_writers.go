@@ -37,7 +37,7 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "mkdirall-race", why: "MkdirAll fails if another made the directory meanwhile", file: "create.go",
-		old: "if errors.Is(err, fs.ErrExist) {\n\t\t// Another", new: "if errors.Is(err, fs.ErrExist) && false {\n\t\t// Another", tests: "TestMkdir",
+		old: "if errors.Is(err, fs.ErrExist) {\n\t\t// Another", new: "if errors.Is(err, fs.ErrExist) && false {\n\t\t// Another", tests: "TestMkdirAllOfAnotherWriter",
 	},
 	{
 		name: "lock-holders", why: "the first writer that ends gives the device's lock to others", file: "writelock.go",
@@ -60,27 +60,67 @@ var writerMutants = []mutant{
 var copyMutants = []mutant{
 	{
 		name: "copyfs-ctx", why: "files under way are broken off when another fails", file: "copyfs.go",
-		old: "c.note(c.copyFile(copying, name), stop)", new: "_ = copying\n\t\t\t\t\tc.note(c.copyFile(ctx, name), stop)", tests: "TestCopyFSEnds",
+		old: "c.note(c.copyFile(copying, name), stop)", new: "_ = copying\n\t\t\t\t\tc.note(c.copyFile(ctx, name), stop)", tests: "TestCopyFSFinishesOthers",
 	},
 	{
 		name: "copyfs-isdir", why: "a file where a directory of that name is: the wrong reason", file: "copyfs.go",
-		old: "case there.IsDir():\n\t\treturn differs", new: "case there.IsDir() && false:\n\t\treturn differs", tests: "TestCopyFSUnsuitable",
+		old: "case there.IsDir():\n\t\treturn differs", new: "case there.IsDir() && false:\n\t\treturn differs", tests: "TestCopyFSOntoDirectory",
 	},
 	{
 		name: "copyfs-optorder", why: "CreateWith does not override the mode", file: "copyfs.go",
-		old: "opts := append([]CreateOption{Mode(st.Mode()), WithContext(ctx)}, c.create...)", new: "opts := append(append([]CreateOption{}, c.create...), Mode(st.Mode()), WithContext(ctx))", tests: "TestCopyFS",
+		old: "slices.Concat([]CreateOption{Mode(st.Mode())}, c.create, []CreateOption{WithContext(ctx)})", new: "slices.Concat(c.create, []CreateOption{Mode(st.Mode()), WithContext(ctx)})", tests: "TestCopyFSCreateWith",
+	},
+	{
+		name: "copyfs-lockctx", why: "waiting for the lock goes on when the copy's context is done", file: "copyfs.go",
+		old: "slices.Concat([]CreateOption{Mode(st.Mode())}, c.create, []CreateOption{WithContext(ctx)})", new: "slices.Concat([]CreateOption{Mode(st.Mode()), WithContext(ctx)}, c.create)", tests: "TestCopyFSContextWhileLocked",
 	},
 	{
 		name: "copyfs-same", why: "files of one length count as the same", file: "copyfs.go",
-		old: "if !bytes.Equal(a[:n], b[:n]) {", new: "if !bytes.Equal(a[:n], b[:n]) && false {", tests: "TestCopyFSResumes",
+		old: "if !bytes.Equal(a[:n], b[:n]) {", new: "if !bytes.Equal(a[:n], b[:n]) && false {", tests: "TestCopyFSUnsuitable",
 	},
 	{
-		name: "fill-err-full", why: "an error that comes with the last bytes fails the read", file: "create_fill.go",
-		old: "case err != nil && at < len(mem): // a full", new: "case err != nil: // a full", tests: "TestReadFromSources",
+		name: "copyfs-behind", why: "what another made in the midst of the copy is an error", file: "copyfs.go",
+		old: "errors.Is(err, fs.ErrExist) {", new: "errors.Is(err, fs.ErrExist) && false {", tests: "TestCopyFSBehind",
 	},
 	{
-		name: "fill-hangover", why: "the error of closing a source is lost", file: "create_fill.go",
-		old: "err = errors.Join(err, src.close(n))", new: "src.close(n)", tests: "TestReadFromSources",
+		name: "copyfs-itself", why: "a tree is copied into itself through another FS of the device", file: "copyfs.go",
+		old: "if !ok || i.fs != c.fs && !i.fs.sharesDevice(c.fs) {", new: "if !ok || i.fs != c.fs {", tests: "TestCopyFSIntoItself",
+	},
+	{
+		name: "copyfs-itself-prefix", why: "a directory whose name begins like the source's counts as within it", file: "copyfs.go",
+		old: "strings.HasPrefix(c.dir, root+\"/\")", new: "strings.HasPrefix(c.dir, root)", tests: "TestCopyFSIntoItself",
+	},
+	{
+		name: "copyfs-clone", why: "a copy of the device's file counts as the device", file: "copyfs.go",
+		old: "return os.SameFile(a, b) || !a.Mode().IsRegular() && !b.Mode().IsRegular()", new: "return true", tests: "TestCopyFSIntoItself",
+	},
+	{
+		name: "copyfs-mtime", why: "a source that was written to is committed if its size is the same", file: "copyfs.go",
+		old: "case !now.ModTime().Equal(before.ModTime()):", new: "case false:", tests: "TestCopyFSChangedSource",
+	},
+	{
+		name: "copyfs-longer", why: "what is there is taken for a source that goes on behind it", file: "copyfs.go",
+		old: "if err := checkEnd(from, size); err != nil {", new: "if err := checkEnd(from, size); err != nil && false {", tests: "TestCopyFSLyingSource",
+	},
+	{
+		name: "copyfs-files-open", why: "workers wait for ever when listing the source panics", file: "copyfs.go",
+		old: "\t\tdefer close(files)\n\t\terr = c.walk(ctx, copying, files, stop)\n", new: "\t\terr = c.walk(ctx, copying, files, stop)\n\t\tclose(files)\n", tests: "TestCopyFSPanics",
+	},
+	{
+		name: "fill-err-last", why: "an error that comes with the last bytes is lost", file: "create_fill.go",
+		old: "\t\tcase err != nil:\n\t\t\tif at < len(mem) {", new: "\t\tcase err != nil && at < len(mem):\n\t\t\tif at < len(mem) {", tests: "TestReadFromErrorWithBytes",
+	},
+	{
+		name: "fill-no-end", why: "a source that goes on is cut off in silence", file: "create_fill.go",
+		old: "if err == nil && p.at == p.size {", new: "if err == nil && p.at > p.size {", tests: "TestIOCopyOfTooMuch",
+	},
+	{
+		name: "fill-hangover", why: "that a source is not left where it was read to is not said", file: "create_fill.go",
+		old: "return n, errors.Join(err, src.leaveAt(n), src.close())", new: "src.leaveAt(n)\n\t\treturn n, errors.Join(err, src.close())", tests: "TestReadFromClosedMeanwhile",
+	},
+	{
+		name: "fill-mapped-leak", why: "a panic leaves the source mapped", file: "create_fill.go",
+		old: "\t\tdefer src.close() // also if step panics\n", new: "", tests: "TestReadFromPanics",
 	},
 	{
 		name: "fill-nowriteback", why: "ReadFrom does not write back", file: "create_fill.go",
@@ -91,11 +131,35 @@ var copyMutants = []mutant{
 		old: "\t\tdefer p.fs.dev.cache.fenceStores() // what this goroutine wrote back\n", new: "", tests: "TestMappedCommit TestMappedOrder",
 	},
 	{
+		name: "fill-rest", why: "what a reader stored without counting it is never written back", file: "create_fill.go",
+		old: "\t\tp.touch(from+n, begun.Load())\n", new: "", tests: "TestReadFromFlushesTheRest",
+	},
+	{
+		name: "fill-blame", why: "a fault of the source makes the pending file unusable", file: "create_fill.go",
+		old: "if errors.As(err, &fault) && fault.Addr-addressOf(p.data) < uintptr(len(p.data)) {", new: "if errors.As(err, &fault) {", tests: "TestFillFromFault",
+	},
+	{
+		name: "source-embeds", why: "a type that embeds a file is read past its own Read", file: "create_source.go",
+		old: "\tat := knownSeekerAt(r)\n\tif at == nil || n", new: "\tat, _ := r.(seekerAt)\n\tif at == nil || n", tests: "TestReadFromOwnRead",
+	},
+	{
+		name: "source-back", why: "a reader is left one byte behind what was read", file: "create_source.go",
+		old: "\t\t\t\tat.Seek(-1, io.SeekCurrent) // that it stays one further is no further error\n", new: "", tests: "TestReadFromSources",
+	},
+	{
 		name: "parallel-gap", why: "what comes behind a gap counts", file: "parallel.go",
 		old: "if at+n < end || !stop.Load() {", new: "if at+n > end || !stop.Load() {", tests: "TestInParallel",
 	},
 	{
 		name: "crew-wait", why: "a panic goes on before the others have ended", file: "parallel_crew.go",
 		old: "\t\tc.running.Wait()\n", new: "\t\tif returned {\n\t\t\tc.running.Wait()\n\t\t}\n", tests: "TestInParallelPanics TestCrewEnds",
+	},
+	{
+		name: "crew-stop", why: "nobody is told that one has panicked", file: "parallel_crew.go",
+		old: "\t\tif !returned {\n\t\t\tc.stop()\n\t\t}\n", new: "", tests: "TestInParallelPanics",
+	},
+	{
+		name: "inturn-end", why: "who decodes ahead waits for a block that will not come", file: "log_order.go",
+		old: "\tq.ended = true\n\tq.moved.Broadcast()\n", new: "\tq.ended = true\n", tests: "TestInTurnGivenUp",
 	},
 }
