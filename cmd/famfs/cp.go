@@ -19,6 +19,7 @@ import (
 type copyCommand struct {
 	*app
 	recursive, follow, noTarget, quiet, force, asJSON bool
+	skipChanged                                       bool
 	create                                            createOptions
 
 	devices map[string]*famfs.FS
@@ -33,7 +34,8 @@ type copyCommand struct {
 	refused        []refusal // what is not copied, as far as it is known before
 	progress       *progress
 	copied, passed int
-	again          string // what to say of running it again
+	changed        []string // files of the tree that changed, and were passed over
+	again          string   // what to say of running it again
 }
 
 // copyJSON is what cp prints for programs.
@@ -42,6 +44,7 @@ type copyJSON struct {
 	Bytes       int64         `json:"bytes"`
 	Copied      int           `json:"copied"`
 	Passed      int           `json:"passed_over"`
+	Changed     int           `json:"changed"`
 	NotCopied   int           `json:"not_copied"`
 	Interrupted bool          `json:"interrupted"`
 	Errors      []failureJSON `json:"errors"`
@@ -77,6 +80,9 @@ The device itself is passed over if it lies in the tree. Copies from a device ha
 holes in place of zeros; with --force they are written through symbolic links, and
 never replace a device.
 
+A file that changes while it is copied to a device is not made there: that is an error,
+or with --skip-changed it is passed over and said.
+
 Status: 0 all is copied, 1 something is not, 130 interrupted.`,
 		Example: `  famfs cp -r ./models /dev/dax0.0:/models
   famfs cp a.bin b.bin /dev/dax0.0:/data/
@@ -94,6 +100,7 @@ Status: 0 all is copied, 1 something is not, 130 interrupted.`,
 	flags.BoolVarP(&c.noTarget, "no-target-directory", "T", false, "DEST is the copy itself, also where it is a directory")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "show no progress and no summary")
 	flags.BoolVarP(&c.force, "force", "f", false, "replace local files that differ; files on a device are never replaced")
+	flags.BoolVar(&c.skipChanged, "skip-changed", false, "pass over local files that change while they are copied, instead of failing")
 	flags.BoolVar(&c.asJSON, "json", false, "print a summary as JSON instead of progress")
 	c.create.register(flags, "that of the source", "files and directories")
 	return cmd
@@ -138,7 +145,7 @@ func (c *copyCommand) run(args []string) error {
 	if !interrupted && (there > 0 || len(errs) == 0 && len(c.refused) == 0) {
 		c.record.remove()
 	}
-	c.summarise(interrupted, wanted-there)
+	c.summarise(interrupted, wanted-there-len(c.changed))
 	for _, err := range errs {
 		if !interrupted || !isInterruption(ctx, err) {
 			c.reportFailure(err)
@@ -149,7 +156,7 @@ func (c *copyCommand) run(args []string) error {
 		if failures == nil {
 			failures = []failureJSON{}
 		}
-		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, c.passed, wanted - there, interrupted, failures}); err != nil {
+		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, c.passed, len(c.changed), wanted - there - len(c.changed), interrupted, failures}); err != nil {
 			return err
 		}
 	}
@@ -182,6 +189,9 @@ func (c *copyCommand) summarise(interrupted bool, notCopied int) {
 	}
 	if interrupted {
 		what = "" // is said last
+	}
+	if n := len(c.changed); n > 0 {
+		what += fmt.Sprintf(", passed over %s that changed", grouped(n))
 	}
 	undone := ""
 	if notCopied > 0 {

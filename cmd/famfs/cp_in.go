@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -39,10 +40,19 @@ func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (er
 // copyTree copies what the tree holds now.
 func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) error {
 	var last int64
-	return c.device.CopyFS(ctx, ".", c.tree, famfs.Workers(c.create.workers), famfs.CreateWith(opts...), famfs.OnProgress(func(p famfs.Progress) {
+	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...)}
+	if c.skipChanged {
+		how = append(how, famfs.SkipChanged())
+	}
+	return c.device.CopyFS(ctx, ".", c.tree, append(how, famfs.OnProgress(func(p famfs.Progress) {
 		c.progress.bytes(p.Bytes - last)
 		last = p.Bytes
 		switch {
+		case p.Changed:
+			c.changed = append(c.changed, p.Name)
+			c.progress.aside(func() {
+				fmt.Fprintf(c.err, "%s: %s: changed while it was copied: passed over\n", c.command, printable(c.tree.nodes[p.Name].source.String()))
+			})
 		case p.Passed:
 			c.passed++
 			c.progress.file(c.to.at(p.Name), " was there already")
@@ -50,7 +60,7 @@ func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) e
 			c.copied++
 			c.progress.file(c.to.at(p.Name), "")
 		}
-	}))
+	}))...)
 }
 
 // separateCopyErrors returns what CopyFS joins, each with the source that it is about.

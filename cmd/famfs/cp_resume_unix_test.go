@@ -127,7 +127,8 @@ func TestCpAtOnce(t *testing.T) {
 		var running sync.WaitGroup
 		for range 3 {
 			running.Go(func() {
-				famfsRun(t, "--system-uuid", host, "cp", "-q", "-r", src, device+":/p")
+				r := famfsRun(t, "--system-uuid", host, "cp", "-q", "-r", src, device+":/p")
+				assert.Equal(t, 0, r.status, r.err)
 			})
 		}
 		running.Wait()
@@ -158,4 +159,43 @@ func TestIgnoredSignal(t *testing.T) {
 	})
 	assert.Equal(t, 0, r.status, r.err)
 	assert.FileExists(t, filepath.Join(dir, "f"))
+}
+
+// A file that is written to while it is copied is not made: it would be of no one state.
+func TestCpChanged(t *testing.T) {
+	dir := testDir(t)
+	src := filepath.Join(dir, "t")
+	writeTree(t, src, map[string][]byte{"log": pattern(64*mib, 1), "still": []byte("still")})
+	log, err := os.OpenFile(filepath.Join(src, "log"), os.O_WRONLY|os.O_APPEND, 0)
+	require.NoError(t, err)
+	defer log.Close()
+	stop := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				log.Write([]byte("more\n"))
+			}
+		}
+	})
+	device := newDevice(t, "512M")
+	run := func(args ...string) result {
+		return famfsRun(t, append([]string{"--system-uuid", host, "cp", "-r", src, device + ":/"}, args...)...)
+	}
+	failed, skipped := run(), run("--skip-changed")
+	close(stop)
+	writing.Wait()
+	assert.Equal(t, 1, failed.status)
+	assert.Contains(t, failed.err, filepath.Join(src, "log")+": ")
+	assert.Contains(t, failed.err, "changed while it was copied")
+	assert.Contains(t, failed.err, "; 1 not copied\n")
+	assert.Equal(t, 0, skipped.status, skipped.err)
+	assert.Contains(t, skipped.err, filepath.Join(src, "log")+": changed while it was copied: passed over\n")
+	assert.Contains(t, skipped.err, "passed over 1 that changed")
+	assert.Equal(t, []string{"t/still"}, namesOn(t, device))
+	summary := parse[copyJSON](t, run("--json", "--skip-changed"))
+	assert.Equal(t, []int{1, 1, 0, 0}, []int{summary.Copied, summary.Passed, summary.Changed, summary.NotCopied})
 }
