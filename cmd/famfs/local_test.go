@@ -142,6 +142,7 @@ func TestInDev(t *testing.T) {
 	} {
 		assert.Equal(t, want, inDev(name), name)
 	}
+	t.Cleanup(func() { os.Remove("/dev/famfs-test-dax9.9") }) // which only a fault makes
 	r := famfsRun(t, "--system-uuid", host, "mkfs", "--create", "64M", "/dev/famfs-test-dax9.9")
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "/dev/shm")
