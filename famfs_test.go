@@ -252,7 +252,7 @@ func TestCloseWaitsForReads(t *testing.T) {
 	want := pattern(size, 1)
 	require.NoError(t, m.WriteFile("f", want, 0o644))
 	require.NoError(t, m.Close())
-	for round := range 20 {
+	for round := range 10 {
 		fsys := openTest(t, path)
 		file, err := fsys.Open("f")
 		require.NoError(t, err)

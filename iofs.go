@@ -361,12 +361,14 @@ func (h *openFileHandle) writePiece(w io.Writer) error {
 		return own
 	})
 	switch fault, ok := err.(*FaultError); {
-	case !ok || own == err || !h.fs.inWindow(fault.Addr):
-		return err
-	case own != nil:
+	case ok && (own == err || !h.fs.inWindow(fault.Addr)):
+		return err // the writer's own
+	case ok && own != nil:
 		return h.fail("read", fmt.Errorf("%w; the writer said: %w", fault, own))
+	case err != nil && own == nil:
+		return h.fail("read", err)
 	}
-	return h.fail("read", err)
+	return err
 }
 
 // openDirHandle is a directory opened through fs.FS.

@@ -49,7 +49,7 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "iofs-dir-closed", why: "a directory can be read after the file system is closed", file: "iofs.go",
-		old: "if h.closed.Load() || !h.fs.gate.isOpen() {", new: "if h.closed.Load() {", tests: "TestClose",
+		old: "\tif err := h.fs.usable(); err != nil {\n\t\treturn nil, h.fail(\"readdir\", err)\n\t}\n", new: "", tests: "TestClose",
 	},
 	{
 		name: "iofs-short-write", why: "a writer that writes less than it was given is no error", file: "iofs.go",

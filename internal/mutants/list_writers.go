@@ -5,7 +5,7 @@ package main
 var writerMutants = []mutant{
 	{
 		name: "append-flusherr", why: "that the header may not have reached the disk is not said", file: "log_append.go",
-		old: "if flushErr != nil {", new: "if flushErr != nil && false {", tests: "TestDiskErrors",
+		old: "\terr := r.meta.flush(logOffset, logHeaderSize)\n\tr.meta.fenceStores()\n\tif err != nil {\n\t\treturn fmt.Errorf(\"log entry %d is written", new: "\tr.meta.flush(logOffset, logHeaderSize)\n\tvar err error\n\tr.meta.fenceStores()\n\tif err != nil {\n\t\treturn fmt.Errorf(\"log entry %d is written", tests: "TestDiskErrors TestCommitUncertain",
 	},
 	{
 		name: "create-bytes-notouch", why: "what is written through Bytes is not flushed by Commit", file: "create.go",
@@ -16,8 +16,28 @@ var writerMutants = []mutant{
 		old: "size >= interleave.Chunk {", new: "size > interleave.Chunk {", tests: "TestCreateInterleaved",
 	},
 	{
-		name: "create-nosame", why: "Create does not see that the device was formatted anew", file: "create.go",
-		old: "\tif err := Guard(f.replica.sameFileSystem); err != nil {\n\t\treturn err\n\t}\n", new: "", tests: "TestFormattedUnderneath",
+		name: "replay-nosame", why: "a look at the log does not see that the device was formatted anew", file: "log_replay.go",
+		old: "\t\tif r.line != r.identity {\n", new: "\t\tif r.line != r.identity && false {\n", tests: "TestReformatted",
+	},
+	{
+		name: "append-nolook", why: "an append does not look before it stores: an entry that is there is overwritten", file: "log_append.go",
+		old: "\tif _, err := r.catchUp(failAtCorrupt, false); err != nil {\n\t\treturn -1, err\n\t}\n", new: "", tests: "TestAppendInterrupted TestReformattedCommit",
+	},
+	{
+		name: "append-twice", why: "a commit that is tried again logs the file twice", file: "log_append.go",
+		old: "if index, ok := r.ns.lookup(string(e.path)); ok {", new: "if index, ok := r.ns.lookup(string(e.path)); ok && false {", tests: "TestCommitUncertain TestAppendInterrupted",
+	},
+	{
+		name: "append-counters-first", why: "the counters may say that an entry is there before it is", file: "log_append.go",
+		old: "\tr.meta.fenceStores()\n\tr.meta.storePair(", new: "\tr.meta.storePair(", tests: "TestCrashAppend TestCrashTeeth",
+	},
+	{
+		name: "append-sequence", why: "a sequence number that is ahead stays so", file: "log_append.go",
+		old: "if err != nil || h.seq == h.next {", new: "if err != nil || h.seq >= h.next {", tests: "TestOpenRepairsSequence TestAppendRepairsCounters",
+	},
+	{
+		name: "create-failed-final", why: "a commit whose flush failed may be tried again, and loses data", file: "create.go",
+		old: "\t\t\tp.fails(err)\n\t\t\treturn err\n", new: "\t\t\treturn err\n", tests: "TestDiskErrors TestCommitCannotFlush",
 	},
 	{
 		name: "create-hold", why: "Close waits for a Create that waits for another writer", file: "create.go",

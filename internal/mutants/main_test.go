@@ -140,5 +140,5 @@ func TestList(t *testing.T) {
 		assert.False(t, seen[m.name], "%s is there twice", m.name)
 		seen[m.name] = true
 	}
-	assert.GreaterOrEqual(t, len(seen), 80)
+	assert.GreaterOrEqual(t, len(seen), 100)
 }
