@@ -5,6 +5,7 @@ package famfs
 //
 //	FAMFS_TEST_DIR     folder for stand-in files, such as one on tmpfs
 //	FAMFS_TEST_DEVICE  a real device, or a file on fs-dax; what is on it is lost
+//	FAMFS_TEST_EMULATOR  set where a user-mode emulator runs the tests
 
 import (
 	"log/slog"
@@ -74,10 +75,34 @@ func needsFile(t testing.TB, why string) {
 	}
 }
 
-// needsNoDevice skips a test in guests of test/vm/run: it shows the same with any
-// device or none, and their emulated processors would take minutes for it.
+// underEmulator says that a user-mode emulator such as qemu-aarch64 runs this program, as
+// .ci/emulated does.
+func underEmulator() bool { return os.Getenv("FAMFS_TEST_EMULATOR") != "" }
+
+// needsFaults skips a test under a user-mode emulator.
+func needsFaults(t testing.TB) {
+	t.Helper()
+	if underEmulator() {
+		t.Skip("under an emulator, which loses the address of a memory fault")
+	}
+}
+
+// needsProcesses skips a test under a user-mode emulator.
+func needsProcesses(t testing.TB) {
+	t.Helper()
+	if underEmulator() {
+		t.Skip("under an emulator: the system cannot run this program by itself")
+	}
+}
+
+// needsNoDevice skips a test in guests of test/vm/run and under a user-mode emulator: it
+// shows the same with any device or none, and on any processor, and emulated ones would
+// take minutes for it.
 func needsNoDevice(t testing.TB) {
 	t.Helper()
+	if underEmulator() {
+		t.Skip("under an emulator: the test shows the same on any processor")
+	}
 	if os.Getenv("FAMFS_TEST_SCENARIO") != "" {
 		t.Skip("in a guest: the test uses no device")
 	}

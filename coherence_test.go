@@ -210,6 +210,7 @@ func TestCacheEmptySlices(t *testing.T) {
 // else's memory: none of Go's checks of pointers (-race, -d=checkptr) may object. They
 // end the process where they do, so the test has one of its own.
 func TestCacheSmallObjects(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	const inside = "FAMFS_TEST_SMALL_OBJECTS"
 	if os.Getenv(inside) == "" {

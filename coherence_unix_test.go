@@ -27,6 +27,7 @@ type lineOp struct {
 // guardedPages returns pages of memory between two that cannot be touched.
 func guardedPages(t testing.TB, pages int) []byte {
 	t.Helper()
+	needsFaults(t)
 	page := os.Getpagesize()
 	all, err := unix.Mmap(-1, 0, (pages+2)*page, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	require.NoError(t, err)

@@ -212,6 +212,7 @@ func TestReadFromBadReader(t *testing.T) {
 // A file that becomes shorter while it is copied ends the copy like any end of file: its
 // mapping faults, and reading tells.
 func TestReadFromTruncated(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	content := pattern(4*workPiece, 4)
 	file := sources(t, content, 0)["file"].(*os.File)
@@ -288,6 +289,7 @@ func TestReadFromStopped(t *testing.T) {
 
 // Where the memory is gone, that is what the error says, whoever found out.
 func TestReadFromIntoFault(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	content := pattern(3*workPiece, 1)
 	for name, r := range sources(t, content, 0) {
@@ -582,6 +584,7 @@ func (r faultyReader) Read([]byte) (int, error) {
 // A fault in what is copied from is an error that names it, and leaves the pending file
 // sound; only one of its own memory is for good.
 func TestFillFromFault(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	lost := newCutFS(t)
 	gone := lost.mapping.Bytes()[4*mib:]

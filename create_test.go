@@ -554,6 +554,7 @@ func TestLockBetweenWriters(t *testing.T) {
 // A pending file whose data could not be written back is lost: nobody could tell later
 // what of it is there, so no Commit takes it, and nothing else but Close works.
 func TestCommitCannotFlush(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	path := formatted(t, testSize)
 	var fails atomic.Bool

@@ -386,6 +386,7 @@ func TestDiskErrors(t *testing.T) {
 // Memory mapped for reading cannot be written, though the file was opened for
 // writing; the error names what the address book knows.
 func TestMapSegmentsReadOnly(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4*mib), true)
 	mem := mapTest(t, d, []segment{{mib, 2 * mib}}, false, false)
@@ -422,6 +423,7 @@ func TestMapSegmentsReadOnlyDevice(t *testing.T) {
 
 // Populating memory that is gone is an error, not a fault later on.
 func TestPopulateTruncated(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	needsScatter(t)
 	path := fileBacking(t, 4*mib)

@@ -14,6 +14,7 @@ import (
 
 // Memory that was a mapping and is somebody else's now is not said to be the mapping's.
 func TestGuardClosedReused(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	m, _ := master(t, testSize)
 	require.NoError(t, m.WriteFile("f", pattern(5000, 1), 0o644))

@@ -24,6 +24,7 @@ import (
 // faultMemory returns memory to which a store is a fault, known by name.
 func faultMemory(t testing.TB, name string) []byte {
 	t.Helper()
+	needsFaults(t)
 	d := testDevice(t, fileBacking(t, 4*mib), false)
 	r, err := d.mapSegments([]segment{{0, mib}}, false, false)
 	require.NoError(t, err)
@@ -270,6 +271,7 @@ func TestAddressBook(t *testing.T) {
 // A fault in a mapping that is closed by the time that Guard looks has a name all the
 // same, unless the address has come to be somebody else's.
 func TestGuardClosed(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("this system does not tell what is mapped")
@@ -345,6 +347,7 @@ const (
 
 func newCutFS(t testing.TB, opts ...Option) *cutFS {
 	t.Helper()
+	needsFaults(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("this system does not let mapped files be cut")
 	}
@@ -693,6 +696,7 @@ func TestFaultInOpen(t *testing.T) {
 // A store to a file that is mapped for reading is stopped by the hardware, and changes
 // nothing, whatever rights the host has.
 func TestFaultWritingReadOnlyMapping(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	for name, opts := range map[string][]Option{"reader": nil, "writer": {ReadWrite()}, "client writes": {WithClientWrites()}} {
 		t.Run(name, func(t *testing.T) {

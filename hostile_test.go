@@ -1231,6 +1231,7 @@ func TestSuperblockOverstatesDevice(t *testing.T) {
 
 // A device that was cut: files that are no longer on it whole are problems.
 func TestDeviceCut(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	f := newForgery(t)
 	f.good("first", firstUnit)

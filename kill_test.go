@@ -517,6 +517,7 @@ func killCount(t *testing.T) int {
 }
 
 func TestKilledWriters(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	device, kills, seed := testBacking(t, killDevice), killCount(t), testSeed(t)
 	onFile := os.Getenv("FAMFS_TEST_DEVICE") == ""

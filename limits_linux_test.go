@@ -41,6 +41,7 @@ var limits = map[string]func(t *testing.T, device string){
 var limitContent = pattern(3*mib, 1)
 
 func TestSystemLimits(t *testing.T) {
+	needsProcesses(t)
 	needsNoDevice(t)
 	t.Parallel()
 	for name := range limits {
@@ -383,6 +384,7 @@ func protect(t testing.TB, m *FS, off int64) (undo func()) {
 // A store of an append faults: of the entry, or of the counters that make it exist.
 // Nothing is there, and once the memory can be written again the same is.
 func TestFaultInAppend(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	for name, at := range map[string]func(m *FS) int64{
 		"entry":    func(m *FS) int64 { return entryAt(uint64(m.Usage().LogUsed)) },

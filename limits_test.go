@@ -285,6 +285,7 @@ func corruptLog(t testing.TB, n int) string {
 // Memory that goes away while a device is being opened or checked: at the first time
 // that the log is read again, or the last; in one goroutine, or several.
 func TestFaultWhileOpening(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -347,6 +348,7 @@ func TestFaultWhileOpening(t *testing.T) {
 
 // Refreshing when memory goes away between two reads.
 func TestFaultWhileRefreshing(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("this system does not let mapped files be cut")
@@ -380,6 +382,7 @@ func TestFaultWhileRefreshing(t *testing.T) {
 // Copying to memory that is gone fails for every file, makes none of them, and holds
 // on to nothing.
 func TestFaultInCopyFS(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	c := newCutFS(t, ReadWrite())
 	usage := c.Usage()

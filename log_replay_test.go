@@ -212,6 +212,7 @@ func (testFault) Addr() uintptr { return 1 }
 // A replay that fails, wherever, has applied nothing, and the next goes on as if it had not
 // been.
 func TestFailedReplayAppliesNothing(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	const count, bad = 3000, 2600
 	for name, c := range map[string]struct {

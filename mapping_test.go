@@ -316,6 +316,7 @@ func TestMapRanges(t *testing.T) {
 
 // A file that was opened for reading cannot be written, nor can one reach another.
 func TestMapProtection(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	m, _ := master(t, testSize)
 	require.NoError(t, m.WriteFile("f", pattern(1000, 1), 0o644))
@@ -340,6 +341,7 @@ func TestMapProtection(t *testing.T) {
 
 // When a backing loses its memory, mappings fault, and what is guarded gets an error.
 func TestMapPopulateTruncated(t *testing.T) {
+	needsFaults(t)
 	t.Parallel()
 	path := fileBacking(t, testSize)
 	require.NoError(t, Format(path, WithSystemUUID(testHost)))

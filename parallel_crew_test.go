@@ -93,6 +93,7 @@ func TestCrewPanicsTwice(t *testing.T) {
 // A program that ends of a panic in another goroutine shows where that was, and its value
 // last, also through Guard.
 func TestCrewShowsStack(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	const child = "FAMFS_TEST_CREW_PANICS"
 	if os.Getenv(child) != "" {

@@ -23,6 +23,7 @@ const processEnv = "FAMFS_TEST_PROCESS" // role, device, name, number
 // startProcess runs TestProcess in a process of its own.
 func startProcess(t testing.TB, role, device, name string, n int) *exec.Cmd {
 	t.Helper()
+	needsProcesses(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestProcess$", "-test.count=1")
 	cmd.Env = append(os.Environ(), processEnv+"="+strings.Join([]string{role, device, name, strconv.Itoa(n)}, ","))
 	cmd.Stderr = os.Stderr
