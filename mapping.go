@@ -275,6 +275,9 @@ func (m *Mapping) onRange(name string, off, n int64, op func([]byte) error) erro
 
 // Close gives the mapping up; when the last one of a file goes, its memory is
 // unmapped. Closing again is fs.ErrClosed.
+//
+// Close does not flush: what was stored and not flushed may reach the memory at any later
+// time, also over what another host has written there since.
 func (m *Mapping) Close() error {
 	s := m.shared.Swap(nil)
 	if s == nil {

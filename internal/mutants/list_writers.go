@@ -12,6 +12,10 @@ var writerMutants = []mutant{
 		old: "\tp.touch(0, p.size) // what is written to the slice from now on cannot be known\n", new: "", tests: "TestMappedCommit",
 	},
 	{
+		name: "create-noforget", why: "a file that is given up leaves its dirty lines in the caches", file: "create.go",
+		old: "\t\tp.forget()\n", new: "", tests: "TestMappedGivenUp TestInvalidatesOnlyShared",
+	},
+	{
 		name: "create-chunk-equal", why: "a file of just one chunk is not interleaved", file: "create.go",
 		old: "size >= interleave.Chunk {", new: "size > interleave.Chunk {", tests: "TestCreateInterleaved",
 	},
