@@ -95,6 +95,14 @@ func needsProcesses(t testing.TB) {
 	}
 }
 
+// needsAdvice skips a test under a user-mode emulator.
+func needsAdvice(t testing.TB) {
+	t.Helper()
+	if underEmulator() {
+		t.Skip("under an emulator, which does not pass on what is said about pages (madvise)")
+	}
+}
+
 // needsNoDevice skips a test in guests of test/vm/run and under a user-mode emulator: it
 // shows the same with any device or none, and on any processor, and emulated ones would
 // take minutes for it.

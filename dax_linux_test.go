@@ -264,6 +264,7 @@ func TestMapSegmentsFailsWhole(t *testing.T) {
 
 // Populating that fails leaves nothing mapped, whatever the region is made of.
 func TestPopulateFailsWhole(t *testing.T) {
+	needsAdvice(t)
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 8*mib), true)
 	require.NoError(t, os.Truncate(d.info.Path, mib))

@@ -40,6 +40,7 @@ func fillUp(t testing.TB, dir string) (giveBack func()) {
 }
 
 func TestNoRoomUnderStandIn(t *testing.T) {
+	needsAdvice(t)
 	t.Parallel()
 	dir := smallTmpfs(t, 16*mib)
 	path := filepath.Join(dir, "device")
@@ -98,6 +99,7 @@ func TestNoRoomUnderStandIn(t *testing.T) {
 // A file takes the room of its pages, not that of its allocation units, wherever the
 // stand-in is; what it does not write reads as zeros.
 func TestRoomForWhatIsWritten(t *testing.T) {
+	needsAdvice(t)
 	t.Parallel()
 	const files = 50
 	for name, dir := range map[string]string{"temporary folder": t.TempDir(), "tmpfs": smallTmpfs(t, 64*mib)} {

@@ -17,9 +17,7 @@ import (
 // Whole huge pages of large pieces are asked to be that, as the kernel has noted.
 func TestMakeLargeAsksForHugePages(t *testing.T) {
 	t.Parallel()
-	if underEmulator() {
-		t.Skip("under an emulator, which does not show the flags of mappings")
-	}
+	needsAdvice(t)
 	probe, err := unix.Mmap(-1, 0, 2*hugePage, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
 	require.NoError(t, err)
 	defer unix.Munmap(probe)
