@@ -91,7 +91,7 @@ func TestGrowWrites(t *testing.T) {
 
 	// Again it does nothing.
 	require.NoError(t, m.Close())
-	m = openTest(t, f.path, ReadWrite(), Grow())
+	openTest(t, f.path, ReadWrite(), Grow())
 	requireBytes(t, old, f.read(0, superblockSize), "the superblock")
 	report, err := Check(f.path)
 	require.NoError(t, err)
