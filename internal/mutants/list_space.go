@@ -4,8 +4,8 @@ package main
 
 var spaceMutants = []mutant{
 	{
-		name: "alloc-claims-overlap", why: "claims that touch stay apart, so that a log can make as many as it has entries", file: "alloc.go",
-		old: "r.start <= fresh[n-1].end() {", new: "r.start < fresh[n-1].end() {", tests: "TestAllocatorClaims TestAllocatorManyClaims TestAllocatorAgainstModel",
+		name: "alloc-claims-touch", why: "new claims that touch are not joined at once", file: "alloc.go",
+		old: "r.start <= fresh[n-1].end() {", new: "r.start < fresh[n-1].end() {", survives: "runs that touch are joined again when they are added to what is claimed",
 	},
 	{
 		name: "alloc-claims-shrink", why: "a claim inside an earlier one makes that forgotten", file: "alloc.go",
