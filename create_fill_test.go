@@ -443,7 +443,7 @@ func TestReadFromErrorWithBytes(t *testing.T) {
 func TestReadFromClosedMeanwhile(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
-	const size = 3 * workPiece
+	const size = 3*workPiece - 1000 // its end is met before it is closed
 	for name, r := range sources(t, pattern(size, 1), 0) {
 		closer, ok := r.(io.Closer)
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -88,13 +89,16 @@ func TestInTurnPanics(t *testing.T) {
 // A block that will never come, as who decodes it panics, is not waited for.
 func TestInTurnGivenUp(t *testing.T) {
 	t.Parallel()
-	q := newInTurn(func(*decoded) (bool, error) { return true, nil })
-	var far sync.WaitGroup
-	far.Go(func() { assert.False(t, q.hand(2*maxAhead, &decoded{})) })
-	q.end()
-	far.Wait()
-	assert.False(t, q.hand(0, &decoded{}))
-	assert.NoError(t, q.err)
+	synctest.Test(t, func(t *testing.T) {
+		q := newInTurn(func(*decoded) (bool, error) { return true, nil })
+		var far sync.WaitGroup
+		far.Go(func() { assert.False(t, q.hand(2*maxAhead, &decoded{})) })
+		synctest.Wait() // until it waits
+		q.end()
+		far.Wait()
+		assert.False(t, q.hand(0, &decoded{}))
+		assert.NoError(t, q.err)
+	})
 }
 
 // brokenMemory panics when the bytes at an offset are loaded.

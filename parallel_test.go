@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,6 +62,41 @@ func TestInParallel(t *testing.T) {
 		for at := from; at/workPiece < want.at/workPiece; at = seen[at] {
 			require.NotZero(t, seen[at], "round %d: piece at %d was left out", round, at)
 		}
+	}
+}
+
+// Of two gaps that are met at the same time the first in the range counts, whichever is
+// met first.
+func TestInParallelFirstGap(t *testing.T) {
+	t.Parallel()
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("one processor: one goroutine works")
+	}
+	for late := range int64(2) {
+		synctest.Test(t, func(t *testing.T) {
+			var (
+				begun sync.WaitGroup
+				wait  = make(chan struct{})
+				n     int64
+				err   error
+			)
+			begun.Add(2)
+			go func() {
+				n, err = inParallel(0, 2*workPiece, func(from, _ int64) (int64, error) {
+					begun.Done()
+					begun.Wait()
+					if from/workPiece == late {
+						<-wait
+					}
+					return 7, fmt.Errorf("at %d", from)
+				})
+			}()
+			synctest.Wait() // until only the late one is missing
+			close(wait)
+			synctest.Wait()
+			assert.EqualValues(t, 7, n)
+			assert.EqualError(t, err, "at 0")
+		})
 	}
 }
 
