@@ -69,7 +69,7 @@ const fanOut = 64
 type bitmap [blockWords]uint64
 
 // block holds the states of blockUnits units: a bitmap for each state, nil if none of them
-// has it.
+// has it, allocator.all if all have.
 type block struct{ owned, pending *bitmap }
 
 // isOwned returns the units of word w that are owned.
@@ -81,11 +81,26 @@ func (b *block) isOwned(w int) uint64 {
 }
 
 // add gives units of word w the state whose bitmap is at m.
-func add(m **bitmap, w int, mask uint64) {
-	if *m == nil {
+func (a *allocator) add(m **bitmap, w int, mask uint64) {
+	switch *m {
+	case &a.all:
+		return
+	case nil:
 		*m = new(bitmap)
 	}
 	(*m)[w] |= mask
+}
+
+// remove takes that state from units of word w.
+func (a *allocator) remove(m **bitmap, w int, mask uint64) {
+	switch *m {
+	case nil:
+		return
+	case &a.all:
+		own := a.all
+		*m = &own
+	}
+	(*m)[w] &^= mask
 }
 
 // nodeState says how a node of the tree stands to the array that keeps it.
@@ -101,8 +116,10 @@ const (
 type allocator struct {
 	mu    sync.Mutex
 	units int64
-	limit int64  // units from here on are never given out
-	none  bitmap // stands for those that blocks do not have
+	limit int64 // units from here on are never given out
+	// none and all stand for the bitmaps of blocks of which no unit, or every unit, has a
+	// state: a file of many blocks needs none of its own. Nobody writes to them.
+	none, all bitmap
 	// blocks are made when a unit of theirs is first owned or pending.
 	blocks []*block
 	// claimed are the claimed units, in ascending order; runs do not touch each other.
@@ -129,6 +146,9 @@ func newAllocator(units int64) *allocator {
 	a := &allocator{units: units, limit: units, blocks: make([]*block, n), leaves: 1, isStale: make([]uint64, (n+63)/64)}
 	for a.leaves < n {
 		a.leaves *= 2
+	}
+	for w := range a.all {
+		a.all[w] = ^uint64(0)
 	}
 	a.tree = make([]freeRuns, 2*a.leaves)
 	a.states = make([]nodeState, 2*a.leaves)
@@ -217,6 +237,21 @@ func (a *allocator) eachWord(r unitRun, f func(block int64, word int, mask uint6
 	}
 }
 
+// change calls whole for every block that r has whole, and part for every other word that
+// it touches.
+func (a *allocator) change(r unitRun, whole func(block int64), part func(block int64, word int, mask uint64)) {
+	a.mustHold(r)
+	for at := r.start; at < r.end(); {
+		if at%blockUnits == 0 && r.end()-at >= blockUnits {
+			whole(at / blockUnits)
+			at += blockUnits
+			continue
+		}
+		part(a.word(at, r.end()))
+		at = (at/64 + 1) * 64
+	}
+}
+
 // word returns where unit at stands, and a mask of the units from there to end that the
 // same word has.
 func (a *allocator) word(at, end int64) (block int64, word int, mask uint64) {
@@ -254,10 +289,9 @@ func (a *allocator) ownedBeyond() bool {
 
 // reserve makes free units pending.
 func (a *allocator) reserve(r unitRun) {
-	a.eachWord(r, func(i int64, w int, mask uint64) bool {
-		add(&a.block(i).pending, w, mask)
-		return true
-	})
+	a.change(r,
+		func(i int64) { a.block(i).pending = &a.all },
+		func(i int64, w int, mask uint64) { a.add(&a.block(i).pending, w, mask) })
 }
 
 // release ends that units are pending: those that nobody owns or claims are free again.
@@ -265,13 +299,17 @@ func (a *allocator) release(runs []unitRun) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range runs {
-		a.eachWord(r, func(i int64, w int, mask uint64) bool {
-			if b := a.blocks[i]; b != nil && b.pending != nil {
-				b.pending[w] &^= mask
-				a.touch(i)
-			}
-			return true
-		})
+		a.change(r,
+			func(i int64) {
+				if a.blocks[i] != nil {
+					a.block(i).pending = nil
+				}
+			},
+			func(i int64, w int, mask uint64) {
+				if a.blocks[i] != nil {
+					a.remove(&a.block(i).pending, w, mask)
+				}
+			})
 	}
 }
 
@@ -287,7 +325,8 @@ func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 		if a.blocks[i].isOwned(w)&mask != 0 {
 			return 0, false
 		}
-		return 0, a.ownWord(i, w, mask)
+		a.ownWord(i, w, mask)
+		return 0, true
 	}
 	for i, r := range runs {
 		if a.isOwned(r) {
@@ -300,21 +339,29 @@ func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 		}
 	}
 	for _, r := range runs {
-		a.eachWord(r, a.ownWord)
+		a.change(r, a.ownBlock, a.ownWord)
 	}
 	return 0, true
 }
 
-// ownWord owns the units of one word of one block that mask has set. It returns true, for
-// eachWord.
-func (a *allocator) ownWord(i int64, w int, mask uint64) bool {
-	add(&a.block(i).owned, w, mask)
-	n := int64(bits.OnesCount64(mask))
+// ownBlock owns all units of a block of which none is owned.
+func (a *allocator) ownBlock(i int64) {
+	a.block(i).owned = &a.all
+	a.countOwned(i, blockUnits)
+}
+
+// ownWord owns the units of one word of one block that mask has set, of which none is owned.
+func (a *allocator) ownWord(i int64, w int, mask uint64) {
+	a.add(&a.block(i).owned, w, mask)
+	a.countOwned(i, int64(bits.OnesCount64(mask)))
+}
+
+// countOwned notes that n more units of block i are owned.
+func (a *allocator) countOwned(i, n int64) {
 	for _, counters := range a.owned {
 		counters[i] += n
 		i /= fanOut
 	}
-	return true
 }
 
 // isOwned says whether any unit of r is owned.

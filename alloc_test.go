@@ -639,6 +639,52 @@ func TestAllocatorClaimsOfLargeDevice(t *testing.T) {
 	}
 }
 
+// Files of many whole blocks, pending or logged, need bitmaps at their ends alone.
+func TestAllocatorWholeBlocks(t *testing.T) {
+	t.Parallel()
+	const units = 1000*blockUnits + 77
+	a, m := newAllocator(units), newModelAllocator(units)
+	bitmaps := func() (n int) {
+		for _, b := range a.blocks {
+			if b == nil {
+				continue
+			}
+			for _, state := range []*bitmap{b.owned, b.pending} {
+				if state != nil && state != &a.all {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	large := unitRun{100, 900 * blockUnits}
+	r, ok := a.allocate(large.n, large.start, units)
+	require.True(t, ok)
+	require.Equal(t, large, r)
+	m.reserve(r)
+	assert.Equal(t, 2, bitmaps())
+	sameUnits(t, m, a)
+	for _, part := range []unitRun{{3*blockUnits + 17, 5}, {7 * blockUnits, blockUnits}, {9*blockUnits - 1, blockUnits + 2}} {
+		a.release([]unitRun{part})
+		m.release([]unitRun{part})
+	}
+	sameSpace(t, m, a)
+	sameUnits(t, m, a)
+	a.release([]unitRun{large})
+	m.release([]unitRun{large})
+	_, ok = a.own([]unitRun{large})
+	require.True(t, ok)
+	m.own([]unitRun{large})
+	sameSpace(t, m, a)
+	sameUnits(t, m, a)
+	_, ok = a.own([]unitRun{{500 * blockUnits, 1}})
+	assert.False(t, ok)
+	for w := range a.all {
+		require.Equal(t, ^uint64(0), a.all[w], "what blocks share does not change")
+		require.Zero(t, a.none[w])
+	}
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1
