@@ -86,16 +86,29 @@ func TestAbandon(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			for at := range pieces - 1 { // there is always something behind it
-				r := test.reserve(piece * pieces)
-				p := unsafe.Add(r.base, at*piece)
-				test.happens(t, p)
-				r.abandon(p, piece)
-				for n := range pieces * 2 {
-					want := n/2 == at && test.stays[n%2]
-					half := unsafe.Add(r.base, n*piece/2)
-					assert.Equal(t, want, isMapped(t, half, piece/2), "half %d of 8, where piece %d failed", n, at)
+				// The Go runtime may map something into a hole before it is looked at, so what
+				// should be a hole is one in some of several tries.
+				var wrong []int
+				for range 20 {
+					r := test.reserve(piece * pieces)
+					p := unsafe.Add(r.base, at*piece)
+					test.happens(t, p)
+					r.abandon(p, piece)
+					wrong = wrong[:0]
+					for n := range pieces * 2 {
+						half := unsafe.Add(r.base, n*piece/2)
+						if n/2 == at && test.stays[n%2] {
+							require.True(t, isMapped(t, half, piece/2), "half %d of 8, where piece %d failed, is gone", n, at)
+							require.NoError(t, unix.MunmapPtr(half, piece/2))
+						} else if isMapped(t, half, piece/2) {
+							wrong = append(wrong, n)
+						}
+					}
+					if len(wrong) == 0 {
+						break
+					}
 				}
-				unix.MunmapPtr(r.base, r.size)
+				assert.Empty(t, wrong, "halves of 8 that are left, where piece %d failed", at)
 			}
 		})
 	}

@@ -13,7 +13,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -353,7 +352,7 @@ func (h *openFileHandle) writePiece(w io.Writer) error {
 		switch {
 		case own == nil && n < len(mem):
 			own = io.ErrShortWrite
-		case errors.Is(own, syscall.EFAULT):
+		case isBadAddress(own):
 			// Memory that is gone is an error of its own for a system call. A load makes it
 			// the fault that it is.
 			loadPages(mem[n:])
