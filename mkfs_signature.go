@@ -27,6 +27,8 @@ var signatures = []signature{
 	{"an EROFS file system", "\xe2\xe1\xf5\xe0", []int64{0x400}},
 	{"a SquashFS file system", "hsqs", []int64{0}},
 	{"a bcachefs file system", "\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef", []int64{0x1018}},
+	{"a JFS file system", "JFS1", []int64{0x8000}},
+	{"a ReiserFS file system", "ReIsEr", []int64{0x2034, 0x10034}},
 	{"a ZFS pool", "\x0c\xb1\xba\x00\x00\x00\x00\x00", every(1<<10, 128<<10, 256<<10)},
 	{"a GFS2 file system", "\x01\x16\x19\x70\x00\x00\x00\x01", []int64{0x10000}},
 	{"an APFS container", "NXSB", []int64{0x20}},
@@ -68,6 +70,7 @@ var signatures = []signature{
 	{"a program", "\x7fELF", []int64{0}},
 	// The shortest magic numbers last: of these two bytes are all there is.
 	{"an ext2, ext3 or ext4 file system", "\x53\xef", []int64{0x438}},
+	{"a NILFS2 file system", "\x34\x34", []int64{0x406}},
 }
 
 // every returns the multiples of step in [from, to).
