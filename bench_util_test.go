@@ -155,7 +155,7 @@ func fillLog(b *testing.B, path string, n int, logSize int64) {
 	r, err := f.dev.mapPrefix(logOffset + logSize)
 	require.NoError(b, err)
 	defer r.unmap()
-	m := &mappedMemory{f.dev, r.mem}
+	m := &mappedMemory{dev: f.dev, mem: r.mem}
 	for i := range n {
 		e := &entry{seq: uint64(i), kind: typeMkdir, mode: 0o755, path: []byte(loggedName(i))}
 		if i%1000 > 0 {

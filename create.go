@@ -48,7 +48,8 @@ type pendingFile struct {
 	// written back. Only a file that is logged has none: as long as the caller has the
 	// slice that Bytes returned, it may be written to at any time.
 	dirtyFrom, dirtyTo int64
-	at                 int64 // where Write continues
+	since              uint64 // what the device's disk.count was before the first of them
+	at                 int64  // where Write continues
 }
 
 // pendingState says what became of a pending file so far. What its methods do:
@@ -312,7 +313,11 @@ func (p *PendingFile) memory() ([]byte, error) {
 		return nil, p.memErr
 	case p.state != pendingFilling:
 		return nil, fs.ErrClosed
-	case p.region != nil:
+	}
+	if p.dirtyFrom == p.dirtyTo {
+		p.since = p.fs.dev.disk.count.Load()
+	}
+	if p.region != nil {
 		return p.data, nil
 	}
 	var r *region
@@ -365,7 +370,8 @@ func (p *PendingFile) fail(op string, err error) error {
 //
 // On error Commit may be called again, or Close:
 //   - If the data could not be written back, it may be lost, and Commit goes on failing:
-//     Close the file and create it again.
+//     Close the file and create it again. The disk under a plain file says only that
+//     something is lost: that goes for every pending file that was written to before.
 //   - If the file "is written, but may be lost if the host fails", as the disk under a
 //     plain file failed, it exists: another Commit writes its log entry again, and Close
 //     leaves the file as it is.
@@ -398,12 +404,14 @@ func (p *PendingFile) commit() error {
 	case p.memErr != nil:
 		return fmt.Errorf("the file could not be written: %w", p.memErr)
 	case p.state == pendingFilling && p.dirtyFrom < p.dirtyTo:
-		if err := Guard(func() error { return f.dev.flush(p.data[p.dirtyFrom:p.dirtyTo]) }); err != nil {
+		if err := Guard(func() error { return f.dev.flush(p.data[p.dirtyFrom:p.dirtyTo], p.since) }); err != nil {
 			// Linux takes pages that it failed to write for written: nobody could tell, the
 			// next time, that they are not.
 			p.fails(err)
 			return err
 		}
+		// All of it is on the disk: a failure from here on is of what is stored later.
+		defer func() { p.since = f.dev.disk.count.Load() }()
 	}
 	// What was written back as it came needs no fence here: append's first one is for it
 	// too, before the counters announce anything.

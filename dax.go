@@ -13,6 +13,8 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 )
 
 // Kind is what stands behind a device path.
@@ -93,7 +95,36 @@ type device struct {
 	// to a disk, if it has one.
 	cache *cacheLines
 	sync  func(mem []byte) error
+	disk  diskFailures
 	space addressSpace
+}
+
+// diskFailures counts how often a disk could not be written. The system tells that of a
+// whole file, once, to whoever waits for the disk next, whatever pages it asks for, and
+// then takes all of them for written. So it concerns everybody who has stored something
+// since: each compares the count from before its first store.
+type diskFailures struct {
+	// waiting is held while the disk is waited for: nobody asks after a failure was told
+	// and before it is counted.
+	waiting sync.Mutex
+	count   atomic.Uint64
+	last    error // the newest
+}
+
+// wait writes mem to the disk by write. It fails if that fails, or if anything has failed
+// since the count was since.
+func (f *diskFailures) wait(write func(mem []byte) error, mem []byte, since uint64) error {
+	f.waiting.Lock()
+	defer f.waiting.Unlock()
+	if err := write(mem); err != nil {
+		f.last = err
+		f.count.Add(1)
+		return err
+	}
+	if f.count.Load() != since {
+		return fmt.Errorf("the disk failed before, and what is lost may be of this file: %w", f.last)
+	}
+	return nil
 }
 
 // regionAlign is what the address of a region is a multiple of, so that the
@@ -207,13 +238,13 @@ func (d *device) mapPrefix(n int64) (*region, error) {
 }
 
 // flush makes stores to mem, memory of this device, visible to other hosts and
-// durable as far as the device is.
-func (d *device) flush(mem []byte) error {
+// durable as far as the device is. since is what disk.count was before the first of them.
+func (d *device) flush(mem []byte, since uint64) error {
 	d.cache.flush(mem)
 	if !d.writeBack || len(mem) == 0 {
 		return nil
 	}
-	if err := d.sync(mem); err != nil {
+	if err := d.disk.wait(d.sync, mem, since); err != nil {
 		return fmt.Errorf("write %s back to disk: %w", d.info.Path, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -309,9 +310,9 @@ func TestMapSegmentsWrite(t *testing.T) {
 	for _, populate := range []bool{false, true} {
 		mem := mapTest(t, d, segs, true, populate)
 		fillPattern(mem, 3)
-		require.NoError(t, d.flush(mem))
-		require.NoError(t, d.flush(mem[17:100]))
-		require.NoError(t, d.flush(nil))
+		require.NoError(t, d.flush(mem, 0))
+		require.NoError(t, d.flush(mem[17:100], 0))
+		require.NoError(t, d.flush(nil, 0))
 		want := make([]byte, 16*page)
 		at := int64(0)
 		for _, s := range segs {
@@ -381,6 +382,91 @@ func TestDiskErrors(t *testing.T) {
 	assert.GreaterOrEqual(t, calls, 3, "for data, entry and counters")
 	begin(1)
 	assert.ErrorIs(t, m.Mkdir("d", 0o755), failure)
+}
+
+// A disk that fails is reported once, to whoever waits for it next, but what is lost may be
+// anybody's: whatever was stored before is taken for lost, what is stored later is not.
+func TestDiskErrorOfAnother(t *testing.T) {
+	t.Parallel()
+	failure := errors.New("no room on the disk")
+	var fails atomic.Bool
+	m := openTest(t, formatted(t, testSize), ReadWrite(), prepareOption(func(d *device) {
+		d.writeBack = true
+		d.sync = func([]byte) error {
+			if fails.Swap(false) {
+				return failure
+			}
+			return nil
+		}
+	}))
+	require.NoError(t, m.WriteFile("f", pattern(5000, 1), 0o644))
+	create := func(name string) *PendingFile {
+		p, err := m.Create(name, 5000)
+		require.NoError(t, err)
+		t.Cleanup(func() { p.Close() })
+		return p
+	}
+	fill := map[string]func(*PendingFile) error{
+		"slice": func(p *PendingFile) error { copy(p.Bytes(), pattern(5000, 2)); return nil },
+		"write": func(p *PendingFile) error { _, err := p.Write(pattern(5000, 2)); return err },
+		"read":  func(p *PendingFile) error { _, err := p.ReadFrom(bytes.NewReader(pattern(5000, 2))); return err },
+	}
+	before, after := map[string]*PendingFile{}, map[string]*PendingFile{}
+	for name, fill := range fill {
+		before[name], after[name] = create("before "+name), create("after "+name)
+		require.NoError(t, fill(before[name]))
+	}
+	mapping, err := m.Map("f", Writable())
+	require.NoError(t, err)
+	defer mapping.Close()
+
+	// The log's own writes are no exception.
+	mem := &mappedMemory{dev: m.dev, mem: m.metaRegion.mem}
+	word := mem.load64(logOffset + 8)
+	mem.store64(logOffset+8, word)
+
+	other := create("other")
+	require.NoError(t, fill["slice"](other))
+	fails.Store(true)
+	require.ErrorIs(t, other.Commit(), failure)
+	require.False(t, fails.Load())
+
+	assert.ErrorIs(t, mem.flush(logOffset+8, 8), failure, "stored before")
+	mem.store64(logOffset+8, word)
+	assert.NoError(t, mem.flush(logOffset+8, 8), "stored again")
+	for name, p := range before {
+		for range 2 {
+			assert.ErrorIs(t, p.Commit(), failure, name)
+		}
+		require.NoError(t, p.Close())
+		_, err := m.Stat("before " + name)
+		assert.ErrorIs(t, err, fs.ErrNotExist, name)
+	}
+	for name, p := range after {
+		require.NoError(t, fill[name](p))
+		assert.NoError(t, p.Commit(), name)
+	}
+	for range 2 {
+		assert.ErrorIs(t, mapping.Flush(), failure)
+	}
+	again, err := m.Map("f", Writable())
+	require.NoError(t, err)
+	defer again.Close()
+	assert.NoError(t, again.Flush(), "mapped again")
+
+	// A failure while the file was logged is none of its data, which was written before.
+	p := create("again")
+	require.NoError(t, fill["slice"](p))
+	calls := 0
+	disk := m.dev.sync
+	m.dev.sync = func(mem []byte) error {
+		if calls++; calls == 2 {
+			return failure
+		}
+		return disk(mem)
+	}
+	require.ErrorIs(t, p.Commit(), failure)
+	assert.NoError(t, p.Commit())
 }
 
 // Memory mapped for reading cannot be written, though the file was opened for

@@ -122,7 +122,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 			}
 			return err
 		}
-		m := &mappedMemory{f.dev, f.window.mem}
+		m := &mappedMemory{dev: f.dev, mem: f.window.mem}
 		f.sb, err = readSuperblock(m, f.size())
 		if errors.Is(err, ErrNotFormatted) {
 			err = explainUnformatted(m, f.size(), err)
@@ -147,7 +147,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 				return err
 			}
 			mapped.add(f.metaRegion.mem, path)
-			m = &mappedMemory{f.dev, f.metaRegion.mem}
+			m = &mappedMemory{dev: f.dev, mem: f.metaRegion.mem}
 		}
 		if c.grow {
 			if err := f.grow(m); err != nil {

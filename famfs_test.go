@@ -148,6 +148,15 @@ func TestClose(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrClosed)
 	_, err = dir.(fs.ReadDirFile).ReadDir(-1)
 	assert.ErrorIs(t, err, fs.ErrClosed)
+	for name, op := range map[string]func() error{
+		"at the end": func() error { _, err := file.(io.ReaderAt).ReadAt(make([]byte, 1), 1<<40); return err },
+		"nothing":    func() error { _, err := file.(io.ReaderAt).ReadAt(nil, 1<<40); return err },
+		"seek":       func() error { _, err := file.(io.Seeker).Seek(0, io.SeekStart); return err },
+		"stat":       func() error { _, err := file.Stat(); return err },
+		"stat dir":   func() error { _, err := dir.Stat(); return err },
+	} {
+		assert.ErrorIs(t, op(), fs.ErrClosed, name)
+	}
 	require.NoError(t, file.Close())
 	for name, op := range map[string]func() error{
 		"open":     func() error { _, err := fsys.Open("f"); return err },

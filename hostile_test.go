@@ -1497,7 +1497,7 @@ func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uin
 	sb := Superblock{Version: formatVersion, LogOffset: logOffset, LogSize: logSize, AllocUnit: unit, OMFMajor: omfMajor, OMFMinor: omfMinor}
 	record := sb.encode()
 	copy(mem, record[:])
-	return newReplica(&mappedMemory{&device{cache: thisMachine}, mem}, sb, deviceSize, slog.New(slog.DiscardHandler))
+	return newReplica(&mappedMemory{dev: &device{cache: thisMachine}, mem: mem}, sb, deviceSize, slog.New(slog.DiscardHandler))
 }
 
 // Logs that a hostile hand made so that each entry costs as much as it can. They take

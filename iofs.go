@@ -241,12 +241,15 @@ func (h *openFileHandle) fail(op string, err error) error {
 }
 
 func (h *openFileHandle) Stat() (fs.FileInfo, error) {
-	if h.closed.Load() {
+	if h.isClosed() {
 		return nil, h.fail("stat", fs.ErrClosed)
 	}
 	i := h.info
 	return &i, nil
 }
+
+// isClosed says that the file, or its FS, was closed.
+func (h *openFileHandle) isClosed() bool { return h.closed.Load() || !h.fs.gate.isOpen() }
 
 func (h *openFileHandle) Close() error {
 	if h.closed.Swap(true) {
@@ -263,8 +266,11 @@ func (h *openFileHandle) Read(p []byte) (int, error) {
 
 // read reads up to len(p) bytes at off, which is not negative.
 func (h *openFileHandle) read(p []byte, off int64) (int, error) {
-	if h.closed.Load() {
+	if h.isClosed() {
 		return 0, h.fail("read", fs.ErrClosed)
+	}
+	if err := h.fs.sameDevice(); err != nil {
+		return 0, h.fail("read", err)
 	}
 	if off >= h.node.size {
 		if len(p) == 0 {
@@ -291,7 +297,7 @@ func (h *openFileHandle) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (h *openFileHandle) Seek(offset int64, whence int) (int64, error) {
-	if h.closed.Load() {
+	if h.isClosed() {
 		return 0, h.fail("seek", fs.ErrClosed)
 	}
 	switch whence {
@@ -387,7 +393,7 @@ func (h *openDirHandle) fail(op string, err error) error {
 }
 
 func (h *openDirHandle) Stat() (fs.FileInfo, error) {
-	if h.closed.Load() {
+	if h.closed.Load() || !h.fs.gate.isOpen() {
 		return nil, h.fail("stat", fs.ErrClosed)
 	}
 	i := h.info

@@ -83,7 +83,7 @@ func (f *FS) logEntry(index uint64) (LogEntry, error) {
 	}
 	var b [entrySize]byte
 	err := Guard(func() error {
-		m := &mappedMemory{f.dev, f.window.mem}
+		m := &mappedMemory{dev: f.dev, mem: f.window.mem}
 		m.invalidate(entryAt(index), entrySize)
 		m.fenceLoads()
 		m.load(b[:], entryAt(index))

@@ -15,6 +15,8 @@ import (
 type Mapping struct {
 	fs   *FS
 	name string
+	// since is what the device's disk.count was before anything could be stored.
+	since uint64
 	// shared is nil after Close: a slice of memory that was given back must not be kept,
 	// as its addresses may come to be those of the Go heap.
 	shared atomic.Pointer[sharedRegion]
@@ -177,7 +179,7 @@ func (f *FS) mapFile(name string, c mapConfig) (m *Mapping, err error) {
 			return nil, errors.Join(err, f.regions.leave(s))
 		}
 	}
-	m = &Mapping{fs: f, name: s.name}
+	m = &Mapping{fs: f, name: s.name, since: f.dev.disk.count.Load()}
 	m.shared.Store(s)
 	return m, nil
 }
@@ -233,13 +235,15 @@ func (m *Mapping) Bytes() []byte {
 
 // Flush writes what was stored to the slice back, so that other hosts, once they
 // invalidate their caches, and the medium have it. On a plain file that is not on
-// tmpfs it also waits for the disk.
+// tmpfs it also waits for the disk. If the disk fails, something of what was stored through
+// this FS may be lost, though the memory shows it, and nobody can tell what: Flush fails for
+// every Mapping that was open, from then on. Map the file again, and write it again.
 func (m *Mapping) Flush() error { return m.FlushRange(0, int64(len(m.Bytes()))) }
 
 // FlushRange is Flush for n bytes from off; whole cache lines are written back. A
 // range outside the file is fs.ErrInvalid.
 func (m *Mapping) FlushRange(off, n int64) error {
-	return m.onRange("flush", off, n, m.fs.dev.flush)
+	return m.onRange("flush", off, n, func(mem []byte) error { return m.fs.dev.flush(mem, m.since) })
 }
 
 // Invalidate forgets this host's cached lines of the file, to see what another host

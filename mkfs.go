@@ -164,7 +164,7 @@ func withMetadata(path string, area func(size int64) (int64, error), prepare fun
 		mapped.remove(r.mem)
 		err = errors.Join(err, r.unmap())
 	}()
-	err = Guard(func() error { return use(dev, &mappedMemory{dev, r.mem}) })
+	err = Guard(func() error { return use(dev, &mappedMemory{dev: dev, mem: r.mem}) })
 	return dev.explain(err, []segment{{0, n}})
 }
 

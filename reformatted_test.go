@@ -36,7 +36,7 @@ func refill(t *testing.T, path string, n int) {
 	mem, err := dev.mapPrefix(sb.logEnd())
 	require.NoError(t, err)
 	defer mem.unmap()
-	m := &mappedMemory{dev, mem.mem}
+	m := &mappedMemory{dev: dev, mem: mem.mem}
 	require.NoError(t, writeFileSystem(m, sb))
 	r := newReplica(m, sb, dev.info.Size, newOpenConfig(nil).log)
 	for i := range n {
@@ -109,6 +109,8 @@ func isReformatted(t *testing.T, f *FS, reformat func()) {
 	assert.ErrorIs(t, err, ErrReformatted)
 	_, err = file.Read(make([]byte, 10))
 	assert.ErrorIs(t, err, ErrReformatted)
+	_, err = file.(io.ReaderAt).ReadAt(make([]byte, 10), 1<<40)
+	assert.ErrorIs(t, err, ErrReformatted, "not io.EOF")
 	_, err = file.(io.WriterTo).WriteTo(io.Discard)
 	assert.ErrorIs(t, err, ErrReformatted)
 	_, err = dir.(fs.ReadDirFile).ReadDir(-1)

@@ -185,7 +185,7 @@ func scanEntriesFrom(m sharedMemory, from, n uint64, f func(b *[entrySize]byte))
 // replica. What is wrong is in its problems. It fails if not even the place of the log
 // is known, having noted why in wrong, or if there is no famfs.
 func (f *FS) salvage() (wrong []error, err error) {
-	m := &mappedMemory{f.dev, f.window.mem}
+	m := &mappedMemory{dev: f.dev, mem: f.window.mem}
 	f.sb, err = readSuperblock(m, f.size())
 	if errors.Is(err, ErrNotFormatted) {
 		err = explainUnformatted(m, f.size(), err)

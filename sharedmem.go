@@ -48,6 +48,17 @@ type sharedMemory interface {
 type mappedMemory struct {
 	dev *device
 	mem []byte // from offset 0 of the device
+	// stored says that something was stored since the last flush, since what disk.count
+	// was before that. Only the one writer there is uses them.
+	stored bool
+	since  uint64
+}
+
+// willStore notes that something is about to be stored.
+func (m *mappedMemory) willStore() {
+	if !m.stored {
+		m.stored, m.since = true, m.dev.disk.count.Load()
+	}
 }
 
 func (m *mappedMemory) load(p []byte, off int64) { copy(p, m.mem[off:off+int64(len(p))]) }
@@ -67,6 +78,7 @@ func (m *mappedMemory) load64(off int64) uint64 {
 }
 
 func (m *mappedMemory) store(off int64, p []byte) {
+	m.willStore()
 	for ; len(p) >= 8; off, p = off+8, p[8:] {
 		*m.word(off) = binary.NativeEndian.Uint64(p)
 	}
@@ -84,13 +96,15 @@ func (m *mappedMemory) storePair(off int64, a, b uint64) {
 		m.store64(off, a)
 		return
 	}
+	m.willStore()
 	storePair(unsafe.Pointer(&m.mem[off : off+16][0]), a, b)
 }
 
 func (m *mappedMemory) flush(off, n int64) error {
 	mem := m.mem[off : off+n]
 	if m.dev.writeBack {
-		return m.dev.flush(mem)
+		m.stored = false
+		return m.dev.flush(mem, m.since)
 	}
 	m.dev.cache.writeBack(mem)
 	return nil
