@@ -354,7 +354,7 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 			return context.Cause(ctx)
 		}
 		n := min(piece, size-at)
-		if done, err := io.ReadFull(from, a[:n]); err == io.EOF || err == io.ErrUnexpectedEOF {
+		if done, err := readFull(from, a[:n]); err == io.ErrUnexpectedEOF {
 			return checkChanged(from, st, endedEarly(at+int64(done), size))
 		} else if err != nil {
 			return err

@@ -342,6 +342,55 @@ func TestCopyFSLyingSource(t *testing.T) {
 	assert.Empty(t, m.pending)
 }
 
+// misreadFile is a file whose Read is bad.
+type misreadFile struct {
+	fs.File
+	read func(p []byte) (int, error)
+}
+
+func (f misreadFile) Read(p []byte) (int, error) { return f.read(p) }
+
+type misreadFS struct {
+	fs.FS
+	read func(p []byte) (int, error)
+}
+
+func (b misreadFS) Open(name string) (fs.File, error) {
+	f, err := b.FS.Open(name)
+	if _, ok := f.(fs.ReadDirFile); ok || err != nil {
+		return f, err
+	}
+	return misreadFile{f, b.read}, nil
+}
+
+// What a source does wrong is an error, whether it is copied or compared with what is
+// there; a fault of its memory ends the program in neither.
+func TestCopyFSBadReader(t *testing.T) {
+	needsFaults(t)
+	t.Parallel()
+	gone := newCutFS(t).mapping.Bytes()[4*mib:]
+	const size = 5000
+	broken := errors.New("broken")
+	for name, test := range map[string]struct {
+		read func(p []byte) (int, error)
+		want error
+	}{
+		"fault":               {func(p []byte) (int, error) { return copy(p, gone), nil }, ErrDevice},
+		"negative":            {func([]byte) (int, error) { return -1, nil }, errBadReader},
+		"too much":            {func(p []byte) (int, error) { return len(p) + 1, nil }, errBadReader},
+		"nothing for ever":    {func([]byte) (int, error) { return 0, nil }, io.ErrNoProgress},
+		"error with the rest": {func(p []byte) (int, error) { return copy(p, make([]byte, size)), broken }, broken},
+	} {
+		m := openTest(t, secondBacking(t), ReadWrite())
+		src := misreadFS{fstest.MapFS{"f": {Data: make([]byte, size)}}, test.read}
+		assert.ErrorIs(t, m.CopyFS(context.Background(), ".", src), test.want, "%s, copied", name)
+		_, err := m.Stat("f")
+		assert.ErrorIs(t, err, fs.ErrNotExist, name)
+		require.NoError(t, m.WriteFile("f", make([]byte, size), 0o644))
+		assert.ErrorIs(t, m.CopyFS(context.Background(), ".", src), test.want, "%s, compared", name)
+	}
+}
+
 func TestCopyFSChangedSource(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, 256*mib)

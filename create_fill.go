@@ -131,7 +131,7 @@ func readPieces(cache *cacheLines, mem []byte, read func([]byte) (int, error), s
 		piece := mem[at:min(at+fillPiece, len(mem))]
 		n, err := read(piece)
 		if n < 0 || n > len(piece) {
-			return int64(at), errors.New("the reader says that it read more than it was asked for")
+			return int64(at), errBadReader
 		}
 		cache.writeBack(piece[:n])
 		if at += n; n > 0 {

@@ -81,6 +81,34 @@ func knownSeekerAt(r io.Reader) seekerAt {
 	return nil
 }
 
+// errBadReader says that the count that a Read returned is none.
+var errBadReader = errors.New("the reader says that it read more than it was asked for")
+
+// readFull fills b from r like io.ReadFull, but does not believe r: memory that faults, a
+// count that is none, and nothing for ever are errors, as is one that comes with the last
+// bytes.
+func readFull(r io.Reader, b []byte) (at int, err error) {
+	for idle := 0; at < len(b); idle++ {
+		var n int
+		err := Guard(func() (err error) { n, err = r.Read(b[at:]); return err })
+		if n < 0 || n > len(b)-at {
+			return at, errBadReader
+		}
+		if at += n; n > 0 {
+			idle = 0
+		}
+		switch {
+		case err == io.EOF && at < len(b):
+			return at, io.ErrUnexpectedEOF
+		case err != nil && err != io.EOF:
+			return at, err
+		case idle == patience:
+			return at, io.ErrNoProgress
+		}
+	}
+	return at, nil
+}
+
 // checkEnd fails unless r, which was read for a file of size bytes, is at its end.
 func checkEnd(r io.Reader, size int64) error {
 	var b [1]byte
