@@ -1,11 +1,12 @@
 // Modelserver serves the files of a famfs device over HTTP, with ranges, straight from
 // the shared memory: no copy of a file is made in the process, however many clients
 // there are, and every process and host that serves the same device shares the one
-// copy. Files that the master adds are served as soon as they appear. /metrics has
-// figures for Prometheus.
+// copy. Files that the master adds are served as soon as they appear. If the device is
+// formatted anew, it is opened anew. Figures for Prometheus are at /metrics of an address
+// of their own, as the device may hold a file of that name.
 //
 //	go run ./examples/modelserver                            # a stand-in with a sample file
-//	go run ./examples/modelserver -listen :8080 /dev/dax0.0
+//	go run ./examples/modelserver -listen :8080 -metrics :9090 /dev/dax0.0
 //	curl -r 0-99 http://localhost:8080/models/sample.bin | xxd
 package main
 
@@ -30,9 +31,10 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "address to serve on")
+	metrics := flag.String("metrics", "", "address to serve figures on, at /metrics; without it there are none")
 	every := flag.Duration("refresh", famfs.DefaultWatchInterval, "how often to look for new files")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: modelserver [-listen ADDRESS] [-refresh TIME] [DEVICE]")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: modelserver [-listen ADDRESS] [-metrics ADDRESS] [-refresh TIME] [DEVICE]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -42,13 +44,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flag.Arg(0), *listen, *every); err != nil {
+	if err := run(ctx, flag.Arg(0), *listen, *metrics, *every); err != nil {
 		log.Fatal("modelserver: ", err)
 	}
 }
 
 // run serves device, or a stand-in if it is "", until ctx is done.
-func run(ctx context.Context, device, listen string, every time.Duration) (err error) {
+func run(ctx context.Context, device, listen, metrics string, every time.Duration) (err error) {
 	if device == "" {
 		dir, err := os.MkdirTemp("", "famfs-modelserver-")
 		if err != nil {
@@ -61,26 +63,44 @@ func run(ctx context.Context, device, listen string, every time.Duration) (err e
 		}
 		log.Print("made ", device, " as a stand-in, with a sample file")
 	}
-	fsys, err := famfs.Open(device)
-	if err != nil {
+	s := &server{device: device}
+	if err := s.open(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, fsys.Close()) }()
-	s := &server{fsys: fsys}
-	var following sync.WaitGroup
-	defer following.Wait()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	following.Go(func() { s.follow(ctx, every) })
+	// The last to run: a request that was cut off may still hold a mapping.
+	defer func() { err = errors.Join(err, s.close()) }()
 
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { s.follow(ctx, every) })
+	if metrics != "" {
+		l, err := net.Listen("tcp", metrics)
+		if err != nil {
+			return err
+		}
+		log.Printf("figures on http://%s/metrics", l.Addr())
+		running.Go(func() {
+			if err := serveUntil(ctx, l, s.figures()); err != nil {
+				log.Print("figures: ", err)
+			}
+		})
+	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	u := fsys.Usage()
-	log.Printf("serving %d files (%d bytes) of %s on http://%s", u.Files, u.FileBytes, device, l.Addr())
-	h := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
+	log.Printf("serving %s on http://%s", device, l.Addr())
+	return serveUntil(ctx, l, s.handler())
+}
+
+// serveUntil answers on l until ctx is done, and then lets requests end, for a while.
+func serveUntil(ctx context.Context, l net.Listener, handler http.Handler) error {
+	h := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	go func() {
 		<-ctx.Done()
 		patience, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -94,11 +114,7 @@ func run(ctx context.Context, device, listen string, every time.Duration) (err e
 	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	if err := <-ended; err != nil {
-		return err
-	}
-	s.requests.Wait() // a request that was cut off may still hold a mapping
-	return nil
+	return <-ended
 }
 
 // makeSample makes a stand-in device with one file.

@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,71 +22,183 @@ import (
 	"famfs"
 )
 
+var host = famfs.WithSystemUUID(famfs.UUID{1})
+
+// serving is a server of a device, which is formatted and has no files, and its master.
+func serving(t *testing.T) (s *server, url string, master *famfs.FS) {
+	t.Helper()
+	device := filepath.Join(t.TempDir(), "device")
+	require.NoError(t, famfs.CreateBacking(device, 64<<20))
+	master = format(t, device)
+	s = &server{device: device}
+	require.NoError(t, s.open())
+	h := httptest.NewServer(s.handler())
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.follow(ctx, time.Millisecond) }()
+	t.Cleanup(func() {
+		h.Close()
+		stop()
+		<-done
+		assert.NoError(t, s.close())
+	})
+	return s, h.URL, master
+}
+
+// format formats device, whatever is on it, and opens it as its master.
+func format(t *testing.T, device string) *famfs.FS {
+	t.Helper()
+	require.NoError(t, famfs.Format(device, host, famfs.Force()))
+	master, err := famfs.Open(device, famfs.ReadWrite(), host)
+	require.NoError(t, err)
+	t.Cleanup(func() { master.Close() })
+	return master
+}
+
+func get(t *testing.T, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url, nil)
+	require.NoError(t, err)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp, string(body)
+}
+
 // Files, ranges, directories, figures, and a file that appears while it serves.
 func TestServer(t *testing.T) {
 	t.Parallel()
-	device := filepath.Join(t.TempDir(), "device")
-	host := famfs.WithSystemUUID(famfs.NewUUID())
-	require.NoError(t, famfs.CreateBacking(device, 64<<20))
-	require.NoError(t, famfs.Format(device, host))
-	master, err := famfs.Open(device, famfs.ReadWrite(), host)
-	require.NoError(t, err)
-	defer master.Close()
-	content := bytes.Repeat([]byte("0123456789"), 500_000)
+	s, url, master := serving(t)
+	content := strings.Repeat("0123456789", 500_000)
 	require.NoError(t, master.MkdirAll("models", 0o755))
-	require.NoError(t, master.WriteFile("models/a.bin", content, 0o644))
+	require.NoError(t, master.WriteFile("models/a.bin", []byte(content), 0o644))
+	require.NoError(t, master.WriteFile("metrics", []byte("mine"), 0o644))
+	// It appears when follow or a request looks for it.
+	require.Eventually(t, func() bool { resp, body := get(t, url+"/metrics"); return resp.StatusCode == 200 && body == "mine" }, 5*time.Second, time.Millisecond)
 
-	fsys, err := famfs.Open(device)
-	require.NoError(t, err)
-	defer fsys.Close()
-	s := &server{fsys: fsys}
-	h := httptest.NewServer(s.handler())
-	defer h.Close()
-	done := make(chan struct{})
-	go func() { defer close(done); s.follow(t.Context(), time.Millisecond) }()
-	t.Cleanup(func() { <-done })
-
-	get := func(path string, header ...string) (*http.Response, string) {
-		t.Helper()
-		req, err := http.NewRequest("GET", h.URL+path, nil)
-		require.NoError(t, err)
-		for i := 0; i < len(header); i += 2 {
-			req.Header.Set(header[i], header[i+1])
-		}
-		resp, err := http.DefaultClient.Do(req)
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		return resp, string(body)
+	for name, c := range map[string]struct {
+		path, header, value string
+		status              int
+		body, contentRange  string
+	}{
+		"whole":                         {"/models/a.bin", "", "", 200, content, ""},
+		"range":                         {"/models/a.bin", "Range", "bytes=4000003-4000007", 206, "34567", "bytes 4000003-4000007/5000000"},
+		"range behind the end":          {"/models/a.bin", "Range", "bytes=6000000-", 416, "invalid range: failed to overlap\n", "bytes */5000000"},
+		"a copy may always be outdated": {"/models/a.bin", "If-None-Match", `"x"`, 200, content, ""},
+		"and is not completed":          {"/models/a.bin", "If-Range", `"x"`, 200, content, ""},
+		"missing":                       {"/nothing", "", "", 404, "no such file\n", ""},
+		"below a file":                  {"/models/a.bin/x", "", "", 404, "no such file\n", ""},
+		"outside":                       {"/../etc/passwd", "", "", 404, "no such file\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, body := get(t, url+c.path, cmp.Or(c.header, "X-None"), c.value)
+			assert.Equal(t, c.status, resp.StatusCode)
+			assert.True(t, body == c.body)
+			assert.Equal(t, c.contentRange, resp.Header.Get("Content-Range"))
+			assert.Empty(t, resp.Header.Values("ETag"), "it may be written in place")
+			assert.Empty(t, resp.Header.Values("Last-Modified"))
+			if c.status < 400 {
+				assert.Equal(t, "application/octet-stream", resp.Header.Get("Content-Type"))
+			}
+		})
 	}
-	resp, body := get("/models/a.bin")
-	assert.Equal(t, 200, resp.StatusCode)
-	assert.Equal(t, "application/octet-stream", resp.Header.Get("Content-Type"))
-	assert.True(t, body == string(content))
-	resp, body = get("/models/a.bin", "Range", "bytes=4000003-4000007")
-	assert.Equal(t, 206, resp.StatusCode)
-	assert.Equal(t, "34567", body)
-	assert.Equal(t, "bytes 4000003-4000007/5000000", resp.Header.Get("Content-Range"))
-	resp, _ = get("/models/a.bin", "If-None-Match", resp.Header.Get("ETag"))
-	assert.Equal(t, 304, resp.StatusCode)
-	resp, _ = get("/models/a.bin", "Range", "bytes=6000000-")
-	assert.Equal(t, 416, resp.StatusCode)
-	_, body = get("/models")
+	_, body := get(t, url+"/models")
 	assert.Contains(t, body, `<a href="/models/a.bin">a.bin</a>`)
-	for _, path := range []string{"/nothing", "/models/a.bin/x", "/../etc/passwd"} {
-		resp, _ = get(path)
-		assert.Equal(t, 404, resp.StatusCode, path)
-	}
+	_, body = get(t, url+"/")
+	assert.Contains(t, body, `<a href="/metrics">metrics</a>`)
 
-	// It may appear before follow has begun to watch: then Refresh finds it.
-	require.NoError(t, master.WriteFile("new", []byte("fresh"), 0o644))
-	require.Eventually(t, func() bool { resp, body := get("/new"); return resp.StatusCode == 200 && body == "fresh" }, 5*time.Second, time.Millisecond)
-	_, figures := get("/metrics")
-	assert.Contains(t, figures, "\nfamfs_files 2\n")
-	assert.Contains(t, figures, "# TYPE modelserver_sent_bytes_total counter\n")
-	assert.False(t, strings.Contains(figures, "%!"))
+	w := httptest.NewRecorder()
+	s.figures().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	assert.Contains(t, w.Body.String(), "\nfamfs_files 2\n")
+	assert.Contains(t, w.Body.String(), "# TYPE modelserver_sent_bytes_total counter\n")
+	assert.NotContains(t, w.Body.String(), "%!")
 	assert.Greater(t, s.bytesSent.Load(), int64(len(content)))
+}
+
+// A device that is formatted anew is opened anew; nothing of it is served as what was
+// there before.
+func TestReformatted(t *testing.T) {
+	t.Parallel()
+	s, url, master := serving(t)
+	require.NoError(t, master.WriteFile("m", []byte("old"), 0o644))
+	require.Eventually(t, func() bool { _, body := get(t, url+"/m"); return body == "old" }, 5*time.Second, time.Millisecond)
+	before, done := s.use()
+	m, err := before.fsys.Map("m") // as a request that takes its time
+	require.NoError(t, err)
+	require.NoError(t, master.Close())
+
+	master = format(t, s.device)
+	resp, body := get(t, url+"/m")
+	assert.Contains(t, []int{404, 503}, resp.StatusCode, body)
+	require.NoError(t, master.WriteFile("m", []byte("new and longer"), 0o644))
+	require.Eventually(t, func() bool { _, body := get(t, url+"/m"); return body == "new and longer" }, 5*time.Second, time.Millisecond)
+	assert.EqualValues(t, 1, s.reformatsFound.Load())
+
+	w := &sending{ResponseWriter: httptest.NewRecorder(), of: before, sent: &s.bytesSent}
+	_, err = w.Write(m.Bytes())
+	assert.ErrorIs(t, err, famfs.ErrReformatted, "no more is sent")
+	require.NoError(t, m.Close())
+	done()
+	s.closing.Wait()
+	_, err = before.fsys.Stat("m")
+	assert.ErrorIs(t, err, fs.ErrClosed, "closed with its last request")
+}
+
+// Of a device that is formatted anew before follow notices, nothing is sent that passes
+// for the whole: the request itself looks.
+func TestReformattedUnnoticed(t *testing.T) {
+	t.Parallel()
+	device := filepath.Join(t.TempDir(), "device")
+	require.NoError(t, famfs.CreateBacking(device, 64<<20))
+	master := format(t, device)
+	require.NoError(t, master.WriteFile("m", []byte("old"), 0o644))
+	require.NoError(t, master.Close())
+	s := &server{device: device}
+	require.NoError(t, s.open())
+	defer func() { assert.NoError(t, s.close()) }()
+	request := httptest.NewRequest("GET", "/m", nil)
+	w := httptest.NewRecorder()
+	s.handler().ServeHTTP(w, request)
+	assert.Equal(t, "old", w.Body.String())
+
+	again := sync.OnceFunc(func() { format(t, device) })
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() {
+		s.handler().ServeHTTP(formatting{httptest.NewRecorder(), again}, request)
+	}, "while it is sent")
+	w = httptest.NewRecorder()
+	s.handler().ServeHTTP(w, request)
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	assert.Equal(t, "1", w.Header().Get("Retry-After"))
+}
+
+// formatting formats the device anew when something is written.
+type formatting struct {
+	http.ResponseWriter
+	again func()
+}
+
+func (f formatting) Write(b []byte) (int, error) { f.again(); return f.ResponseWriter.Write(b) }
+
+// What goes on failing is logged once in a while.
+func TestComplaints(t *testing.T) {
+	var out bytes.Buffer
+	log.SetOutput(&out)
+	defer log.SetOutput(os.Stderr)
+	var c complaints
+	for range 10 {
+		c.log("open", fs.ErrNotExist)
+	}
+	assert.Equal(t, 1, strings.Count(out.String(), "open: file does not exist"))
+	c.log("open", fs.ErrPermission)
+	assert.Equal(t, 2, strings.Count(out.String(), "open: "))
+	c.at = c.at.Add(-time.Hour)
+	c.log("open", fs.ErrPermission)
+	assert.Equal(t, 3, strings.Count(out.String(), "open: "))
 }
 
 // The program by itself makes a stand-in, serves, and stops when it is told to.
@@ -98,9 +214,10 @@ func TestRun(t *testing.T) {
 	require.NoError(t, fsys.Close())
 	for _, device := range []string{"", device} {
 		ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		assert.NoError(t, run(ctx, device, "127.0.0.1:0", time.Millisecond))
+		assert.NoError(t, run(ctx, device, "127.0.0.1:0", "127.0.0.1:0", time.Millisecond))
 		stop()
 	}
-	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "missing"), "127.0.0.1:0", 0), fs.ErrNotExist)
-	assert.Error(t, run(t.Context(), device, "no address", 0))
+	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "missing"), "127.0.0.1:0", "", 0), fs.ErrNotExist)
+	assert.Error(t, run(t.Context(), device, "no address", "", 0))
+	assert.Error(t, run(t.Context(), device, "127.0.0.1:0", "no address", 0))
 }
