@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +175,33 @@ func TestReformattedUnnoticed(t *testing.T) {
 	s.handler().ServeHTTP(w, request)
 	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 	assert.Equal(t, "1", w.Header().Get("Retry-After"))
+}
+
+// Memory that fails while a file is sent cuts the connection: what has been sent must not
+// pass for the whole, and an error's text not for content.
+func TestMemoryFails(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("a file that is mapped cannot be cut there")
+	}
+	device := filepath.Join(t.TempDir(), "device")
+	require.NoError(t, famfs.CreateBacking(device, 64<<20))
+	master := format(t, device)
+	require.NoError(t, master.WriteFile("m", bytes.Repeat([]byte("x"), 32<<20), 0o644))
+	require.NoError(t, master.Close())
+	s := &server{device: device}
+	require.NoError(t, s.open())
+	defer func() { assert.NoError(t, s.close()) }()
+	h := httptest.NewServer(s.handler())
+	defer h.Close()
+	require.NoError(t, os.Truncate(device, 24<<20))
+	resp, err := http.Get(h.URL + "/m")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	assert.Equal(t, len(body), bytes.Count(body, []byte("x")), "the file's, and nothing else")
+	assert.EqualValues(t, 1, s.failed.Load())
 }
 
 // formatting formats the device anew when something is written.

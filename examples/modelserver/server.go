@@ -260,7 +260,7 @@ func list(w http.ResponseWriter, fsys *famfs.FS, dir string) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintf(w, "<!doctype html><title>%[1]s</title><h1>%[1]s</h1><table>\n", html.EscapeString("/"+strings.TrimPrefix(dir, ".")))
+	fmt.Fprintf(w, "<!doctype html><title>%[1]s</title><h1>%[1]s</h1><table>\n", html.EscapeString(path.Join("/", dir)))
 	for _, e := range entries {
 		st, err := e.Info()
 		if err != nil {

@@ -92,8 +92,14 @@ func create(device string, host famfs.UUID) (err error) {
 	}
 	defer file.Close() // gives the space back unless Commit was reached
 	data := file.Bytes()
-	for i := 0; i < len(data); i += 8 {
-		binary.LittleEndian.PutUint64(data[i:], uint64(i))
+	err = famfs.Guard(func() error { // memory that fails is an error, not a crash
+		for i := 0; i < len(data); i += 8 {
+			binary.LittleEndian.PutUint64(data[i:], uint64(i))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := file.Commit(); err != nil {
 		return err
@@ -115,10 +121,18 @@ func read(device string, host famfs.UUID) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	data := file.Bytes() // the shared memory itself, not a copy
-	for i := 0; i < len(data); i += 8 {
-		if got := binary.LittleEndian.Uint64(data[i:]); got != uint64(i) {
-			return fmt.Errorf("%s holds %d at offset %d, want %d", fileName, got, i, i)
+	// Should the memory fail, Guard makes that an error that names the file; without it the
+	// program would crash.
+	err = famfs.Guard(func() error {
+		for i := 0; i < len(data); i += 8 {
+			if got := binary.LittleEndian.Uint64(data[i:]); got != uint64(i) {
+				return fmt.Errorf("%s holds %d at offset %d, want %d", fileName, got, i, i)
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Printf("mapped   %s read-only: all %s are as written\n\n", fileName, human(int64(len(data))))
 

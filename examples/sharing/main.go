@@ -175,10 +175,16 @@ func write(o options, host famfs.UUID) (crc uint32, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	data := file.Bytes()
-	for i := range data {
-		data[i] = byte(i>>12 ^ i)
+	err = famfs.Guard(func() error { // memory that fails is an error, not a crash
+		for i := range data {
+			data[i] = byte(i>>12 ^ i)
+		}
+		crc = crc32.ChecksumIEEE(data)
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
-	crc = crc32.ChecksumIEEE(data)
 	return crc, file.Commit()
 }
 
@@ -221,8 +227,13 @@ func read(device, name string, in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
+	var crc uint32
+	err = famfs.Guard(func() error { crc = crc32.ChecksumIEEE(file.Bytes()); return nil })
+	if err != nil {
+		return err
+	}
 	say := json.NewEncoder(out)
-	if err := say.Encode(message{PID: os.Getpid(), CRC: crc32.ChecksumIEEE(file.Bytes())}); err != nil {
+	if err := say.Encode(message{PID: os.Getpid(), CRC: crc}); err != nil {
 		return err
 	}
 	for lines := bufio.NewScanner(in); lines.Scan(); {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,33 +59,52 @@ func run(device, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	model, err := parse(file.Bytes())
+	// Should the memory fail, that is an error, not a crash. The file is closed outside of
+	// Guard, so that it is still mapped when Guard looks for it.
+	return famfs.Guard(func() error { return show(name, file.Bytes(), os.Stdout) })
+}
+
+// show prints the tensors of a file, and uses some.
+func show(name string, file []byte, out io.Writer) error {
+	model, err := parse(file)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", printable(name), err)
 	}
-	base := uintptr(unsafe.Pointer(unsafe.SliceData(file.Bytes())))
-	fmt.Printf("%s: %d bytes mapped at %#x, %d tensors\n\n", name, len(file.Bytes()), base, len(model))
+	fmt.Fprintf(out, "%s: %d bytes mapped at %p, %d tensors\n\n", printable(name), len(file), unsafe.SliceData(file), len(model))
 	for _, t := range model {
-		fmt.Printf("%-24s %-5s %-10s at +%d", t.Name, t.Type, fmt.Sprint(t.Shape), uintptr(unsafe.Pointer(unsafe.SliceData(t.Data)))-base)
-		if values, err := As[float32](t); err == nil && t.Type == "F32" {
-			fmt.Printf("  mean %.4g", mean(values))
+		fmt.Fprintf(out, "%-24s %-5s %-10s at +%d", printable(t.Name), printable(t.Type), fmt.Sprint(t.Shape), t.Offset)
+		values, copied, err := As[float32](t)
+		switch {
+		case !t.Known():
+			fmt.Fprintf(out, "  %d bytes of a type that is not known", len(t.Data))
+		case t.Type == "F32" && err != nil:
+			fmt.Fprintf(out, "  %v", err)
+		case t.Type == "F32":
+			if copied {
+				fmt.Fprint(out, "  not aligned, copied")
+			}
+			if len(values) > 0 {
+				fmt.Fprintf(out, "  mean %.4g", mean(values))
+			}
+		case !t.Aligned():
+			fmt.Fprint(out, "  not aligned")
 		}
-		fmt.Println()
+		fmt.Fprintln(out)
 	}
-	return multiply(model)
+	return multiply(model, out)
 }
 
 // multiply shows a use: the first two-dimensional F32 tensor times a vector of ones,
 // which is the sum of each of its rows.
-func multiply(model []Tensor) error {
-	at := slices.IndexFunc(model, func(t Tensor) bool { return t.Type == "F32" && len(t.Shape) == 2 && t.Shape[0] > 0 && t.Shape[1] > 0 })
+func multiply(model []Tensor, out io.Writer) error {
+	at := slices.IndexFunc(model, func(t Tensor) bool { return t.Type == "F32" && len(t.Shape) == 2 && len(t.Data) > 0 })
 	if at < 0 {
 		return nil
 	}
 	t := model[at]
-	weights, err := As[float32](t)
+	weights, _, err := As[float32](t)
 	if err != nil {
-		return fmt.Errorf("tensor %s: %w", t.Name, err)
+		return fmt.Errorf("tensor %q: %w", t.Name, err)
 	}
 	columns := int(t.Shape[1])
 	var sums []float32
@@ -95,7 +115,7 @@ func multiply(model []Tensor) error {
 		}
 		sums = append(sums, sum)
 	}
-	fmt.Printf("\n%s × 1 = %v …\n", t.Name, sums)
+	fmt.Fprintf(out, "\n%s × 1 = %v …\n", printable(t.Name), sums)
 	return nil
 }
 
@@ -104,7 +124,7 @@ func mean(values []float32) float64 {
 	for _, v := range values {
 		sum += float64(v)
 	}
-	return sum / float64(max(len(values), 1))
+	return sum / float64(len(values))
 }
 
 // makeSmall makes a stand-in device with a small model on it.
@@ -135,9 +155,9 @@ func makeSmall(device, name string) error {
 		ids[i] = int64(i * i)
 	}
 	data, err := encode([]Tensor{
-		{Name: "layer.weight", Type: "F32", Shape: []int64{64, 256}, Data: bytesOf(weight)},
-		{Name: "layer.bias", Type: "F32", Shape: []int64{64}, Data: bytesOf(bias)},
-		{Name: "ids", Type: "I64", Shape: []int64{16}, Data: bytesOf(ids)},
+		{Name: "layer.weight", Type: "F32", Shape: []uint64{64, 256}, Data: bytesOf(weight)},
+		{Name: "layer.bias", Type: "F32", Shape: []uint64{64}, Data: bytesOf(bias)},
+		{Name: "ids", Type: "I64", Shape: []uint64{16}, Data: bytesOf(ids)},
 	})
 	if err != nil {
 		return err
