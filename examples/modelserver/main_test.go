@@ -77,6 +77,7 @@ func TestServer(t *testing.T) {
 	s, url, master := serving(t)
 	content := strings.Repeat("0123456789", 500_000)
 	require.NoError(t, master.MkdirAll("models", 0o755))
+	require.NoError(t, master.MkdirAll(".hidden", 0o755))
 	require.NoError(t, master.WriteFile("models/a.bin", []byte(content), 0o644))
 	require.NoError(t, master.WriteFile("metrics", []byte("mine"), 0o644))
 	// It appears when follow or a request looks for it.
@@ -110,7 +111,10 @@ func TestServer(t *testing.T) {
 	}
 	_, body := get(t, url+"/models")
 	assert.Contains(t, body, `<a href="/models/a.bin">a.bin</a>`)
+	_, body = get(t, url+"/.hidden")
+	assert.Contains(t, body, "<h1>/.hidden</h1>")
 	_, body = get(t, url+"/")
+	assert.Contains(t, body, "<h1>/</h1>")
 	assert.Contains(t, body, `<a href="/metrics">metrics</a>`)
 
 	w := httptest.NewRecorder()
