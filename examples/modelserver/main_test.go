@@ -181,6 +181,24 @@ func TestReformattedUnnoticed(t *testing.T) {
 	assert.Equal(t, "1", w.Header().Get("Retry-After"))
 }
 
+// A request finds out by itself that the device was formatted anew, before it sends.
+func TestReformattedBefore(t *testing.T) {
+	t.Parallel()
+	device := filepath.Join(t.TempDir(), "device")
+	require.NoError(t, famfs.CreateBacking(device, 64<<20))
+	master := format(t, device)
+	require.NoError(t, master.WriteFile("m", []byte("old"), 0o644))
+	require.NoError(t, master.Close())
+	s := &server{device: device}
+	require.NoError(t, s.open())
+	defer func() { assert.NoError(t, s.close()) }()
+	format(t, device)
+	w := httptest.NewRecorder()
+	s.handler().ServeHTTP(w, httptest.NewRequest("GET", "/m", nil))
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	assert.Zero(t, s.bytesSent.Load())
+}
+
 // Memory that fails while a file is sent cuts the connection: what has been sent must not
 // pass for the whole, and an error's text not for content.
 func TestMemoryFails(t *testing.T) {
