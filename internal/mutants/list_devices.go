@@ -9,7 +9,11 @@ var deviceMutants = []mutant{
 	},
 	{
 		name: "dax-sync-ignored", why: "the error of msync is lost", file: "dax.go",
-		old: "\tif err := d.sync(mem); err != nil {\n", new: "\tif err := d.sync(mem); err != nil && false {\n", tests: "TestDiskErrors",
+		old: "if err := d.disk.wait(d.sync, mem, since); err != nil {", new: "if err := d.disk.wait(d.sync, mem, since); err != nil && false {", tests: "TestDiskErrors",
+	},
+	{
+		name: "dax-disk-failure-of-another", why: "a disk's failure concerns only whoever is told of it", file: "dax.go",
+		old: "if f.count.Load() != since {", new: "if f.count.Load() != since && false {", tests: "TestDiskErrorOfAnother",
 	},
 	{
 		name: "dax-segment-end", why: "a segment may pass the end of the device", file: "dax.go",

@@ -85,7 +85,7 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "map-flush-nosync", why: "Flush does not wait for the disk", file: "mapping.go",
-		old: "return m.onRange(\"flush\", off, n, m.fs.dev.flush)", new: "return m.onRange(\"flush\", off, n, func(mem []byte) error { m.fs.dev.cache.flush(mem); return nil })", tests: "TestDiskErrors",
+		old: "return m.fs.dev.flush(mem, m.since) })", new: "m.fs.dev.cache.flush(mem); return nil })", tests: "TestDiskErrors",
 	},
 	{
 		name: "map-failed-stays", why: "a file that could not be mapped stays in the table", file: "mapping.go",
