@@ -75,7 +75,8 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // for the root, which is made if it is missing; permission bits are kept. Each file
 // appears whole or not at all. Run again it resumes: a file that is there already with
 // the same content is passed over, also if another process made it meanwhile; one with
-// other content is an error that wraps fs.ErrExist.
+// other content is an error that wraps fs.ErrExist. What this FS made and a failing disk may
+// lose is made certain before it is passed over.
 //
 // A source that ends early is an error that wraps io.ErrUnexpectedEOF, one that goes on
 // behind the size that it said io.ErrShortWrite. Before a file is committed, size and
@@ -275,6 +276,9 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	if p == nil {
 		if err := c.compare(ctx, from, st, there, target); err != nil {
 			return c.failChanged(target, 0, fail(err))
+		}
+		if err := c.fs.makeCertain(newCreateConfig(c.options(ctx, st))); err != nil {
+			return fail(err)
 		}
 		c.tell(Progress{Name: target, Done: true, Passed: true}, st.Size())
 		return nil

@@ -433,6 +433,7 @@ func (p *PendingFile) commit() error {
 		p.fails(err) // it would be no better the next time
 	case index >= 0:
 		p.state, p.dirtyFrom, p.dirtyTo = pendingLogged, 0, 0
+		delete(f.pending, p.name) // it has its entry, and needs no other
 	}
 	return err
 }
@@ -447,6 +448,28 @@ func (e *entry) setLayout(l Layout) {
 	for i, x := range l.Extents {
 		e.extents[i] = rawExtent{uint64(x.Device), uint64(x.Offset), uint64(x.Length)}
 	}
+}
+
+// makeCertain is called before something that is there already counts as made: an earlier
+// call, which failed for it, may have left it in a log that is not all on the disk.
+func (f *FS) makeCertain(c createConfig) error {
+	if !f.replica.uncertain.Load() {
+		return nil
+	}
+	if !f.gate.hold() { // also while it waits for the writers' lock
+		return fs.ErrClosed
+	}
+	defer f.gate.letGo()
+	if err := f.lock.acquire(c.ctx, f.config.lockTimeout); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	err := f.sameDevice()
+	if err == nil {
+		err = f.notice(f.dev.explain(Guard(f.replica.makeCertain), []segment{{logOffset, logHeaderSize}}))
+	}
+	f.mu.Unlock()
+	return errors.Join(err, f.lock.release())
 }
 
 // appendEntry appends e; see replica.append. f.mu and the writers' lock must be held.
@@ -525,8 +548,9 @@ func (f *FS) mkdir(name string, c createConfig) error {
 }
 
 // MkdirAll makes a directory and those above it that are missing. That it exists
-// already is no error; fs.ErrExist means that a file stands in the way. For other
-// errors see Create.
+// already is no error, unless it "may be lost if the host fails", as the disk under a plain
+// file failed when it was made: then it is made certain first. fs.ErrExist means that a file
+// stands in the way. For other errors see Create.
 func (f *FS) MkdirAll(name string, perm fs.FileMode) error {
 	return f.mkdirAll(name, Mode(perm))
 }
@@ -535,9 +559,16 @@ func (f *FS) mkdirAll(name string, opts ...CreateOption) error {
 	if err := f.usable(); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
+	certain := func() error {
+		defer f.journal.tell()
+		if err := f.makeCertain(newCreateConfig(opts)); err != nil {
+			return &fs.PathError{Op: "mkdir", Path: name, Err: err}
+		}
+		return nil
+	}
 	if index, ok := f.replica.ns.lookup(name); ok {
 		if f.replica.ns.node(index).isDir() {
-			return nil
+			return certain()
 		}
 		return &fs.PathError{Op: "mkdir", Path: name, Err: fmt.Errorf("a file stands there: %w", fs.ErrExist)}
 	}
@@ -550,7 +581,7 @@ func (f *FS) mkdirAll(name string, opts ...CreateOption) error {
 	if errors.Is(err, fs.ErrExist) {
 		// Another writer may have made it; what it is shows now.
 		if index, ok := f.replica.ns.lookup(name); ok && f.replica.ns.node(index).isDir() {
-			return nil
+			return certain()
 		}
 	}
 	return err

@@ -494,6 +494,24 @@ func TestLogFull(t *testing.T) {
 	assert.Len(t, data, 1)
 }
 
+// A pending file whose entry is in the log, but may be lost, is promised no other one.
+func TestLogFullUncertain(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	for i := range m.Usage().LogCapacity - 2 {
+		require.NoError(t, m.Mkdir(itoa(i), 0o755))
+	}
+	p, err := m.Create("pending", 1)
+	require.NoError(t, err)
+	headers := failFlushes(m, logOffset)
+	require.ErrorIs(t, p.Commit(), errDisk)
+	headers.repair(m)
+	require.NoError(t, m.Mkdir("last", 0o755), "one entry is left")
+	assert.ErrorIs(t, m.Mkdir("more", 0o755), ErrLogFull)
+	require.NoError(t, p.Commit())
+	assert.Empty(t, m.pending)
+}
+
 // waitedOn is a context that tells when it is first waited on: whoever looks whether it
 // is done has found that he must wait.
 type waitedOn struct {

@@ -64,11 +64,37 @@ func (r *replica) publish(index, next uint64) error {
 		return fmt.Errorf("log entry %d: %w", index, err)
 	}
 	r.meta.fenceStores()
+	if err := r.announce(next); err != nil {
+		return fmt.Errorf("log entry %d %w", index, err)
+	}
+	return nil
+}
+
+// announce stores the counters that say that there are next entries, which are all written
+// back. Until it succeeds the replica is uncertain.
+func (r *replica) announce(next uint64) error {
+	r.uncertain.Store(true)
 	r.meta.storePair(logOffset+nextSeqAt, next, next)
 	err := r.meta.flush(logOffset, logHeaderSize)
 	r.meta.fenceStores()
 	if err != nil {
-		return fmt.Errorf("log entry %d is written, but %w: %w", index, errUncertain, err)
+		return fmt.Errorf("is written, but %w: %w", errUncertain, err)
+	}
+	r.uncertain.Store(false)
+	return nil
+}
+
+// makeCertain stores the counters again if an append of this replica could not write them
+// back: all that is in the log is then sure to be there, also after the host has failed.
+func (r *replica) makeCertain() error {
+	if !r.uncertain.Load() {
+		return nil
+	}
+	if _, err := r.catchUp(failAtCorrupt, false); err != nil {
+		return err
+	}
+	if err := r.announce(r.next); err != nil {
+		return fmt.Errorf("the log's last entry %w", err)
 	}
 	return nil
 }

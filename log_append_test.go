@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -253,6 +254,38 @@ func TestCommitUncertain(t *testing.T) {
 		data, err := c.ReadFile(name)
 		require.NoError(t, err)
 		assert.Equal(t, pattern(5000, seed), data)
+	}
+}
+
+// What MkdirAll and CopyFS find to be there already, as a try before made it, may be lost as
+// well: they do not succeed before it is certain.
+func TestUncertainThere(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(m *FS) error{
+		"MkdirAll": func(m *FS) error { return m.MkdirAll("a/b", 0o755) },
+		"CopyFS, directory": func(m *FS) error {
+			return m.CopyFS(t.Context(), ".", fstest.MapFS{"d": {Mode: fs.ModeDir | 0o755}})
+		},
+		"CopyFS, file": func(m *FS) error {
+			return m.CopyFS(t.Context(), ".", fstest.MapFS{"f": {Data: []byte("x"), Mode: 0o644}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, _ := master(t, testSize)
+			headers := failFlushes(m, logOffset)
+			for range 4 {
+				require.ErrorIs(t, do(m), errDisk)
+			}
+			headers.repair(m)
+			stores := &storesTo{sharedMemory: m.replica.meta}
+			m.replica.meta = stores
+			require.NoError(t, do(m))
+			assert.Contains(t, stores.at, int64(logOffset+nextSeqAt), "a disk that failed has to be given it again")
+			stores.at = nil
+			require.NoError(t, do(m))
+			assert.Empty(t, stores.at, "it is certain now")
+		})
 	}
 }
 

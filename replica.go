@@ -71,6 +71,10 @@ type replica struct {
 	passedOver             []Problem // of entries before next; readers have listed
 	listed                 atomic.Pointer[problemList]
 
+	// uncertain says that entries may be lost if the host fails, as a disk did not take the
+	// counters that announce them.
+	uncertain atomic.Bool
+
 	// header is the log's as of the last look.
 	header logHeader
 	// identity is what the superblock's first line must go on to say. line and record are
