@@ -162,7 +162,13 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 		return "", failed(because(fs.ErrInvalid, "is no directory to copy into; make it with %s", to.mkdir()))
 	case !there:
 		if parent := path.Dir(to.name); parent != "." || to.device == "" {
-			if st, err := fs.Stat(to.in, parent); err != nil || !st.IsDir() {
+			st, err := fs.Stat(to.in, parent)
+			switch {
+			case err == nil && !st.IsDir():
+				return "", failed(because(fs.ErrInvalid, "cannot be made: what it is to lie in is a file, not a directory"))
+			case err != nil && to.device != "" && isBelow(parent, ".meta"):
+				return "", failed(because(fs.ErrInvalid, "lies under .meta, which is reserved; use another name"))
+			case err != nil:
 				return "", failed(because(fs.ErrInvalid, "lies in a directory that does not exist; make it with %s -p", to.mkdir()))
 			}
 		}

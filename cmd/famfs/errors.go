@@ -269,7 +269,7 @@ func (a *app) wayOut(f *failure) string {
 	case is(errLeftOut):
 		return fmt.Sprintf("see what is wrong, and what to do, with: famfs fsck %s", device)
 	case is(famfs.ErrVersion):
-		return "use a famfs of the version that formatted it"
+		return fmt.Sprintf("use a famfs of the version that formatted it; if it was this one, the superblock is damaged: see famfs fsck %s", device)
 	case is(famfs.ErrNotMaster):
 		return "only the host that formatted the device may do this: run it there, or say with --system-uuid that this is that host"
 	case is(famfs.ErrLogFull):
@@ -296,6 +296,8 @@ func (a *app) wayOut(f *failure) string {
 			return "check the name; famfs mkfs --create SIZE makes a file that stands in for a device"
 		case is(os.ErrPermission):
 			return "run it as a user who may read and write the device, for example root"
+		case is(famfs.ErrDevice) && isEmptyFile(device):
+			return "remove it, and make one of a size with: famfs mkfs --create SIZE " + device
 		case is(famfs.ErrDevice):
 			return "DEVICE is a devdax device, a file on fs-dax, or a plain file that stands in for one"
 		}
@@ -340,6 +342,12 @@ var errWholeDevice = because(fs.ErrInvalid, "this is about the device as a whole
 func exists(name string) bool {
 	_, err := os.Stat(name)
 	return err == nil
+}
+
+// isEmptyFile says that name is a plain file of no bytes, as touch makes it.
+func isEmptyFile(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular() && st.Size() == 0
 }
 
 // isUsage says that err is cobra's, which has no type for what it does not understand.

@@ -28,7 +28,10 @@ func TestErrors(t *testing.T) {
 	blank, other := filepath.Join(dir, "blank"), filepath.Join(dir, "other.tar")
 	require.NoError(t, famfs.CreateBacking(blank, 64*mib))
 	require.NoError(t, os.WriteFile(other, pattern(16*mib, 7), 0o600))
-	device := newDevice(t, "64M")
+	device, newer, empty := newDevice(t, "64M"), newDevice(t, "64M"), filepath.Join(dir, "empty")
+	asMaster(t, "creat", "-s", "1", device+":/file")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	overwrite(t, newer, 8, 49)
 	const mkfs = "famfs mkfs"
 	asHost := func(args ...string) []string { return append([]string{"--system-uuid", host}, args...) }
 	for _, c := range []struct {
@@ -49,7 +52,13 @@ func TestErrors(t *testing.T) {
 		{[]string{"mkdir", device + ":/d"}, []string{device, "not the master", "--system-uuid"}, nil},
 		{asHost("mkfs", device), []string{device + ": ", "already", "--force", "famfs fsck " + device}, nil},
 		{asHost("mkfs", other), []string{other + ": ", "--force", "check that this is the device"}, nil},
-		{asHost("mkfs", "--create", "64M", blank), []string{blank + ": ", "exists"}, []string{"--force"}},
+		{asHost("mkfs", "--create", "64M", blank), []string{blank + ": ", "exists", "leave it out"}, []string{"--force", "fsck"}},
+		{asHost("mkfs", empty), []string{empty + ": ", "empty", "famfs mkfs --create SIZE " + empty}, []string{"devdax"}},
+		{[]string{"ls", newer}, []string{"version 49", "famfs fsck " + newer}, nil},
+		{asHost("mkdir", device+":/no/d"), []string{device + ":/no/d: lies in a directory that does not exist", "-p"}, []string{"famfs ls"}},
+		{asHost("mkdir", "-p", device+":/file/d/e"), []string{device + ":/file/d/e: file exists and is a file"}, []string{"another name"}},
+		{asHost("cp", other, device+":/file/x"), []string{device + ":/file/x: ", "is a file, not a directory"}, []string{"mkdir"}},
+		{asHost("cp", other, device+":/.meta/x"), []string{device + ":/.meta/x: ", "reserved"}, []string{"mkdir"}},
 		{asHost("creat", "-s", "1G", device+":/big"), []string{device + ":/big: ", "no space left", "famfs layout " + device}, nil},
 		{asHost("creat", "-s", "1M", device+":/no/dir"), []string{device + ":/no/dir: ", "does not exist"}, nil},
 		{asHost("creat", "-s", "1M", device+":/"), []string{device + ":/: ", "names a directory"}, []string{"UTF-8"}},
@@ -75,6 +84,18 @@ func TestErrors(t *testing.T) {
 		assert.True(t, strings.HasPrefix(r.err, "famfs "), r.err)
 		assert.NotContains(t, r.err, "copy to .", c.args)
 	}
+}
+
+// A version that is not known may be damage: the advice says both, and no UUID is made up.
+func TestDamagedVersion(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	overwrite(t, device, 9, 0x55)
+	r := famfsRun(t, "fsck", device)
+	assert.Equal(t, 1, r.status, r.err)
+	assert.Contains(t, r.out, "famfs --salvage cp -r "+device)
+	assert.Contains(t, r.out, "file system of unknown UUID")
+	assert.NotContains(t, r.out, famfs.UUID{}.String())
 }
 
 // A message never says the same twice, in whatever layers it comes.

@@ -130,7 +130,7 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 	is := func(target error) bool { return errors.Is(p.Err, target) }
 	switch {
 	case p.Index < 0 && is(famfs.ErrVersion):
-		d.Kind, d.Do = "version", "use a famfs of the version that formatted the device"
+		d.Kind, d.Do = "version", "use a famfs of the version that formatted the device; if it was this one, the superblock is damaged: copy out what is sound (famfs --salvage cp -r "+device+":/ ./rescue), then format it anew (famfs mkfs --force "+device+") and copy back"
 	case p.Index < 0 && is(famfs.ErrDevice):
 		d.Kind, d.Do = "device", "give the device its full size back (daxctl, ndctl, or the file that stands in for it); files behind its end cannot be read until then"
 	case p.Index < 0:
@@ -161,7 +161,11 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 
 func (a *app) printReport(report *famfs.Report, r reportJSON) error {
 	u := report.Usage
-	fmt.Fprintf(a.out, "%s: %s, %v, file system %v\n", a.displayName(report.Device.Path), human(report.Device.Size), report.Device.Kind, report.Superblock.UUID)
+	id := report.Superblock.UUID.String()
+	if report.Superblock.UUID == (famfs.UUID{}) {
+		id = "of unknown UUID"
+	}
+	fmt.Fprintf(a.out, "%s: %s, %v, file system %s\n", a.displayName(report.Device.Path), human(report.Device.Size), report.Device.Kind, id)
 	fmt.Fprintf(a.out, "  %s of %s, %s; %s free; %s of %s log entries used\n", count(u.Files, "file", "files"), human(u.FileBytes),
 		count(u.Dirs, "directory", "directories"), human(u.Free), grouped(u.LogUsed), grouped(u.LogCapacity))
 	for _, p := range r.Problems {

@@ -62,8 +62,11 @@ symbolic links are written through; a device is never replaced.`,
 				case list:
 					return a.printPlan(p)
 				}
+				if width < 0 {
+					return usageError(fmt.Errorf("--width %d, want a number of columns", width))
+				}
 				columns := width
-				if columns <= 0 {
+				if columns == 0 {
 					columns = terminalWidth(a.out)
 				}
 				coloured := color == "always" || color == "auto" && terminalWidth(a.out) > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -65,6 +65,13 @@ func number(t testing.TB, s string) float64 {
 	return n
 }
 
+func TestLayoutNegativeWidth(t *testing.T) {
+	t.Parallel()
+	r := famfsRun(t, "layout", "--width", "-5", newDevice(t, "64M"))
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "--width -5")
+}
+
 func TestSVG(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

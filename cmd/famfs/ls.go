@@ -30,8 +30,12 @@ type lister struct {
 	groups map[uint32]string
 }
 
+func newLister(a *app) *lister {
+	return &lister{app: a, users: make(map[uint32]string), groups: make(map[uint32]string)}
+}
+
 func (a *app) lsCommand() *cobra.Command {
-	l := &lister{app: a, users: make(map[uint32]string), groups: make(map[uint32]string)}
+	l := newLister(a)
 	cmd := &cobra.Command{
 		Use:   "ls DEVICE[:PATH]...",
 		Short: "List files and directories",
@@ -154,18 +158,23 @@ func (l *lister) print(t target, entries []entry) error {
 func (l *lister) printLong(entries []entry) error {
 	var rows [][]string
 	for _, e := range entries {
-		attr := e.info.Sys().(*famfs.Attr)
-		size := strconv.FormatInt(e.info.Size(), 10)
-		if l.humanSizes {
-			size = human(e.info.Size())
-		}
-		name := l.displayName(e.shown)
-		if attr.Layout.Chunk > 0 {
-			name += fmt.Sprintf("  (%s, chunks of %s)", count(len(attr.Layout.Extents), "strip", "strips"), human(attr.Layout.Chunk))
-		}
-		rows = append(rows, []string{e.info.Mode().String(), l.user(attr.UID), l.group(attr.GID), size, name})
+		rows = append(rows, l.row(e))
 	}
 	return columns(l.out, rows, 3)
+}
+
+// row is e in the long form: mode, owner, group, size and name.
+func (l *lister) row(e entry) []string {
+	attr := e.info.Sys().(*famfs.Attr)
+	size := strconv.FormatInt(e.info.Size(), 10)
+	if l.humanSizes {
+		size = human(e.info.Size())
+	}
+	name := l.displayName(e.shown)
+	if attr.Layout.Chunk > 0 {
+		name += fmt.Sprintf("  (%s, chunks of %s)", count(len(attr.Layout.Extents), "strip", "strips"), human(attr.Layout.Chunk))
+	}
+	return []string{e.info.Mode().String(), l.user(attr.UID), l.group(attr.GID), size, name}
 }
 
 func (l *lister) user(id uint32) string {

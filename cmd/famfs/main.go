@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -216,11 +217,12 @@ func (a *app) openToWrite(device string) (*famfs.FS, error) {
 
 // eachTarget calls do for each argument that names a path on a device, with the device
 // open for reading. What goes wrong with one is reported and does not keep the others
-// from their turn. Of a directory it is also reported what is left out.
+// from their turn. Of a directory, and of what is not there, it is also
+// reported what is left out.
 func (a *app) eachTarget(args []string, do func(fsys *famfs.FS, t target) error) error {
 	return a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
 		err := do(fsys, t)
-		if err == nil {
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			a.reportLeftOut(fsys, t)
 		}
 		return err

@@ -45,7 +45,11 @@ are. With -v each one that is made is printed.`,
 				case t.name == ".":
 					return because(fs.ErrInvalid, "is the root directory, which is always there")
 				}
-				if err := fsys.MkdirWith(t.name, opts...); err != nil {
+				err := fsys.MkdirWith(t.name, opts...)
+				if errors.Is(err, fs.ErrNotExist) {
+					return because(fs.ErrInvalid, "lies in a directory that does not exist; -p makes it too")
+				}
+				if err != nil {
 					return err
 				}
 				return made(t.name)
@@ -77,6 +81,9 @@ func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption, made func(
 		err := fsys.MkdirWith(dir, opts...)
 		if errors.Is(err, fs.ErrExist) && isDir(dir) {
 			continue
+		}
+		if errors.Is(err, fs.ErrExist) && dir != name {
+			return because(fs.ErrInvalid, "%s exists and is a file: nothing can lie in it", dir)
 		}
 		if err == nil {
 			err = made(dir)

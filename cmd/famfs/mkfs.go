@@ -29,9 +29,9 @@ system, partition table or archive, or that is a file with anything but zeros in
 place of superblock and log. The log holds an entry for each file and directory that will ever
 be made: 8 MiB hold 15,420, 256 MiB hold 493,447.
 
-With --kill --force it takes the file system off the device instead: only the
-superblock is overwritten, but all that was on it is lost, and hosts that have it open
-must open it again once it is formatted.`,
+With --kill --force it takes the file system off the device instead:
+superblock and log are overwritten, all that was on it is lost, and hosts that have it
+open must open it again once it is formatted.`,
 		Example: `  famfs mkfs /dev/dax0.0
   famfs mkfs --loglen 256M --force /dev/dax0.0
   famfs mkfs --create 1GiB /dev/shm/device    # a sparse file that stands in for a device
@@ -76,7 +76,7 @@ must open it again once it is formatted.`,
 	logSize = famfs.DefaultLogSize
 	cmd.Flags().VarP(&logSize, "loglen", "l", "size of the log: a power of two of at least 8 MiB")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "format although there is something on it, which is lost")
-	cmd.Flags().BoolVarP(&kill, "kill", "k", false, "overwrite the superblock instead: the device is not formatted then; needs --force")
+	cmd.Flags().BoolVarP(&kill, "kill", "k", false, "overwrite superblock and log instead: the device is not formatted then; needs --force")
 	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file system as JSON")
 	cmd.MarkFlagsMutuallyExclusive("kill", "create")
@@ -90,7 +90,12 @@ func createAnd(device string, size int64, format func() error) error {
 	if inDev(device) {
 		return deviceFailed(device, because(fs.ErrInvalid, "lies below /dev, where a file would only look like a device, and no other host would see it; make it elsewhere, such as in /dev/shm"))
 	}
-	if err := famfs.CreateBacking(device, size); err != nil {
+	switch err := famfs.CreateBacking(device, size); {
+	case errors.Is(err, fs.ErrExist):
+		return deviceFailed(device, because(fs.ErrInvalid, "exists already, and --create only makes a file that is missing; leave it out to format what is there"))
+	case errors.Is(err, fs.ErrPermission):
+		return localFailed(device, err) // it is the folder that may not be written
+	case err != nil:
 		return deviceFailed(device, err)
 	}
 	made, err := os.Lstat(device)

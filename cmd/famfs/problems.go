@@ -16,10 +16,11 @@ import (
 // mostLeftOut is how many log entries of a device are named; fsck names all.
 const mostLeftOut = 10
 
-// reportLeftOut reports what may be missing in the directory t. Of a file nothing is.
+// reportLeftOut reports what may be missing in the directory t, or why t may be missing
+// itself. Of a file that is there nothing is.
 func (a *app) reportLeftOut(fsys *famfs.FS, t target) {
 	st, err := fsys.Stat(t.name)
-	if err != nil || !st.IsDir() || a.leftOutSaid[t.device] {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() || a.leftOutSaid[t.device] {
 		return
 	}
 	left := leftOut(fsys, t.name)

@@ -64,6 +64,13 @@ func TestLeftOut(t *testing.T) {
 	}
 	assert.Contains(t, famfsRun(t, "df", cut).err, "67108864 bytes (64 MiB) when it was formatted, now it has 41943040 bytes (40 MiB)")
 	assert.Equal(t, 0, famfsRun(t, "ls", twice+":/d").status, "nothing is missing there")
+	for _, args := range [][]string{{"cat", cut + ":/e/beyond"}, {"stat", cut + ":/e/beyond"}, {"ls", cut + ":/e/beyond"}} {
+		r := famfsRun(t, args...)
+		assert.Equal(t, 1, r.status, args)
+		assert.Contains(t, r.err, cut+": files may be missing:\n", "a file that was there is not just unknown: %v", args)
+		assert.Contains(t, r.err, "file does not exist", args)
+	}
+	assert.NotContains(t, famfsRun(t, "cat", twice+":/d/nothing").err, "files may be missing")
 	all := parse[[]map[string]any](t, famfsRun(t, "ls", "--json", twice))
 	assert.Equal(t, twice, all[len(all)-1]["argument"], "programs are told too")
 	assert.Contains(t, all[len(all)-1]["error"], "log entry 4")

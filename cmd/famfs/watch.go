@@ -43,6 +43,7 @@ is one of ls -l, or with --json one JSON object.`,
 			ctx, stop := interruptible()
 			defer stop()
 			left := limit
+			l := newLister(a)
 			show := func(name string, st fs.FileInfo) (more bool, err error) {
 				if t.name != "." && name != t.name && !strings.HasPrefix(name, t.name+"/") {
 					return true, nil
@@ -50,8 +51,8 @@ is one of ls -l, or with --json one JSON object.`,
 				if asJSON {
 					err = a.printJSONLine(describeNode(t.device, name, st))
 				} else {
-					attr := st.Sys().(*famfs.Attr)
-					_, err = fmt.Fprintf(a.out, "%v %d %d %12d %s\n", st.Mode(), attr.UID, attr.GID, st.Size(), a.displayName(t.at(name)))
+					row := l.row(entry{shown: t.at(name), info: st})
+					_, err = fmt.Fprintf(a.out, "%s %s %s %12s %s\n", row[0], row[1], row[2], row[3], row[4])
 				}
 				left--
 				return err == nil && left != 0, err
