@@ -169,13 +169,19 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// docs/reliability.md names tests too, those of the command among them.
+// docs/reliability.md names tests too, those of the command and of the examples among them.
 func TestReliabilityNamesTests(t *testing.T) {
 	t.Parallel()
 	needsSources(t)
 	text, err := os.ReadFile(filepath.Join("docs", "reliability.md"))
 	require.NoError(t, err)
-	tests, n := testNames(t, filepath.Join("cmd", "famfs")), 0
+	folders := []string{filepath.Join("cmd", "famfs")}
+	inExamples, err := filepath.Glob(filepath.Join("examples", "*", "*_test.go"))
+	require.NoError(t, err)
+	for _, file := range inExamples {
+		folders = append(folders, filepath.Dir(file))
+	}
+	tests, n := testNames(t, folders...), 0
 	for _, m := range inTicks.FindAllStringSubmatch(string(text), -1) {
 		function, _, _ := strings.Cut(m[1], "/")
 		if regexp.MustCompile(`^(Test|Fuzz|Example)[A-Z]\w*$`).MatchString(function) {
