@@ -12,6 +12,7 @@ import (
 	"math/bits"
 	pathpkg "path"
 	"strings"
+	"unicode/utf8"
 )
 
 // reservedDir is the reference's for its own metadata. Of what is in it, it logs one file,
@@ -31,8 +32,10 @@ func checkName(path string) error {
 		return fmt.Errorf("path %q holds a NUL", path)
 	case path[0] == '/':
 		return fmt.Errorf("path %q is absolute, want one relative to the root", path)
+	case !utf8.ValidString(path):
+		return fmt.Errorf("path %q is not UTF-8", path)
 	case path == "." || !fs.ValidPath(path):
-		return fmt.Errorf("path %q is not UTF-8, or has an element that is empty, \".\" or \"..\"", path)
+		return fmt.Errorf("path %q has an element that is empty, \".\" or \"..\"", path)
 	case path == reservedDir || strings.HasPrefix(path, reservedDir+"/"):
 		return fmt.Errorf("path %q lies under %s, which is reserved", path, reservedDir)
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// DefaultLogSize is the size of the log that Format makes, in bytes: room for
-// 15,420 files and directories.
+// DefaultLogSize is the size of the log that Format makes, in bytes: 8 MiB, room
+// for 15,420 files and directories.
 const DefaultLogSize = minLogSize
 
 // DefaultLockTimeout is how long writers wait for one another.
