@@ -207,6 +207,9 @@ func (s *stale) append(r *replica, h *simHost) error {
 		e.dir, e.size = true, 0
 	case 1:
 		e.layout, _, err = r.allocate(e.size, &Interleaving{Strips: 2, Buckets: 4, Chunk: defaultUnit})
+		if errors.Is(err, ErrNoSpace) { // single units here and there may leave too few buckets
+			e.layout, _, err = r.allocate(e.size, nil)
+		}
 	case 2:
 		for range 2 + s.rng.IntN(2) {
 			run, ok := r.alloc.allocate(1, s.rng.Int64N(staleDevice/defaultUnit), staleDevice/defaultUnit)

@@ -57,7 +57,7 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "iofs-efault", why: "what a system call says of lost memory stays as it is", file: "iofs.go",
-		old: "case errors.Is(own, syscall.EFAULT):", new: "case errors.Is(own, syscall.EFAULT) && false:", tests: "TestFaultInSystemCall",
+		old: "case isBadAddress(own):", new: "case isBadAddress(own) && false:", tests: "TestFaultInSystemCall",
 	},
 	{
 		name: "iofs-blame", why: "the file is blamed for the memory that takes its bytes", file: "iofs.go",

@@ -17,7 +17,7 @@ var spaceMutants = []mutant{
 	},
 	{
 		name: "alloc-release-claimed", why: "giving space back leaves it pending", file: "alloc.go",
-		old: "\t\t\t\tb.pending[w] &^= mask\n", new: "\t\t\t\tb.pending[w] &^= mask & 1\n", tests: "TestAllocatorStates TestAllocatorAgainstModel",
+		old: "a.remove(&a.block(i).pending, w, mask)", new: "a.remove(&a.block(i).pending, w, mask&1)", tests: "TestAllocatorStates TestAllocatorAgainstModel",
 	},
 	{
 		name: "alloc-own-earlier", why: "two runs of one file may overlap", file: "alloc.go",
