@@ -22,7 +22,7 @@ import (
 // copyPiece is how much of a file is copied between two reports of progress.
 const copyPiece = 8 << 20
 
-// CopyOption changes how CopyFS copies.
+// CopyOption changes how CopyFS copies. One that is nil changes nothing.
 type CopyOption interface{ applyCopy(*copyConfig) }
 
 type copyConfig struct {
@@ -101,7 +101,9 @@ func (f *FS) CopyFS(ctx context.Context, dir string, src fs.FS, opts ...CopyOpti
 	c := &copier{fs: f, dir: dir, src: src}
 	c.workers = runtime.GOMAXPROCS(0)
 	for _, o := range opts {
-		o.applyCopy(&c.copyConfig)
+		if o != nil {
+			o.applyCopy(&c.copyConfig)
+		}
 	}
 	if err := c.run(ctx); err != nil {
 		return fmt.Errorf("famfs: copy to %s: %w", dir, err)

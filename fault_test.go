@@ -688,8 +688,7 @@ func TestFaultInOpen(t *testing.T) {
 	c := newCutFS(t)
 	require.NoError(t, os.Truncate(c.path, 3*mib))
 	_, err := Open(c.path, WithSystemUUID(testHost))
-	require.ErrorIs(t, err, ErrNotFormatted, "what is left is too small for metadata")
-	assert.ErrorIs(t, err, fs.ErrInvalid)
+	require.ErrorIs(t, err, ErrCorrupt, "what is left is too small for the log")
 	c.requireClose(t)
 }
 

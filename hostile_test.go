@@ -1247,8 +1247,15 @@ func TestDeviceCut(t *testing.T) {
 	require.NoError(t, fsys.Close())
 	require.NoError(t, os.Truncate(f.path, 9*mib))
 	_, err := Open(f.path)
+	assert.ErrorIs(t, err, ErrCorrupt)
+	assert.NotErrorIs(t, err, ErrNotFormatted, "that it is famfs is known")
+	assert.ErrorContains(t, err, "passes the end of the device at 9437184")
+
+	// Nor the superblock.
+	require.NoError(t, os.Truncate(f.path, superblockSize-1))
+	_, err = Open(f.path)
 	assert.ErrorIs(t, err, ErrNotFormatted)
-	assert.ErrorContains(t, err, "device of 9437184 bytes: too small")
+	assert.ErrorContains(t, err, "device of 199 bytes: too small")
 }
 
 // badHeaders are log headers that are invalid, for a log of two entries.

@@ -126,7 +126,9 @@ func (t *regionTable) leave(s *sharedRegion) error {
 func (f *FS) Map(name string, opts ...MapOption) (*Mapping, error) {
 	var c mapConfig
 	for _, o := range opts {
-		o.applyMap(&c)
+		if o != nil {
+			o.applyMap(&c)
+		}
 	}
 	m, err := f.mapFile(name, c)
 	if err != nil {

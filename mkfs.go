@@ -32,7 +32,9 @@ import (
 func Format(path string, opts ...FormatOption) error {
 	c := formatConfig{logSize: DefaultLogSize}
 	for _, o := range opts {
-		o.applyFormat(&c)
+		if o != nil {
+			o.applyFormat(&c)
+		}
 	}
 	if err := format(path, c); err != nil {
 		return fmt.Errorf("famfs: format %s: %w", path, err)

@@ -18,7 +18,7 @@ const DefaultLogSize = minLogSize
 // DefaultLockTimeout is how long writers wait for one another.
 const DefaultLockTimeout = 10 * time.Second
 
-// FormatOption changes what Format does.
+// FormatOption changes what Format does. One that is nil changes nothing.
 type FormatOption interface{ applyFormat(*formatConfig) }
 
 type formatConfig struct {
@@ -44,7 +44,7 @@ func LogSize(bytes int64) FormatOption {
 // every host that has it open must open it again.
 func Force() FormatOption { return formatOption(func(c *formatConfig) { c.force = true }) }
 
-// Option changes how Open and Check open a device.
+// Option changes how Open and Check open a device. One that is nil changes nothing.
 type Option interface{ applyOpen(*openConfig) }
 
 type openConfig struct {
@@ -64,7 +64,9 @@ type openConfig struct {
 func newOpenConfig(opts []Option) openConfig {
 	c := openConfig{lockTimeout: DefaultLockTimeout, pause: time.Sleep}
 	for _, o := range opts {
-		o.applyOpen(&c)
+		if o != nil {
+			o.applyOpen(&c)
+		}
 	}
 	c.journal = newJournal(c.log)
 	c.log = c.journal.log()
@@ -142,7 +144,7 @@ func (o SystemUUIDOption) applyOpen(c *openConfig)     { c.systemUUID = o.id }
 // counts as none.
 func WithSystemUUID(id UUID) SystemUUIDOption { return SystemUUIDOption{id} }
 
-// MapOption changes how Map maps a file.
+// MapOption changes how Map maps a file. One that is nil changes nothing.
 type MapOption interface{ applyMap(*mapConfig) }
 
 type mapConfig struct{ writable, populate bool }
@@ -158,7 +160,7 @@ func Writable() MapOption { return mapOption(func(c *mapConfig) { c.writable = t
 // slice faults any more.
 func Populate() MapOption { return mapOption(func(c *mapConfig) { c.populate = true }) }
 
-// CreateOption changes what Create creates.
+// CreateOption changes what Create creates. One that is nil changes nothing.
 type CreateOption interface{ applyCreate(*createConfig) }
 
 type createConfig struct {
@@ -171,7 +173,9 @@ type createConfig struct {
 func newCreateConfig(opts []CreateOption) createConfig {
 	c := createConfig{mode: 0o644, uid: uint32(max(os.Getuid(), 0)), gid: uint32(max(os.Getgid(), 0)), ctx: context.Background()}
 	for _, o := range opts {
-		o.applyCreate(&c)
+		if o != nil {
+			o.applyCreate(&c)
+		}
 	}
 	return c
 }

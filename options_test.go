@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -69,4 +70,27 @@ func TestLogSizes(t *testing.T) {
 	st, err := m.Stat("f")
 	require.NoError(t, err)
 	assert.GreaterOrEqual(t, st.Sys().(*Attr).Layout.Extents[0].Offset, int64(258*mib))
+}
+
+// An option that is nil, as one that was to be set only sometimes, changes nothing.
+func TestNilOptions(t *testing.T) {
+	t.Parallel()
+	path := testBacking(t, testSize)
+	require.NoError(t, Format(path, nil, WithSystemUUID(testHost), Force(), nil))
+	m := openTest(t, path, nil, ReadWrite(), nil)
+	p, err := m.Create("f", 1, nil, Mode(0o600), nil)
+	require.NoError(t, err)
+	_, err = p.Write([]byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+	mapped, err := m.Map("f", nil, Populate(), nil)
+	require.NoError(t, err)
+	require.NoError(t, mapped.Close())
+	src := fstest.MapFS{"g": {Data: []byte("y"), Mode: 0o640}}
+	require.NoError(t, m.CopyFS(t.Context(), ".", src, nil, CreateWith(nil), nil))
+	st, err := m.Stat("f")
+	require.NoError(t, err)
+	assert.Equal(t, fs.FileMode(0o600), st.Mode())
+	_, err = Check(path, nil)
+	assert.NoError(t, err)
 }

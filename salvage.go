@@ -198,6 +198,9 @@ func (f *FS) salvage() (wrong []error, err error) {
 	}
 	if err != nil {
 		wrong = append(wrong, err)
+		if checkDeviceSize(f.size()) != nil {
+			return wrong, err // the device is cut short before the end of any log
+		}
 		if f.sb, err = guessSuperblock(m, f.size()); err != nil {
 			return append(wrong, err), err
 		}

@@ -6,6 +6,7 @@ package famfs
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -182,8 +183,9 @@ func checkDeviceSize(size int64) error {
 // readSuperblock loads and decodes the superblock. Other hosts write it only when
 // they format the device.
 func readSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
-	if err := checkDeviceSize(deviceSize); err != nil {
-		return Superblock{}, err
+	tooSmall := checkDeviceSize(deviceSize)
+	if deviceSize < superblockSize {
+		return Superblock{}, tooSmall
 	}
 	// One load may get some lines from before and some from after a Format. Two that
 	// agree are of one time, as lines that a Format changes never change back.
@@ -197,5 +199,9 @@ func readSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 			break
 		}
 	}
-	return decodeSuperblock(&b, deviceSize)
+	sb, err := decodeSuperblock(&b, deviceSize)
+	if errors.Is(err, ErrNotFormatted) && tooSmall != nil {
+		err = tooSmall // a superblock that is there says more: the device was cut short
+	}
+	return sb, err
 }
