@@ -140,11 +140,12 @@ func TestCorruptEntryStays(t *testing.T) {
 				assert.EqualValues(t, bad, r.ns.end())
 				return c.loaded
 			}
-			served := 0
+			// One processor alone reads in order, and fails before it comes to what follows.
+			served, least := 0, bad
 			if policy == stopAtCorrupt {
-				served = bad - 10
+				served, least = bad-10, count
 			}
-			assert.Greater(t, refresh(served, count-bad), (count-10)*entrySize)
+			assert.Greater(t, refresh(served, count-bad), (least-10)*entrySize)
 			for range 3 {
 				assert.Less(t, refresh(0, count-bad), little)
 				assert.Zero(t, pauses)
