@@ -38,12 +38,18 @@ func TestVMRecognition(t *testing.T) {
 	d := fsys.Device()
 	assert.Equal(t, path, d.Path)
 	assert.True(t, d.Synchronous)
-	if scenario == "devdax" {
+	switch {
+	case scenario == "devdax" && runtime.GOARCH == "arm64": // made of persistent memory, which begins with a note of that
+		assert.Equal(t, DeviceInfo{
+			Path: "/dev/dax0.0", Kind: DevDAX, Size: 4<<30 - 2*mib, Align: 2 * mib,
+			NUMANode: -1, TargetNode: -1, Driver: "device_dax", Synchronous: true,
+		}, d)
+	case scenario == "devdax":
 		assert.Equal(t, DeviceInfo{
 			Path: "/dev/dax0.0", Kind: DevDAX, Size: 4 << 30, Align: 2 * mib,
 			NUMANode: readNode("/sys/bus/dax/devices/dax0.0", "numa_node"), TargetNode: 1, Driver: "device_dax", Synchronous: true,
 		}, d)
-	} else {
+	default:
 		assert.Equal(t, DeviceInfo{
 			Path: path, Kind: FSDAX, Size: 1536 * mib, Align: 4096, NUMANode: -1, TargetNode: -1, Synchronous: true,
 		}, d)

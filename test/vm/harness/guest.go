@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,15 +102,19 @@ func (s *stage) environment(spec guestSpec) []string {
 	if spec.bench != "" {
 		args = append(args, "-test.bench="+spec.bench, "-test.benchtime=1x")
 	}
+	if spec.short {
+		args = append(args, "-test.short")
+	}
 	d := devices[spec.device]
 	env := []string{
 		"VM_NAME=" + spec.name,
+		"VM_TERMINAL=" + s.sc.arch.terminal,
 		fmt.Sprintf("VM_MACHINE_ID=%x", id[:16]),
 		"VM_MODULES=" + d.modules,
 		"VM_NODE=" + d.node,
 		"VM_ARGS=" + strings.Join(args, " "),
 		"FAMFS_TEST_DEVICE=" + d.node,
-		"FAMFS_TEST_SCENARIO=" + s.sc.name,
+		"FAMFS_TEST_SCENARIO=" + strings.TrimPrefix(s.sc.name, s.sc.arch.name+"-"),
 		"FAMFS_TEST_ROLE=" + spec.name,
 		"FAMFS_TEST_SEED=" + strconv.FormatInt(s.h.opts.seed, 10),
 	}
@@ -136,6 +141,8 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 		}
 	}()
 
+	arch := s.sc.arch
+	outfit := s.h.outfits[arch]
 	own, err := guestArchive(s.environment(spec), spec.prepare)
 	if err != nil {
 		return nil, err
@@ -145,10 +152,22 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 		return nil, err
 	}
 	keep(initrd)
-	for _, part := range [][]byte{s.h.base, s.h.tests, own} {
+	for _, part := range [][]byte{outfit.base, outfit.tests, own} {
 		if _, err := initrd.Write(part); err != nil {
 			return nil, fmt.Errorf("writing its initramfs: %w", err)
 		}
+	}
+	machine, err := arch.machine(s, spec)
+	if err != nil {
+		return nil, err
+	}
+	dtb, err := memoryFile(0)
+	if err != nil {
+		return nil, err
+	}
+	keep(dtb)
+	if _, err := dtb.Write(machine.dtb); err != nil {
+		return nil, fmt.Errorf("writing its device tree: %w", err)
 	}
 	conRead, conWrite, err := os.Pipe()
 	if err != nil {
@@ -164,28 +183,19 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 
 	s.count++
 	g.console = filepath.Join(s.h.logs, fmt.Sprintf("%s-%02d-%s.console", s.sc.name, s.count, spec.name))
-	low, size := spec.ram, s.sc.size>>20
 	args := append([]string{
 		"-no-reboot", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-net", "none",
-		// The guest's own memory below 4 GiB, the shared one right above it, so that its place is the same in all guests.
-		"-machine", fmt.Sprintf("q35,max-ram-below-4g=%dM,hpet=off,smm=off,sata=off,smbus=off,usb=off,i8042=off", low), "-m", fmt.Sprintf("%dM", int64(low)+size),
-		"-object", fmt.Sprintf("memory-backend-ram,id=own,size=%dM", low),
-		"-object", fmt.Sprintf("memory-backend-file,id=shared,size=%dM,share=on,mem-path=/proc/self/fd/3", size),
-		"-numa", "node,nodeid=0,memdev=own", "-numa", "node,nodeid=1,memdev=shared",
-		"-kernel", s.h.kernel.vmlinux, "-initrd", "/proc/self/fd/4",
-		"-chardev", "file,id=con,path=/proc/self/fd/5", "-serial", "chardev:con",
-		"-chardev", "file,id=out,path=/proc/self/fd/6", "-serial", "chardev:out",
+		"-kernel", outfit.kernel.image, "-initrd", "/proc/self/fd/4",
+		"-chardev", "file,id=con,path=/proc/self/fd/5", "-chardev", "file,id=out,path=/proc/self/fd/6",
 		"-append", strings.Join([]string{
-			"console=ttyS0 quiet panic=-1 oops=panic reboot=t random.trust_cpu=on",
+			"quiet panic=-1 oops=panic",
 			// For a quick start.
-			"mitigations=off nokaslr no5lvl no_timer_check rcupdate.rcu_expedited=1 init_on_alloc=0 swiotlb=noforce lsm=capability audit=0",
-			// The usual clock, the cycle counter, is measured during boot, and wrongly where the host is busy: the guest's time then runs several times too fast.
-			"tsc=reliable clocksource=acpi_pm",
-			fmt.Sprintf(devices[spec.device].memmap, size),
+			"mitigations=off nokaslr rcupdate.rcu_expedited=1 init_on_alloc=0 lsm=capability audit=0",
+			machine.cmdline,
 		}, " "),
-	}, s.h.accel.args...)
-	g.cmd = exec.CommandContext(ctx, "qemu-system-x86_64", args...)
-	g.cmd.ExtraFiles = []*os.File{s.mem, initrd, conWrite, outWrite}
+	}, slices.Concat(machine.args, outfit.accel.args)...)
+	g.cmd = exec.CommandContext(ctx, arch.qemu, args...)
+	g.cmd.ExtraFiles = []*os.File{s.mem, initrd, conWrite, outWrite, dtb}
 	var said bytes.Buffer
 	g.cmd.Stdout, g.cmd.Stderr = &said, &said
 	g.cmd.WaitDelay = 5 * time.Second

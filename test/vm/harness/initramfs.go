@@ -25,10 +25,11 @@ import (
 //go:embed guest
 var guestFiles embed.FS
 
-// busybox must be the statically linked one; the others bring their libraries.
+// busybox must be the statically linked one; the others bring their libraries. They are the host's, and so guests of another
+// architecture go without them, and have a busybox of their own.
 const busybox = "/bin/busybox"
 
-var tools = []string{"daxctl", "ndctl", "mkfs.ext4"}
+var tools = []string{"daxctl", "ndctl"}
 
 // archive writes the "newc" format of cpio, the only one that the kernel reads.
 type archive struct {
@@ -119,63 +120,73 @@ func (a *archive) bytes() []byte {
 }
 
 // prepareBase builds the archive with tools, modules and init, or takes the one that an earlier run built from the same.
-func prepareBase(ctx context.Context, cache string, k kernel) (string, error) {
-	files, err := toolFiles(ctx)
-	if err != nil {
-		return "", err
+func prepareBase(ctx context.Context, cache string, a *arch, k kernel) (string, error) {
+	var files []string
+	source := k.busybox
+	if source == "" {
+		source = busybox
+		var err error
+		if files, err = toolFiles(ctx); err != nil {
+			return "", err
+		}
 	}
 	init, err := guestFiles.ReadFile("guest/init")
 	if err != nil {
 		return "", err
 	}
 	key := sha256.New()
-	fmt.Fprintln(key, k.pkg, modules, busybox)
+	fmt.Fprintln(key, k.pkg, a.modules, busybox)
 	key.Write(init)
-	for _, f := range files {
+	for _, f := range append(files, source) {
 		st, err := os.Stat(f)
 		if err != nil {
 			return "", err
 		}
 		fmt.Fprintln(key, f, st.Size(), st.ModTime().UnixNano())
 	}
-	name := filepath.Join(cache, fmt.Sprintf("base-%x.cpio", key.Sum(nil)[:8]))
+	name := filepath.Join(cache, fmt.Sprintf("base-%s-%x.cpio", a.name, key.Sum(nil)[:8]))
 	if _, err := os.Stat(name); err == nil {
 		return name, nil
 	}
 
-	var a archive
+	var base archive
 	for _, d := range []string{"proc", "sys", "dev", "tmp", "mnt", "root", "etc", "run"} {
-		a.dir(d)
+		base.dir(d)
 	}
-	a.file("init", 0o755, init)
-	a.link("etc/mtab", "/proc/mounts")
+	base.file("init", 0o755, init)
+	base.link("etc/mtab", "/proc/mounts")
 	applets, err := output(ctx, "", busybox, "--list")
 	if err != nil {
 		return "", err
 	}
-	have := make(map[string]bool)
+	data, err := os.ReadFile(source)
+	if err != nil {
+		return "", err
+	}
+	base.file(busybox, 0o755, data)
+	have := map[string]bool{path.Base(busybox): true}
 	for _, f := range files {
 		data, err := os.ReadFile(f)
 		if err != nil {
 			return "", err
 		}
-		a.file(f, 0o755, data)
+		base.file(f, 0o755, data)
 		have[path.Base(f)] = true
 	}
 	for _, applet := range strings.Fields(string(applets)) {
 		if !have[applet] {
-			a.link("bin/"+applet, busybox)
+			base.link("bin/"+applet, busybox)
 		}
 	}
-	if err := a.tree("lib/modules", filepath.Join(k.root, "lib", "modules")); err != nil {
+	if err := base.tree("lib/modules", filepath.Join(k.root, "lib", "modules")); err != nil {
 		return "", err
 	}
-	old, _ := filepath.Glob(filepath.Join(cache, "base-*.cpio"))
+	old, _ := filepath.Glob(filepath.Join(cache, "base-"+a.name+"-*.cpio"))
 	for _, f := range old {
 		os.Remove(f)
 	}
 	tmp := name + ".tmp"
-	if err := errors.Join(os.WriteFile(tmp, a.bytes(), 0o644), os.Rename(tmp, name)); err != nil {
+	if err := errors.Join(os.WriteFile(tmp, base.bytes(), 0o644), os.Rename(tmp, name)); err != nil {
 		return "", err
 	}
 	return name, nil
@@ -185,7 +196,7 @@ var absolutePath = regexp.MustCompile(`/\S+`)
 
 // toolFiles lists the tools and the libraries they load, under the names by which they are looked for.
 func toolFiles(ctx context.Context) ([]string, error) {
-	files := []string{busybox}
+	var files []string
 	seen := make(map[string]bool)
 	for _, tool := range tools {
 		p, err := exec.LookPath(tool)
@@ -205,9 +216,6 @@ func toolFiles(ctx context.Context) ([]string, error) {
 				files = append(files, f)
 			}
 		}
-	}
-	if _, err := os.Stat("/etc/mke2fs.conf"); err == nil {
-		files = append(files, "/etc/mke2fs.conf")
 	}
 	return files, nil
 }

@@ -1,8 +1,8 @@
 //go:build linux && amd64
 
-// The kernel that guests boot: its package is downloaded, not installed, and taken apart into an ELF image and the few modules that are needed.
+// The kernel that guests boot: its package is downloaded, not installed, and taken apart into an image and the few modules that are needed.
 //
-// Not here: what else a guest needs to start (initramfs.go).
+// Not here: which package, from where, and which modules (machine.go), and what else a guest needs to start (initramfs.go).
 package main
 
 import (
@@ -21,21 +21,18 @@ import (
 	"time"
 )
 
-// modules are what scenarios may load. What they depend on comes along; one that the kernel has built in is fine too.
-// crc32c_generic is a dependency of ext4 that no symbol shows.
-var modules = []string{"device_dax", "dax_hmem", "kmem", "nd_e820", "nd_pmem", "crc32c_generic", "ext4"}
-
 type kernel struct {
 	version string // as uname -r says it
 	pkg     string // the package with its version, part of the key of all that is made from it
-	vmlinux string // path of the ELF image
+	image   string // path of what QEMU boots
 	root    string // folder with lib/modules/VERSION
+	busybox string // path of a busybox for the guest, from the same download, or "" if that of the host will do
 }
 
 // prepareKernel answers from the cache where it can, so that a second run needs no network.
-func prepareKernel(ctx context.Context, cache, pkg string) (kernel, error) {
+func prepareKernel(ctx context.Context, cache string, a *arch, pkg string) (kernel, error) {
 	dir := filepath.Join(cache, "kernel-"+pkg)
-	if k, ok := cachedKernel(dir); ok {
+	if k, ok := cachedKernel(dir, a); ok {
 		return k, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("fetching the kernel took longer than 5 minutes"))
@@ -50,15 +47,21 @@ func prepareKernel(ctx context.Context, cache, pkg string) (kernel, error) {
 		return kernel{}, err
 	}
 	// Package lists that are missing or too old are the usual reason for a failure, and the only one with a cure.
-	err := fetchKernel(ctx, tmp, pkg)
-	if err != nil {
-		if _, uerr := output(ctx, tmp, "apt-get", append(aptOptions, "update")...); uerr != nil {
-			return kernel{}, errors.Join(err, uerr)
-		}
-		err = fetchKernel(ctx, tmp, pkg)
+	options, err := aptOptions, error(nil)
+	if a.suite != "" {
+		options, err = foreignOptions(ctx, filepath.Join(tmp, "apt"), a)
 	}
 	if err == nil {
-		err = unpackKernel(ctx, tmp)
+		err = fetchKernel(ctx, tmp, a, options, pkg)
+		if err != nil {
+			if _, uerr := output(ctx, tmp, "apt-get", slices.Concat(options, []string{"update"})...); uerr != nil {
+				return kernel{}, errors.Join(err, uerr)
+			}
+			err = fetchKernel(ctx, tmp, a, options, pkg)
+		}
+	}
+	if err == nil {
+		err = unpackKernel(ctx, tmp, a)
 	}
 	if err != nil {
 		return kernel{}, fmt.Errorf("getting a guest kernel from package %s: %w", pkg, err)
@@ -66,7 +69,7 @@ func prepareKernel(ctx context.Context, cache, pkg string) (kernel, error) {
 	if err := os.Rename(tmp, dir); err != nil {
 		return kernel{}, err
 	}
-	k, ok := cachedKernel(dir)
+	k, ok := cachedKernel(dir, a)
 	if !ok {
 		return kernel{}, fmt.Errorf("unpacking package %s: %s is incomplete afterwards", pkg, dir)
 	}
@@ -74,25 +77,81 @@ func prepareKernel(ctx context.Context, cache, pkg string) (kernel, error) {
 }
 
 // cachedKernel reads the note that unpackKernel leaves as its last act.
-func cachedKernel(dir string) (kernel, bool) {
+func cachedKernel(dir string, a *arch) (kernel, bool) {
 	note, err := os.ReadFile(filepath.Join(dir, "note"))
 	if err != nil {
 		return kernel{}, false
 	}
 	f := strings.Split(string(note), "\n")
-	if len(f) < 3 || f[2] != strings.Join(modules, " ") {
+	if len(f) < 3 || f[2] != strings.Join(a.modules, " ") {
 		return kernel{}, false // made for another list of modules
 	}
-	return kernel{version: f[0], pkg: f[1], vmlinux: filepath.Join(dir, "vmlinux"), root: dir}, true
+	k := kernel{version: f[0], pkg: f[1], image: filepath.Join(dir, "vmlinux"), root: dir}
+	if a.suite != "" {
+		k.busybox = filepath.Join(dir, "busybox")
+	}
+	return k, true
 }
 
 var aptOptions = []string{"-q", "-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "APT::Sandbox::User=root"}
 
-var imagePackage = regexp.MustCompile(`^linux-image-[0-9]\S*-amd64$`)
+// foreignOptions have apt work for another architecture, and another release, than the host's: with package lists in dir
+// and nothing installed, so that what the host's own apt does is not touched. Packages come from the host's mirror of Debian.
+func foreignOptions(ctx context.Context, dir string, a *arch) ([]string, error) {
+	mirror, err := debianMirror(ctx)
+	if err == nil && mirror == "" {
+		// Before its first update apt does not know whose its sources are.
+		if _, err = output(ctx, "", "apt-get", slices.Concat(aptOptions, []string{"update"})...); err == nil {
+			mirror, err = debianMirror(ctx)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if mirror == "" {
+		return nil, fmt.Errorf("apt has no mirror of Debian among its sources, from which packages for %s could come", a.name)
+	}
+	source := fmt.Sprintf("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n", mirror, a.suite)
+	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	sources, status := filepath.Join(dir, "sources.list"), filepath.Join(dir, "status")
+	if err := errors.Join(os.WriteFile(sources, []byte(source), 0o644), os.WriteFile(status, nil, 0o644)); err != nil {
+		return nil, err
+	}
+	options := slices.Clone(aptOptions)
+	for _, o := range []string{
+		"APT::Architecture=" + a.name, "APT::Architectures=" + a.name, "Acquire::Languages=none",
+		"Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+		"Dir::Etc::sourcelist=" + sources, "Dir::Etc::sourceparts=-", "Dir::State::status=" + status,
+		"Dir::State::lists=" + filepath.Join(dir, "lists"), "Dir::Cache=" + filepath.Join(dir, "cache"),
+	} {
+		options = append(options, "-o", o)
+	}
+	return options, nil
+}
 
-// fetchKernel downloads the package into dir, or the one it depends on where it only stands for the newest of a kind.
-func fetchKernel(ctx context.Context, dir, pkg string) error {
-	out, err := output(ctx, dir, "apt-cache", "depends", pkg)
+// debianMirror returns the first of the host's sources that is Debian itself, or "".
+func debianMirror(ctx context.Context) (string, error) {
+	out, err := output(ctx, "", "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(out)) {
+		if uri, ok := strings.CutPrefix(strings.TrimSpace(line), "Debian "); ok {
+			return uri, nil
+		}
+	}
+	return "", nil
+}
+
+// fetchKernel downloads the package into dir, or the one it depends on where it only stands for the newest of a kind,
+// and for another architecture a busybox.
+func fetchKernel(ctx context.Context, dir string, a *arch, options []string, pkg string) error {
+	imagePackage := regexp.MustCompile(`^linux-image-[0-9]\S*-` + a.name + `$`)
+	out, err := output(ctx, dir, "apt-cache", slices.Concat(options, []string{"depends", pkg})...)
 	if err != nil {
 		return err
 	}
@@ -102,17 +161,26 @@ func fetchKernel(ctx context.Context, dir, pkg string) error {
 		}
 	}
 	if !imagePackage.MatchString(pkg) {
-		return fmt.Errorf("%s is, and depends on, no package named like linux-image-6.1.0-1-amd64; name one with -kernel", pkg)
+		return fmt.Errorf("%s is, and depends on, no package named like linux-image-6.1.0-1-%s; name one with -kernel", pkg, a.name)
 	}
-	_, err = output(ctx, dir, "apt-get", append(aptOptions, "download", pkg)...)
+	download := []string{"download", pkg}
+	if a.suite != "" {
+		download = append(download, "busybox-static")
+	}
+	_, err = output(ctx, dir, "apt-get", slices.Concat(options, download)...)
 	return err
 }
 
-// unpackKernel turns the package in dir into vmlinux, lib/modules and a note.
-func unpackKernel(ctx context.Context, dir string) error {
-	debs, _ := filepath.Glob(filepath.Join(dir, "*.deb"))
+// unpackKernel turns the package in dir into vmlinux, lib/modules and a note, and a second one into busybox.
+func unpackKernel(ctx context.Context, dir string, a *arch) error {
+	debs, _ := filepath.Glob(filepath.Join(dir, "linux-image-*.deb"))
 	if len(debs) != 1 {
-		return fmt.Errorf("downloaded %d packages, expected 1", len(debs))
+		return fmt.Errorf("downloaded %d packages of a kernel, expected 1", len(debs))
+	}
+	if a.suite != "" {
+		if err := unpackBusybox(ctx, dir); err != nil {
+			return err
+		}
 	}
 	all := filepath.Join(dir, "all")
 	if _, err := output(ctx, dir, "dpkg", "-x", debs[0], all); err != nil {
@@ -127,11 +195,11 @@ func unpackKernel(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	elf, err := extractVmlinux(ctx, image)
+	image, err = a.unpackImage(ctx, image)
 	if err != nil {
-		return fmt.Errorf("taking the ELF image out of %s: %w", filepath.Base(images[0]), err)
+		return fmt.Errorf("taking the image to boot out of %s: %w", filepath.Base(images[0]), err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "vmlinux"), elf, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "vmlinux"), image, 0o644); err != nil {
 		return err
 	}
 	// From Debian 13 on modules are in /usr/lib.
@@ -142,21 +210,38 @@ func unpackKernel(ctx context.Context, dir string) error {
 	if len(libs) != 1 {
 		return fmt.Errorf("the package has no folder lib/modules/%s", version)
 	}
-	if err := copyModules(ctx, libs[0], filepath.Join(dir, "lib", "modules", version), version); err != nil {
+	if err := copyModules(ctx, libs[0], filepath.Join(dir, "lib", "modules", version), version, a.modules); err != nil {
 		return err
 	}
 	if _, err := output(ctx, dir, "depmod", "-b", dir, version); err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(all), os.Remove(debs[0])); err != nil {
+	if err := errors.Join(os.RemoveAll(all), os.RemoveAll(filepath.Join(dir, "apt")), os.Remove(debs[0])); err != nil {
 		return err
 	}
-	note := version + "\n" + filepath.Base(debs[0]) + "\n" + strings.Join(modules, " ") + "\n"
+	note := version + "\n" + filepath.Base(debs[0]) + "\n" + strings.Join(a.modules, " ") + "\n"
 	return os.WriteFile(filepath.Join(dir, "note"), []byte(note), 0o644)
 }
 
+func unpackBusybox(ctx context.Context, dir string) error {
+	debs, _ := filepath.Glob(filepath.Join(dir, "busybox-static_*.deb"))
+	if len(debs) != 1 {
+		return fmt.Errorf("downloaded %d packages of a busybox, expected 1", len(debs))
+	}
+	all := filepath.Join(dir, "all-busybox")
+	if _, err := output(ctx, dir, "dpkg", "-x", debs[0], all); err != nil {
+		return err
+	}
+	// From Debian 13 on it is in /usr/bin.
+	found, _ := filepath.Glob(filepath.Join(all, "usr", "bin", "busybox"))
+	if len(found) != 1 {
+		found = []string{filepath.Join(all, "bin", "busybox")}
+	}
+	return errors.Join(os.Rename(found[0], filepath.Join(dir, "busybox")), os.RemoveAll(all), os.Remove(debs[0]))
+}
+
 // copyModules copies modules and all they depend on, uncompressed because the loader of the guests reads nothing else.
-func copyModules(ctx context.Context, from, to, version string) error {
+func copyModules(ctx context.Context, from, to, version string, modules []string) error {
 	// The package does not come with modules.dep.
 	base, _, ok := strings.Cut(from, "/lib/modules/")
 	if !ok {

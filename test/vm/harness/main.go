@@ -4,7 +4,7 @@
 // It is started by test/vm/run, which sees to the packages first.
 //
 // Here: flags, the order of the work, the summary. Not here: what a scenario consists of (scenarios.go), how a guest is
-// started and ended (guest.go), what it boots (kernel.go, initramfs.go).
+// started and ended (guest.go), what machine it is (machine.go), what it boots (kernel.go, initramfs.go).
 package main
 
 import (
@@ -38,14 +38,11 @@ type options struct {
 
 // harness is what all scenarios of one run share.
 type harness struct {
-	opts   options
-	cache  string // kept from run to run
-	logs   string // of this run
-	kernel kernel
-	base   []byte // the archive that all guests of all runs have in common
-	tests  []byte // a second archive, with the test binary and its data
-	accel  accel
-	out    sync.Mutex // held to print a block of lines
+	opts    options
+	cache   string // kept from run to run
+	logs    string // of this run
+	outfits map[*arch]*outfit
+	out     sync.Mutex // held to print a block of lines
 }
 
 func main() {
@@ -56,7 +53,7 @@ func main() {
 	}
 	if opts.list {
 		for _, sc := range scenarios {
-			fmt.Printf("%-9s  %s\n", sc.name, sc.about)
+			fmt.Printf("%-12s  %s\n", sc.name, sc.about)
 		}
 		return
 	}
@@ -82,12 +79,12 @@ func parseFlags() (options, error) {
 	flag.BoolVar(&o.list, "list", false, "list the scenarios and do nothing else")
 	flag.BoolVar(&o.verbose, "v", false, "show the output and the console of every guest while it runs")
 	flag.BoolVar(&o.keep, "keep", false, "keep the logs of all guests")
-	flag.StringVar(&o.bin, "bin", "", "use this test `binary` instead of building one")
-	flag.StringVar(&o.kernel, "kernel", "linux-image-amd64", "kernel `package` to boot; a package that stands for the newest one is followed")
-	flag.StringVar(&o.accel, "accel", "auto", "auto, kvm or tcg")
+	flag.StringVar(&o.bin, "bin", "", "use this test `binary` instead of building one, in guests of amd64")
+	flag.StringVar(&o.kernel, "kernel", "linux-image-amd64", "kernel `package` that guests of amd64 boot; a package that stands for the newest one is followed")
+	flag.StringVar(&o.accel, "accel", "auto", "auto, kvm or tcg, for guests of amd64; others are always emulated")
 	flag.Int64Var(&o.seed, "seed", time.Now().UnixNano()%1e9, "seed of everything random")
 	flag.IntVar(&o.procs, "p", runtime.NumCPU(), "how many guests of scenarios with one guest run at once")
-	flag.DurationVar(&o.timeout, "timeout", 14*time.Minute, "time limit of the whole")
+	flag.DurationVar(&o.timeout, "timeout", 18*time.Minute, "time limit of the whole")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return o, fmt.Errorf("unknown argument %q; scenarios are chosen by -run", flag.Arg(0))
@@ -112,14 +109,17 @@ func runAll(ctx context.Context, opts options) (bool, error) {
 	if len(chosen) == 0 {
 		return false, fmt.Errorf("no scenario matches -run %q; -list shows them", opts.run)
 	}
-	h := &harness{opts: opts}
+	h := &harness{opts: opts, outfits: make(map[*arch]*outfit)}
 	began := time.Now()
-	done, err := h.prepare(ctx)
+	done, err := h.prepare(ctx, chosen)
 	if err != nil {
 		return false, err
 	}
 	defer done()
-	h.say("kernel %s, %s, seed %d, ready to boot after %.1fs", h.kernel.version, h.accel.name, opts.seed, time.Since(began).Seconds())
+	for a, o := range h.outfits {
+		h.say("%s: kernel %s, %s", a.name, o.kernel.version, o.accel.name)
+	}
+	h.say("seed %d, ready to boot after %.1fs", opts.seed, time.Since(began).Seconds())
 
 	// Scenarios with one guest share the processors; one in which guests meet has them to itself, since its time limits
 	// are about how long one guest waits for another.
@@ -161,7 +161,7 @@ func runAll(ctx context.Context, opts options) (bool, error) {
 		if r.err != nil {
 			verdict, ok = "FAIL", false
 		}
-		fmt.Printf("%s\t%-9s\t%.1fs\t%s\n", verdict, sc.name, r.took.Seconds(), r.counts)
+		fmt.Printf("%s\t%-12s\t%.1fs\t%s\n", verdict, sc.name, r.took.Seconds(), r.counts)
 	}
 	for _, sc := range chosen {
 		if err := results[sc].err; err != nil {
@@ -172,7 +172,7 @@ func runAll(ctx context.Context, opts options) (bool, error) {
 }
 
 // prepare sees to everything that guests boot from. What it returns takes back what this run alone needed.
-func (h *harness) prepare(ctx context.Context) (func(), error) {
+func (h *harness) prepare(ctx context.Context, chosen []*scenario) (func(), error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, err
@@ -191,37 +191,12 @@ func (h *harness) prepare(ctx context.Context) (func(), error) {
 	}
 	defer unlock()
 
-	if h.accel, err = acceleration(h.opts.accel); err != nil {
-		return nil, err
-	}
-	if h.kernel, err = prepareKernel(ctx, h.cache, h.opts.kernel); err != nil {
-		return nil, err
-	}
-	base, err := prepareBase(ctx, h.cache, h.kernel)
-	if err != nil {
-		return nil, err
-	}
-	// Not left to the guests: another harness may replace the file.
-	if h.base, err = os.ReadFile(base); err != nil {
-		return nil, err
-	}
-	bin := h.opts.bin
-	if bin == "" {
-		bin = filepath.Join(h.cache, "famfs.test")
-		// Where there are no tests, go test says so, succeeds, and would leave the binary of an earlier run in its place.
-		os.Remove(bin)
-		cmd := command(ctx, "go", "test", "-c", "-o", bin, ".")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			_, err = os.Stat(bin)
+	for _, sc := range chosen {
+		if h.outfits[sc.arch] == nil {
+			if h.outfits[sc.arch], err = h.outfit(ctx, root, sc.arch); err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("building the tests: %w\n%s", err, out)
-		}
-	}
-	if h.tests, err = testArchive(bin, filepath.Join(root, "testdata")); err != nil {
-		return nil, err
 	}
 	old, _ := filepath.Glob(filepath.Join(h.cache, "logs-*"))
 	for _, dir := range old {
@@ -239,6 +214,48 @@ func (h *harness) prepare(ctx context.Context) (func(), error) {
 			os.RemoveAll(h.logs)
 		}
 	}, nil
+}
+
+// outfit sees to what all guests of one architecture boot.
+func (h *harness) outfit(ctx context.Context, root string, a *arch) (_ *outfit, err error) {
+	var o outfit
+	pkg, bin := "linux-image-"+a.name, ""
+	o.accel = arm64Acceleration
+	if a == amd64 {
+		pkg, bin = h.opts.kernel, h.opts.bin
+		if o.accel, err = acceleration(h.opts.accel); err != nil {
+			return nil, err
+		}
+	}
+	if o.kernel, err = prepareKernel(ctx, h.cache, a, pkg); err != nil {
+		return nil, err
+	}
+	base, err := prepareBase(ctx, h.cache, a, o.kernel)
+	if err != nil {
+		return nil, err
+	}
+	// Not left to the guests: another harness may replace the file.
+	if o.base, err = os.ReadFile(base); err != nil {
+		return nil, err
+	}
+	if bin == "" {
+		bin = filepath.Join(h.cache, "famfs."+a.name+".test")
+		// Where there are no tests, go test says so, succeeds, and would leave the binary of an earlier run in its place.
+		os.Remove(bin)
+		cmd := command(ctx, "go", "test", "-c", "-o", bin, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+a.name)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			_, err = os.Stat(bin)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("building the tests for %s: %w\n%s", a.name, err, out)
+		}
+	}
+	if o.tests, err = testArchive(bin, filepath.Join(root, "testdata")); err != nil {
+		return nil, err
+	}
+	return &o, nil
 }
 
 // lockCache keeps a second harness from downloading and building into the same folder.

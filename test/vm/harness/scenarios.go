@@ -6,7 +6,7 @@
 // no network, and in the environment
 //
 //	FAMFS_TEST_DEVICE     what to open: /dev/dax0.0, /dev/pmem0, or a file on ext4 with DAX
-//	FAMFS_TEST_SCENARIO   the name of the scenario
+//	FAMFS_TEST_SCENARIO   the name of the scenario, without the architecture before it
 //	FAMFS_TEST_ROLE       the name of the guest: host, master, client1, client2, ...
 //	FAMFS_TEST_SEED       a number, the same in all guests of a run
 //	FAMFS_TEST_ROUND      in poweroff, for the master: the round, from 0; in the one that equals FAMFS_TEST_ROUNDS power stays on
@@ -29,7 +29,9 @@ import (
 
 type scenario struct {
 	name, about string
+	arch        *arch // of its guests
 	size        int64 // of the shared memory; a whole number of MiB
+	ext4        bool  // the shared memory holds an empty ext4 from the beginning
 	limit       time.Duration
 	guests      []guestSpec
 	play        func(*stage) error // nil: all guests at once, each to its end
@@ -42,15 +44,9 @@ type guestSpec struct {
 	prepare string // a script in guest/ that runs before the tests
 	run     string // which tests, without blanks
 	bench   string // which benchmarks, each once; "" for none
+	short   bool   // tests take less time, at the price of thoroughness
 	env     []string
 	ram     int // MiB
-}
-
-// devices are the two faces that the shared memory can have. memmap is an argument of the kernel's, for the size in MiB:
-// type 0xefffffff is memory that firmware has reserved for a special purpose, ! makes it persistent memory.
-var devices = map[string]struct{ memmap, modules, node string }{
-	"devdax": {"memmap=%dM%%0x100000000-1+0xefffffff", "device_dax dax_hmem", "/dev/dax0.0"},
-	"pmem":   {"memmap=%dM!4G", "nd_e820 nd_pmem", "/dev/pmem0"},
 }
 
 const (
@@ -63,50 +59,66 @@ const powerCuts = 10
 var scenarios = []*scenario{
 	{
 		name: "devdax", about: "the whole suite, on /dev/dax0.0",
-		size: 4 * gib, limit: 6 * time.Minute,
+		arch: amd64, size: 4 * gib, limit: 6 * time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", run: ".", ram: 2048}},
 	},
 	{
 		name: "benchmarks", about: "every benchmark once, on /dev/dax0.0: that they work, not how fast",
-		size: 6 * gib, limit: 6 * time.Minute,
+		arch: amd64, size: 6 * gib, limit: 6 * time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", run: "^$", bench: ".", ram: 4096}},
 	},
 	{
 		name: "fsdax", about: "the whole suite, on a file on ext4 mounted with -o dax=always",
-		size: 4 * gib, limit: 6 * time.Minute,
+		arch: amd64, size: 4 * gib, ext4: true, limit: 6 * time.Minute,
 		guests: []guestSpec{{
 			name: "host", device: "pmem", prepare: "fsdax", run: ".", ram: 2048,
 			env: []string{"VM_MODULES=nd_e820 nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=1536M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
 		}},
 	},
 	{
+		name: "arm64-devdax", about: "the suite, shortened, on arm64 and /dev/dax0.0, made of persistent memory",
+		arch: arm64, size: 4 * gib, limit: 6 * time.Minute,
+		guests: []guestSpec{{
+			name: "host", device: "pmem-region", prepare: "pmemdax", run: ".", short: true, ram: 2048,
+			env: []string{"VM_MODULES=of_pmem nd_pmem dax_pmem device_dax", "FAMFS_TEST_DEVICE=/dev/dax0.0"},
+		}},
+	},
+	{
+		name: "arm64-fsdax", about: "the suite, shortened, on arm64 and a file on ext4 mounted with -o dax=always",
+		arch: arm64, size: 4 * gib, ext4: true, limit: 6 * time.Minute,
+		guests: []guestSpec{{
+			name: "host", device: "pmem-region", prepare: "fsdax", run: ".", short: true, ram: 2048,
+			env: []string{"VM_MODULES=of_pmem nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=1536M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
+		}},
+	},
+	{
 		name: "unbound", about: "a devdax device that no driver holds",
-		size: gib, limit: time.Minute,
+		arch: amd64, size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", prepare: "unbound", run: "^TestVMUnbound$", ram: 512}},
 	},
 	{
 		name: "kmem", about: "a devdax device that serves as system RAM",
-		size: gib, limit: time.Minute,
+		arch: amd64, size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", prepare: "kmem", run: "^TestVMSystemRAM$", ram: 512}},
 	},
 	{
 		name: "unplugged", about: "a devdax device that is unbound while it is mapped",
-		size: gib, limit: time.Minute,
+		arch: amd64, size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", run: "^TestVMUnplugged$", ram: 512}},
 	},
 	{
 		name: "nodes", about: "writers through several nodes of one devdax device, in namespaces as containers have them",
-		size: gib, limit: time.Minute,
+		arch: amd64, size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", run: "^(TestVMNodes|TestLockProcess|TestHostLock.*|TestTwoNodes.*|TestOnSystemNodes)$", ram: 512}},
 	},
 	{
 		name: "pmem", about: "/dev/pmem0 itself, a block device without DAX",
-		size: gib, limit: time.Minute,
+		arch: amd64, size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "pmem", run: "^TestVMBlockDevice$", ram: 512}},
 	},
 	{
 		name: "hosts", about: "four guests at once on one memory: a master and three clients",
-		size: 6 * gib, limit: 4 * time.Minute,
+		arch: amd64, size: 6 * gib, limit: 4 * time.Minute,
 		guests: []guestSpec{
 			{name: "master", device: "devdax", run: "^TestVMHosts", ram: 512},
 			{name: "client1", device: "devdax", run: "^TestVMHosts", ram: 512},
@@ -116,7 +128,7 @@ var scenarios = []*scenario{
 	},
 	{
 		name: "poweroff", about: fmt.Sprintf("the master loses power %d times while it creates files, two clients stay up", powerCuts),
-		size: 16 * gib, limit: 4 * time.Minute, play: playPoweroff,
+		arch: amd64, size: 16 * gib, limit: 4 * time.Minute, play: playPoweroff,
 		guests: []guestSpec{
 			{name: "master", device: "devdax", run: "^TestVMPoweroffMaster$", ram: 768},
 			{name: "client1", device: "devdax", run: "^TestVMPoweroffClient$", ram: 768},
@@ -157,6 +169,11 @@ func (h *harness) play(ctx context.Context, sc *scenario) (r result) {
 		return r
 	}
 	defer mem.Close()
+	if sc.ext4 {
+		if r.err = makeExt4(ctx, mem); r.err != nil {
+			return r
+		}
+	}
 	s := &stage{h: h, sc: sc, ctx: ctx, mem: mem}
 	if sc.play != nil {
 		r.err = sc.play(s)
@@ -173,6 +190,18 @@ func (h *harness) play(ctx context.Context, sc *scenario) (r result) {
 		s.killAll()
 	}
 	return s.finish(r)
+}
+
+// makeExt4 lays the file system out so that blocks of files, and with them the page faults, can be 2 MiB: no copies of the superblock
+// in between. It is made here because guests of another architecture lack the tool.
+func makeExt4(ctx context.Context, mem *os.File) error {
+	cmd := command(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "sparse_super2", "-E", "stride=512,stripe_width=512,num_backup_sb=0", "/proc/self/fd/3")
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	cmd.ExtraFiles = []*os.File{mem}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("making an ext4 on the shared memory: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // finish waits for all guests. Where one fails, the others may wait for it in vain: they get a moment to say what they make of it.
