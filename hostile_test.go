@@ -1236,6 +1236,15 @@ func TestDeviceCut(t *testing.T) {
 	f := newForgery(t)
 	f.good("first", firstUnit)
 	f.append(badFile(inUnits(badUnit, 2)), nil)
+
+	// Within the unit that the file ends with.
+	require.NoError(t, os.Truncate(f.path, (badUnit+1)*defaultUnit+4096))
+	within := openTest(t, f.path)
+	require.Len(t, within.Problems(), 1)
+	assert.ErrorContains(t, within.Problems()[0], "passes the end of the device at 44044288")
+	require.NoError(t, within.Close())
+
+	// At the start of that unit.
 	require.NoError(t, os.Truncate(f.path, (badUnit+1)*defaultUnit))
 	fsys := openTest(t, f.path)
 	require.Len(t, fsys.Problems(), 1)

@@ -37,7 +37,7 @@ var formatMutants = []mutant{
 	},
 	{
 		name: "log-extent-end", why: "an extent may pass the end of the device by less than a unit", file: "log.go",
-		old: "case int64(x.offset+x.length) > g.size:", new: "case int64(x.offset+x.length) >= g.size+g.unit:", tests: "TestUnacceptableEntries",
+		old: "case int64(x.offset+x.length) > g.size:", new: "case int64(x.offset+x.length) >= g.size+g.unit:", tests: "TestUnacceptableEntries TestDeviceCut",
 	},
 	{
 		name: "log-extent-start", why: "an extent may begin in the log's last unit", file: "log.go",
