@@ -328,6 +328,7 @@ func TestUUIDText(t *testing.T) {
 	for _, s := range []string{
 		"", text[:35], text + "0", " " + text, text + "\n", "{" + text + "}",
 		"01234567089ab-4cde-8f01-23456789abcd",
+		"01234567-89ab-4cde-8f01023456789abcd",
 		"0123456-789ab-4cde-8f01-23456789abcd",
 		"01234567-89ab-4cde-8f01-23456789abcg",
 		"01234567-89ab-4cde-8f01-2345678 abcd",
@@ -446,6 +447,8 @@ func TestLayoutOfTooManyRuns(t *testing.T) {
 	_, err := l.segments(size)
 	require.ErrorIs(t, err, ErrDevice)
 	assert.ErrorContains(t, err, "runs")
+	_, err = l.segments(int64(maxSegments+1) * chunk)
+	require.ErrorIs(t, err, ErrDevice, "one too many")
 	segs, err := l.segments(int64(maxSegments) * chunk)
 	require.NoError(t, err)
 	assert.Len(t, segs, maxSegments)

@@ -146,6 +146,7 @@ func TestHostUUIDs(t *testing.T) {
 		"no machine id yet":           {UUID{}, testHostText, "uninitialized\n", []UUID{testHost}, nil},
 		"empty machine id":            {UUID{}, missing, "", nil, nil},
 		"bad system UUID":             {UUID{}, "nonsense", machineID, []UUID{derived}, []string{"system_uuid"}},
+		"zero system UUID":            {UUID{}, "00000000-0000-0000-0000-000000000000\n", machineID, []UUID{derived}, []string{"system_uuid"}},
 		"empty system UUID":           {UUID{}, "", machineID, []UUID{derived}, []string{"system_uuid"}},
 		"bad machine id":              {UUID{}, testHostText, "nonsense", []UUID{testHost}, []string{"machine-id"}},
 		"both bad":                    {UUID{}, "nonsense", "nonsense", nil, []string{"system_uuid", "machine-id"}},
