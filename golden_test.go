@@ -163,7 +163,7 @@ func TestGolden(t *testing.T) {
 // passedOver are the entries that this library passes over, and why.
 var passedOver = map[string]map[int]string{"adddaxdev": {
 	4: "added with index 0, want 3",
-	5: "added with index 1, want 3",
+	5: "device 11111111-2222-4333-8444-555555555555 is added a second time, it is device 1 already",
 	6: "added with index 4294967295, want 3",
 	7: "on device 1 (11111111-2222-4333-8444-555555555555), and only files on the device with the superblock",
 }}
@@ -201,7 +201,7 @@ func testGoldenContent(t *testing.T, path, name string, g *golden) {
 		assert.Equal(t, names[want.Type], e.Type)
 		assert.Equal(t, passedOver[name][e.Index] != "", err != nil, "entry %d: %v", e.Index, err)
 		if want.Type == typeAddDev {
-			assert.Equal(t, AddedDevice{int(min(want.DevIndex, math.MaxInt32)), int64(want.DevSize), parseUUID(t, want.DevUUID)}, e.Device)
+			assert.Equal(t, AddedDevice{int(min(uint64(want.DevIndex), math.MaxInt)), int64(want.DevSize), parseUUID(t, want.DevUUID)}, e.Device)
 		} else {
 			assert.Equal(t, want.path(t), e.Path)
 			assert.Equal(t, want.Mode, encodeMode(e.Mode))
