@@ -82,7 +82,8 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // behind the size that it said io.ErrShortWrite. Before a file is committed, size and
 // modification time of its source are looked at again: if one of them is another, the copy
 // may be of no one state of it, and the error is ErrChanged. Changes that the source does
-// not show in its Stat are not noticed.
+// not show in its Stat are not noticed, with one exception: if the source is a file of an FS
+// whose device was formatted anew meanwhile, the error is ErrReformatted.
 //
 // What cannot be copied, such as empty files and symbolic links, does not keep the
 // rest from it: the error that is returned at the end wraps one for each. Copying ends
@@ -326,6 +327,9 @@ func checkChanged(from fs.File, before fs.FileInfo, err error) error {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.ErrShortWrite) {
 		return err
 	}
+	if reformatErr := checkReformatted(from); reformatErr != nil {
+		return reformatErr
+	}
 	now, statErr := from.Stat()
 	switch {
 	case statErr != nil:
@@ -336,6 +340,17 @@ func checkChanged(from fs.File, before fs.FileInfo, err error) error {
 		err = errors.Join(fmt.Errorf("at %v: %w", now.ModTime(), ErrChanged), err)
 	}
 	return err
+}
+
+// checkReformatted looks whether a source lies on a device that was formatted anew: then
+// others may have written into its memory while it was read.
+func checkReformatted(from fs.File) error {
+	if h, ok := from.(*openFileHandle); ok {
+		if _, err := h.fs.Refresh(); errors.Is(err, ErrReformatted) {
+			return err
+		}
+	}
+	return nil
 }
 
 // compare says how the file on the device differs from the source.
@@ -376,7 +391,7 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 	if err := checkEnd(from, size); err != nil {
 		return checkChanged(from, st, err)
 	}
-	return nil
+	return checkReformatted(from)
 }
 
 // tell reports progress by bytes.

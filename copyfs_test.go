@@ -448,6 +448,31 @@ func TestCopyFSChangedSource(t *testing.T) {
 	}
 }
 
+// A source on a device that is formatted anew while it is copied, or compared, is of no file.
+func TestCopyFSReformattedSource(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, 256*mib)
+	source := func() (*FS, string) {
+		from, path := master(t, 128*mib)
+		require.NoError(t, from.WriteFile("f", pattern(3*copyPiece, 1), 0o644))
+		require.NoError(t, from.Close())
+		return openTest(t, path), path
+	}
+	from, path := source()
+	require.NoError(t, m.CopyFS(context.Background(), "compared", from))
+	refill(t, path, 1)
+	assert.ErrorIs(t, m.CopyFS(context.Background(), "compared", from), ErrReformatted)
+
+	from, path = source()
+	var once sync.Once
+	err := m.CopyFS(context.Background(), "copied", from, OnProgress(func(Progress) {
+		once.Do(func() { refill(t, path, 1) })
+	}))
+	assert.ErrorIs(t, err, ErrReformatted)
+	_, err = m.Stat("copied/f")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 // What a copy finds on the device that is no file is named.
 func TestCopyFSOntoDirectory(t *testing.T) {
 	t.Parallel()
