@@ -32,8 +32,10 @@ func (a *app) catCommand() *cobra.Command {
 				} else if st.IsDir() {
 					return because(fs.ErrInvalid, "is a directory; list it with famfs ls")
 				}
-				_, err = io.Copy(a.out, f)
-				return err
+				if _, err = io.Copy(a.out, f); err != nil {
+					return err
+				}
+				return reformatted(fsys)
 			})
 		},
 	}

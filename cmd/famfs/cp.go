@@ -31,6 +31,7 @@ type copyCommand struct {
 	localName string      // DEST's name in it
 	record    *copyRecord // of a copy that makes DEST; nil if it does not
 
+	written        writtenFiles
 	refused        []refusal // what is not copied, as far as it is known before
 	progress       *progress
 	copied, passed int

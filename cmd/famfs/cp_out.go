@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 )
@@ -64,11 +65,15 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 			names <- name
 			return nil
 		}
+		if err := c.checkLocalName(name); err != nil {
+			fail(name, err)
+			return fs.SkipDir
+		}
 		st, _ := d.Info() // of the tree: never fails
 		err := os.Mkdir(c.local(name), st.Mode().Perm()|0o700)
 		if errors.Is(err, fs.ErrExist) {
 			if there, statErr := os.Stat(c.local(name)); statErr == nil && there.IsDir() {
-				removeLeftParts(c.local(name), func(base string) bool { return c.tree.nodes[path.Join(name, base)] != nil })
+				c.removeLeftParts(name)
 				return nil
 			}
 		}
@@ -93,6 +98,14 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 	return errs
 }
 
+// removeLeftParts takes away the parts in a directory that copies of the same left. What the
+// tree has by such a name is none.
+func (c *copyCommand) removeLeftParts(dir string) {
+	removeLeftParts(c.local(dir), func(name, base string) bool {
+		return c.tree.nodes[path.Join(dir, name)] == nil && (c.tree.nodes[path.Join(dir, base)] != nil || dir == "." && base == partBase(c.localName))
+	})
+}
+
 // local is where a file of the tree goes.
 func (c *copyCommand) local(name string) string {
 	return filepath.Join(c.localBase, filepath.FromSlash(name))
@@ -109,12 +122,36 @@ func (c *copyCommand) shown(name string) string {
 	return filepath.Join(c.to.name, filepath.FromSlash(name)) // DEST is a root
 }
 
+// mostTries is how often a file is begun anew because others made or replaced the local one
+// meanwhile.
+const mostTries = 5
+
 // copyFileOut copies one file, or passes it over.
 func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool, err error) {
+	for range mostTries {
+		// What others made may be the same: several copies at a time are one.
+		if passed, err = c.tryFileOut(ctx, name); !errors.Is(err, errTaken) {
+			break
+		}
+	}
+	return passed, err
+}
+
+// checkLocalName says whether name can be used on this system: on some, what famfs takes
+// for a name would lead elsewhere.
+func (c *copyCommand) checkLocalName(name string) error {
 	if below, ok := strings.CutPrefix(name, c.localName+"/"); ok { // what DEST is called is the user's affair
 		if _, err := filepath.Localize(below); err != nil {
-			return false, because(fs.ErrInvalid, "has a name that cannot be used on this system")
+			return because(fs.ErrInvalid, "has a name that cannot be used on this system")
 		}
+	}
+	return nil
+}
+
+// tryFileOut is copyFileOut as long as nobody else makes or replaces the local file.
+func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool, err error) {
+	if err := c.checkLocalName(name); err != nil {
+		return false, err
 	}
 	from, err := c.tree.Open(name)
 	if err != nil {
@@ -134,6 +171,9 @@ func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool
 			return false, err
 		}
 		if how == "" {
+			if err := errors.Join(reformatted(node.from), c.written.note(to, name, false)); err != nil {
+				return false, err
+			}
 			c.progress.bytes(node.size)
 			return true, nil
 		}
@@ -147,7 +187,13 @@ func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool
 			return false, err
 		}
 	}
-	part, err := newPart(to, perm)
+	if err := c.written.note(to, name, true); err != nil {
+		return false, err
+	}
+	if to != c.local(name) { // where the walk does not come
+		removeLeftPartsOf(to)
+	}
+	part, err := newPart(to, perm, st)
 	if err != nil {
 		return false, err
 	}
@@ -156,9 +202,50 @@ func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool
 		err = w.end()
 	}
 	if err == nil && (st != nil || perm&0o600 != 0o600) {
-		err = part.setPerm(perm, st != nil)
+		err = part.setPerm(perm)
 	}
-	return false, part.finish(err)
+	if err == nil {
+		err = reformatted(node.from)
+	}
+	if err = part.finish(err); errors.Is(err, errTaken) {
+		c.progress.bytes(-w.off) // begun anew
+	}
+	return false, err
+}
+
+// writtenFiles are the local files of a copy, each with the name that it has in the tree.
+// Two names may lead to one file, through a link or because the system does not tell case:
+// the second must not take the place of the first.
+type writtenFiles struct {
+	mu    sync.Mutex
+	files map[string]writtenFile
+}
+
+type writtenFile struct {
+	name string
+	new  bool // made, or replaced
+}
+
+// note notes that a local file is, or is going to be, that which the tree calls name.
+func (w *writtenFiles) note(file, name string, isNew bool) error {
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(file)); err == nil {
+		file = filepath.Join(dir, filepath.Base(file))
+	}
+	switch runtime.GOOS {
+	case "windows", "darwin", "ios":
+		file = strings.ToLower(file)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, ok := w.files[file]
+	if ok && before.name != name && (isNew || before.new) {
+		return refused(fmt.Sprintf("is one file here with %s, which is copied too", before.name))
+	}
+	if w.files == nil {
+		w.files = make(map[string]writtenFile)
+	}
+	w.files[file] = writtenFile{name, isNew || before.new}
+	return nil
 }
 
 // compareWithLocal says how the local file differs, "" if it does not.

@@ -210,7 +210,7 @@ func (t *tree) Open(name string) (fs.File, error) {
 	if !t.mode.set {
 		return f, nil
 	}
-	return fileWithMode{f, t.mode.mode}, nil
+	return fileWithMode{f, t.mode.mode, n.from}, nil
 }
 
 // fileWithMode is an open file that says it has other permission bits. A directory
@@ -218,11 +218,20 @@ func (t *tree) Open(name string) (fs.File, error) {
 type fileWithMode struct {
 	fs.File
 	mode fs.FileMode
+	from fs.FS
 }
 
+// Stat also finds out whether the device was formatted anew: whom CopyFS cannot ask
+// about his device it asks for his state, before it commits.
 func (f fileWithMode) Stat() (fs.FileInfo, error) {
+	if err := reformatted(f.from); err != nil {
+		return nil, err
+	}
 	st, err := f.File.Stat()
-	return infoWithMode{st, f.mode}, err
+	if err != nil {
+		return nil, err
+	}
+	return infoWithMode{st, f.mode}, nil
 }
 
 type infoWithMode struct {

@@ -7,6 +7,7 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -73,26 +74,30 @@ func checkReplaceable(name string, st fs.FileInfo) error {
 		return refused("is a directory")
 	case !st.Mode().IsRegular():
 		return refused(fmt.Sprintf("is no plain file (%v)", st.Mode().Type()))
-	case holdsFileSystem(name):
-		return refused("is a famfs device itself, which is never replaced; what is on it is written DEVICE:/PATH")
+	case st.Size() == 0:
+		return nil
 	}
-	return nil
+	return checkNoDevice(name)
 }
 
-// holdsFileSystem says that a file stands in for a device, even if what is on it is
-// damaged.
-func holdsFileSystem(name string) bool {
+// checkNoDevice fails if a file stands in for a device, even if what is on it is damaged,
+// or if that cannot be known.
+func checkNoDevice(name string) error {
+	isDevice := refused("is a famfs device itself, which is never replaced; what is on it is written DEVICE:/PATH")
 	fsys, err := famfs.Open(name, famfs.Salvage())
 	if err == nil {
 		fsys.Close()
-		return true
+		return isDevice
 	}
 	for _, known := range []error{famfs.ErrCorrupt, famfs.ErrChecksum, famfs.ErrVersion} {
 		if errors.Is(err, known) {
-			return true
+			return isDevice
 		}
 	}
-	return false
+	if !errors.Is(err, famfs.ErrNotFormatted) {
+		return because(fs.ErrExist, "may be a famfs device itself, which is never replaced: %v", err)
+	}
+	return nil
 }
 
 // inDev says that a file that is made under this name would lie among the devices.
@@ -141,15 +146,14 @@ func writeLocal(name string, write func(io.Writer) error) error {
 		}
 		perm = st.Mode().Perm()
 	}
-	dir, base := filepath.Split(resolved)
-	removeLeftParts(dir, func(name string) bool { return name == base })
-	p, err := newPart(resolved, perm)
+	removeLeftPartsOf(resolved)
+	p, err := newPart(resolved, perm, st)
 	if err != nil {
 		return err
 	}
 	err = write(p)
 	if err == nil && st != nil {
-		err = p.setPerm(perm, true)
+		err = p.setPerm(perm)
 	}
 	return p.finish(err)
 }
@@ -157,19 +161,39 @@ func writeLocal(name string, write func(io.Writer) error) error {
 // part is a file that is being written, beside the one that it is to be.
 type part struct {
 	*os.File
-	to   string
-	lock io.Closer // says that its writer is alive, until it has its name
+	to       string
+	replaces fs.FileInfo // the file that it takes the place of; nil if there is to be none
+	lock     io.Closer   // says that its writer is alive, until it has its name
 }
 
-const partEnd = ".famfs-part"
+const (
+	partEnd    = ".famfs-part"
+	partRandom = 6   // bytes, which are written as twice as many letters
+	maxName    = 255 // bytes of a name, on most file systems
+)
 
-// newPart makes a part file for the file to.
-func newPart(to string, perm fs.FileMode) (*part, error) {
+// errTaken: while a part was written somebody else made the file that it was to be, or
+// put another one in the place of that which it was to replace.
+var errTaken = refused("was made or replaced meanwhile by somebody else")
+
+// partBase is what stands for the file base in the names of its parts: its name, or what
+// is as good if that is so long that a part's would be too long.
+func partBase(base string) string {
+	if len(base)+len("..")+2*partRandom+len(partEnd) <= maxName {
+		return base
+	}
+	sum := sha256.Sum256([]byte(base))
+	return hex.EncodeToString(sum[:16])
+}
+
+// newPart makes a part file for the file to, which replaces is, or which is new.
+func newPart(to string, perm fs.FileMode, replaces fs.FileInfo) (*part, error) {
+	dir, base := filepath.Split(to)
 	for {
-		var random [6]byte
+		var random [partRandom]byte
 		rand.Read(random[:])
-		dir, base := filepath.Split(to)
-		f, err := os.OpenFile(filepath.Join(dir, "."+base+"."+hex.EncodeToString(random[:])+partEnd), os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm|0o600)
+		name := "." + partBase(base) + "." + hex.EncodeToString(random[:]) + partEnd
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm|0o600)
 		if err != nil {
 			return nil, err
 		}
@@ -178,14 +202,14 @@ func newPart(to string, perm fs.FileMode) (*part, error) {
 			f.Close()
 			continue
 		}
-		return &part{f, to, lock}, nil
+		return &part{f, to, replaces, lock}, nil
 	}
 }
 
 // setPerm sets permission bits: those of a file that is replaced, or what of those that
 // a new one is to have the process's umask leaves.
-func (p *part) setPerm(perm fs.FileMode, replaces bool) error {
-	if !replaces {
+func (p *part) setPerm(perm fs.FileMode) error {
+	if p.replaces == nil {
 		st, err := p.Stat()
 		if err != nil {
 			return err
@@ -195,11 +219,14 @@ func (p *part) setPerm(perm fs.FileMode, replaces bool) error {
 	return p.Chmod(perm)
 }
 
-// finish gives the part its name, or takes it away if it is not whole.
+// finish gives the part its name, or takes it away if it is not whole. It is errTaken if
+// the name is not what it was any more.
 func (p *part) finish(err error) error {
 	err = errors.Join(err, p.Close())
-	if err == nil {
-		err = os.Rename(p.Name(), p.to)
+	if err == nil && p.replaces == nil {
+		err = renameNew(p.Name(), p.to)
+	} else if err == nil {
+		err = p.replace()
 	}
 	if err != nil {
 		if removeErr := os.Remove(p.Name()); !errors.Is(removeErr, fs.ErrNotExist) {
@@ -212,19 +239,56 @@ func (p *part) finish(err error) error {
 	return err
 }
 
-// partOf returns the name of the file that a part is of.
+// replace puts the part in the place of the file that was there before, and of no other.
+func (p *part) replace() error {
+	switch st, err := os.Stat(p.to); {
+	case errors.Is(err, fs.ErrNotExist):
+		return renameNew(p.Name(), p.to)
+	case err != nil:
+		return err
+	case !os.SameFile(st, p.replaces):
+		return errTaken
+	}
+	return os.Rename(p.Name(), p.to)
+}
+
+// renameNew gives a file a name that nobody has.
+func renameNew(from, to string) error {
+	switch err := os.Link(from, to); { // as Rename would replace what has it
+	case err == nil:
+		return os.Remove(from)
+	case errors.Is(err, fs.ErrExist):
+		return errTaken
+	}
+	// A file system without hard links.
+	if _, err := os.Lstat(to); err == nil {
+		return errTaken
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(from, to)
+}
+
+// partOf returns what stands in the name of a part for the file that it is of, as partBase
+// does.
 func partOf(name string) (base string, ok bool) {
 	name, ok = strings.CutSuffix(name, partEnd)
 	at := strings.LastIndexByte(name, '.')
-	if !ok || at < 2 || name[0] != '.' || len(name)-at != 13 {
+	if !ok || at < 2 || name[0] != '.' || len(name)-at != 1+2*partRandom || strings.Trim(name[at+1:], "0123456789abcdef") != "" {
 		return "", false
 	}
 	return name[1:at], true
 }
 
-// removeLeftParts takes away the parts in dir, of files that mine knows, whose writers
-// are gone. What it cannot remove it leaves.
-func removeLeftParts(dir string, mine func(base string) bool) {
+// removeLeftPartsOf takes away the parts of one file.
+func removeLeftPartsOf(file string) {
+	dir, base := filepath.Split(file)
+	removeLeftParts(dir, func(_, of string) bool { return of == partBase(base) })
+}
+
+// removeLeftParts takes away the parts in dir whose writers are gone. mine says by the name
+// of a part and by what it is of whether it may. What it cannot remove it leaves.
+func removeLeftParts(dir string, mine func(name, base string) bool) {
 	if dir == "" {
 		dir = "."
 	}
@@ -233,7 +297,7 @@ func removeLeftParts(dir string, mine func(base string) bool) {
 		return
 	}
 	for _, e := range entries {
-		if base, ok := partOf(e.Name()); ok && e.Type().IsRegular() && mine(base) {
+		if base, ok := partOf(e.Name()); ok && e.Type().IsRegular() && mine(e.Name(), base) {
 			removeLeftPart(filepath.Join(dir, e.Name()))
 		}
 	}

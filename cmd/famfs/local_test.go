@@ -87,13 +87,13 @@ func TestParts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	left := filepath.Join(dir, ".file.0123456789ab"+partEnd)
-	others := []string{".other.0123456789ab" + partEnd, ".file" + partEnd, "file.famfs-part", ".file.0123" + partEnd}
+	others := []string{".other.0123456789ab" + partEnd, ".file" + partEnd, "file.famfs-part", ".file.0123" + partEnd, ".file.0123456789AB" + partEnd, ".file.notwritten!!" + partEnd}
 	for _, name := range append(others, filepath.Base(left)) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600))
 	}
-	alive, err := newPart(filepath.Join(dir, "file"), 0o644)
+	alive, err := newPart(filepath.Join(dir, "file"), 0o644, nil)
 	require.NoError(t, err)
-	removeLeftParts(dir, func(base string) bool { return base == "file" })
+	removeLeftParts(dir, func(_, base string) bool { return base == "file" })
 	assert.NoFileExists(t, left)
 	assert.FileExists(t, alive.Name())
 	for _, name := range others {
@@ -108,7 +108,7 @@ func TestParts(t *testing.T) {
 	assert.Equal(t, "whole", string(b))
 
 	// What cannot be closed, or gets no name, is no file.
-	broken, err := newPart(filepath.Join(dir, "broken"), 0o644)
+	broken, err := newPart(filepath.Join(dir, "broken"), 0o644, nil)
 	require.NoError(t, err)
 	require.NoError(t, broken.Close())
 	assert.ErrorIs(t, broken.finish(nil), fs.ErrClosed)
@@ -116,7 +116,7 @@ func TestParts(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(dir, "broken"))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "taken"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "taken", "x"), nil, 0o600))
-	taken, err := newPart(filepath.Join(dir, "taken"), 0o644)
+	taken, err := newPart(filepath.Join(dir, "taken"), 0o644, nil)
 	require.NoError(t, err)
 	assert.Error(t, taken.finish(nil))
 	assert.NoFileExists(t, taken.Name())

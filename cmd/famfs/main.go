@@ -215,6 +215,18 @@ func (a *app) openToWrite(device string) (*famfs.FS, error) {
 	return a.opening(device, append(a.options(), famfs.ReadWrite()))
 }
 
+// reformatted is famfs.ErrReformatted if from is a device that was formatted anew since it
+// was opened. Whoever has read much of it asks, before that passes for a file: others may
+// have written into its memory meanwhile.
+func reformatted(from fs.FS) error {
+	if fsys, ok := from.(*famfs.FS); ok {
+		if _, err := fsys.Refresh(); errors.Is(err, famfs.ErrReformatted) {
+			return err
+		}
+	}
+	return nil
+}
+
 // eachTarget calls do for each argument that names a path on a device, with the device
 // open for reading. What goes wrong with one is reported and does not keep the others
 // from their turn. Of a directory, and of what is not there, it is also

@@ -46,12 +46,32 @@ var commandMutants = []mutant{
 	},
 	{
 		name: "cpout-close-ignored", why: "the error of closing a copy is lost", file: "cmd/famfs/local.go",
-		old: "\terr = errors.Join(err, p.Close())\n\tif err == nil {\n\t\terr = os.Rename", new: "\tp.Close()\n\tif err == nil {\n\t\terr = os.Rename",
+		old: "\terr = errors.Join(err, p.Close())\n\tif err == nil && p.replaces == nil {\n", new: "\tp.Close()\n\tif err == nil && p.replaces == nil {\n",
 		survives: "no file system that tests can have fails in close",
 	},
 	{
 		name: "cpout-finish", why: "that a copy could not be finished is lost", file: "cmd/famfs/cp_out.go",
-		old: "return false, part.finish(err)", new: "part.finish(err)\n\treturn false, err", tests: "TestCpOutInTheWay TestCpOut",
+		old: "if err = part.finish(err); errors.Is(err, errTaken) {", new: "if part.finish(err); errors.Is(err, errTaken) {", tests: "TestCpMadeMeanwhile",
+	},
+	{
+		name: "cpout-reformatted", why: "a copy of two files passes for one", file: "cmd/famfs/cp_out.go",
+		old: "\tif err == nil {\n\t\terr = reformatted(node.from)\n\t}\n", new: "", tests: "TestReformattedMeanwhile",
+	},
+	{
+		name: "cpout-taken", why: "a file that somebody made meanwhile is replaced", file: "cmd/famfs/local.go",
+		old: "\tif err == nil && p.replaces == nil {\n\t\terr = renameNew(p.Name(), p.to)\n", new: "\tif err == nil && p.replaces == nil {\n\t\terr = os.Rename(p.Name(), p.to)\n", tests: "TestCpMadeMeanwhile TestPartFinish",
+	},
+	{
+		name: "cpout-taken-force", why: "--force replaces what is not what was compared", file: "cmd/famfs/local.go",
+		old: "\tcase !os.SameFile(st, p.replaces):\n", new: "\tcase !os.SameFile(st, p.replaces) && false:\n", tests: "TestCpMadeMeanwhile TestPartFinish",
+	},
+	{
+		name: "cpout-one-file", why: "two names that lead to one file are both said to be copied", file: "cmd/famfs/cp_out.go",
+		old: "if ok && before.name != name && (isNew || before.new) {", new: "if ok && false {", tests: "TestCpOneFileTwice",
+	},
+	{
+		name: "cpout-file-like-part", why: "a file that is named as parts are is taken for one", file: "cmd/famfs/cp_out.go",
+		old: "return c.tree.nodes[path.Join(dir, name)] == nil && (", new: "return (", tests: "TestCpFileLikePart",
 	},
 	{
 		name: "cpout-force-special", why: "--force replaces what is no file", file: "cmd/famfs/cp_out.go",
