@@ -8,6 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -143,7 +146,7 @@ func (c *copyCommand) run(args []string) error {
 	}
 	interrupted := ctx.Err() != nil
 	there := c.copied + c.passed
-	if !interrupted && (there > 0 || len(errs) == 0 && len(c.refused) == 0) {
+	if !interrupted && (there > 0 || !c.destExists() || len(errs) == 0 && len(c.refused) == 0) {
 		c.record.remove()
 	}
 	c.summarise(interrupted, wanted-there-len(c.changed))
@@ -165,6 +168,17 @@ func (c *copyCommand) run(args []string) error {
 		return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %d of %d files are there, whole; run the same command again%s to go on", there, wanted, c.again)}
 	}
 	return nil
+}
+
+// destExists says whether DEST is there: if not, nothing was begun.
+func (c *copyCommand) destExists() bool {
+	var err error
+	if c.device != nil {
+		_, err = c.device.Stat(c.to.name)
+	} else {
+		_, err = os.Lstat(filepath.Join(c.localBase, c.localName))
+	}
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // isInterruption says that err only says that ctx was ended.

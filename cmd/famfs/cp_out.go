@@ -73,6 +73,10 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 		err := os.Mkdir(c.local(name), st.Mode().Perm()|0o700)
 		if errors.Is(err, fs.ErrExist) {
 			if there, statErr := os.Stat(c.local(name)); statErr == nil && there.IsDir() {
+				// A copy that was broken off has taken away what its owner may not do here.
+				if lacks := 0o700 &^ there.Mode().Perm(); lacks != 0 && lacks == 0o700&^st.Mode().Perm() && os.Chmod(c.local(name), there.Mode().Perm()|0o700) == nil {
+					made = append(made, madeDir{c.local(name), there.Mode().Perm()})
+				}
 				c.removeLeftParts(name)
 				return nil
 			}

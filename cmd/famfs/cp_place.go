@@ -50,7 +50,7 @@ func (c *copyCommand) plan(args []string) error {
 				return usageError(fmt.Errorf("neither %s nor %s is on a device; write one as DEVICE:PATH, or use cp", s, dest))
 			}
 		}
-		full, err := filepath.Abs(dest.name)
+		full, err := absolute(dest.name)
 		if err != nil {
 			return localFailed(dest.name, err)
 		}
@@ -124,7 +124,7 @@ func (c *copyCommand) sourceFS(s target) (from fs.FS, name, key string, err erro
 		}
 		return fsys, s.name, fsys.Superblock().UUID.String() + ":" + s.name, nil
 	}
-	full, err := filepath.Abs(s.name)
+	full, err := absolute(s.name)
 	if err != nil {
 		return nil, "", "", err
 	}

@@ -199,3 +199,58 @@ func TestCpChanged(t *testing.T) {
 	summary := parse[copyJSON](t, run("--json", "--skip-changed"))
 	assert.Equal(t, []int{1, 1, 0, 0}, []int{summary.Copied, summary.Passed, summary.Changed, summary.NotCopied})
 }
+
+// What is left of a copy that made nothing says nothing of the next one.
+func TestCpNothingBegun(t *testing.T) {
+	if unprivileged(t) {
+		return
+	}
+	device, dir, home := newDevice(t, "64M"), t.TempDir(), t.TempDir()
+	asMaster(t, "mkdir", device+":/t")
+	asMaster(t, "creat", "-s", "1", device+":/t/f")
+	out := filepath.Join(dir, "closed", "out")
+	require.NoError(t, os.Mkdir(filepath.Dir(out), 0o500))
+	run := func() result {
+		cmd := command("cp", "-r", device+":/t", out)
+		cmd.Env = append(cmd.Env, "XDG_STATE_HOME="+home)
+		return finish(t, cmd)
+	}
+	assert.Equal(t, 1, run().status)
+	assert.Empty(t, records(t, home))
+	require.NoError(t, os.Chmod(filepath.Dir(out), 0o700))
+	require.NoError(t, os.Mkdir(out, 0o755))
+	assert.Equal(t, 0, run().status)
+	assert.FileExists(t, filepath.Join(out, "t", "f"))
+}
+
+// A copy goes on in directories that their owner may not write to, which it made so.
+func TestCpResumesReadOnly(t *testing.T) {
+	if unprivileged(t) {
+		return
+	}
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	asMaster(t, "mkdir", "-m", "0555", device+":/t")
+	asMaster(t, "mkdir", "-m", "0500", device+":/t/d")
+	asMaster(t, "creat", "-s", "1", device+":/t/f", device+":/t/d/f")
+	out := filepath.Join(dir, "out")
+	require.Equal(t, 0, famfsRun(t, "cp", "-r", device+":/t", out).status)
+	open := func(mode fs.FileMode) {
+		require.NoError(t, os.Chmod(out, mode))
+		require.NoError(t, os.Chmod(filepath.Join(out, "d"), mode))
+	}
+	open(0o700)
+	t.Cleanup(func() { open(0o700) })
+	require.NoError(t, os.Remove(filepath.Join(out, "f")))
+	require.NoError(t, os.Remove(filepath.Join(out, "d", "f")))
+	require.NoError(t, os.Chmod(filepath.Join(out, "d"), 0o500))
+	require.NoError(t, os.Chmod(out, 0o555))
+	r := famfsRun(t, "cp", "-rT", device+":/t", out)
+	assert.Equal(t, 0, r.status, r.err)
+	for name, want := range map[string]fs.FileMode{"": 0o555, "d": 0o500} {
+		st, err := os.Stat(filepath.Join(out, name))
+		require.NoError(t, err)
+		assert.Equal(t, want, st.Mode().Perm())
+	}
+	assert.FileExists(t, filepath.Join(out, "f"))
+	assert.FileExists(t, filepath.Join(out, "d", "f"))
+}

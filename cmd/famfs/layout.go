@@ -55,7 +55,7 @@ symbolic links are written through; a device is never replaced.`,
 					if err := writeLocal(svg, p.writeSVG); err != nil {
 						return localFailed(svg, err)
 					}
-					_, err := fmt.Fprintf(a.out, "wrote %s: %s of %s\n", svg, count(len(p.files), "file", "files"), p.device)
+					_, err := fmt.Fprintf(a.out, "wrote %s: %s of %s\n", a.displayName(svg), count(len(p.files), "file", "files"), a.displayName(p.device))
 					return err
 				case asJSON:
 					return a.printJSON(p.report())

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"famfs"
@@ -26,7 +27,11 @@ type localFS string
 
 func (d localFS) path(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
 
+// Open opens a file or directory. Whoever opened a pipe would wait for ever.
 func (d localFS) Open(name string) (fs.File, error) {
+	if st, err := os.Stat(d.path(name)); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: d.path(name), Err: because(fs.ErrInvalid, "is a special file (%v)", st.Mode().Type())}
+	}
 	f, err := os.Open(d.path(name))
 	if err != nil {
 		return nil, err // not a nil *os.File
@@ -36,6 +41,24 @@ func (d localFS) Open(name string) (fs.File, error) {
 
 func (d localFS) Stat(name string) (fs.FileInfo, error)      { return os.Stat(d.path(name)) }
 func (d localFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(d.path(name)) }
+
+// absolute returns name as it is seen from the root. A ".." behind a link leads to what the
+// link's target lies in, as everywhere else; filepath.Abs looks at the text alone.
+func absolute(name string) (string, error) {
+	if !slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
+		return filepath.Abs(name)
+	}
+	trimmed := strings.TrimRight(name, "/"+string(filepath.Separator))
+	dir, base := filepath.Split(trimmed)
+	if base == ".." || base == "." {
+		dir, base = trimmed, ""
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(filepath.Join(dir, base))
+}
 
 // refused is a local file that is not written to, and why.
 func refused(why string) error { return because(fs.ErrExist, "%s", why) }
@@ -102,7 +125,10 @@ func checkNoDevice(name string) error {
 
 // inDev says that a file that is made under this name would lie among the devices.
 func inDev(name string) bool {
-	full, err := filepath.Abs(name)
+	full, err := absolute(name)
+	if err != nil {
+		full, err = filepath.Abs(name)
+	}
 	if err != nil {
 		return false
 	}
@@ -128,6 +154,10 @@ func inDev(name string) bool {
 // writeLocal writes a file. A plain one is there whole or not at all, a pipe or a
 // character device is written to; nothing else is touched.
 func writeLocal(name string, write func(io.Writer) error) error {
+	name, err := absolute(name)
+	if err != nil {
+		return err
+	}
 	resolved, st, err := resolveLocal(name)
 	if err != nil {
 		return err

@@ -58,3 +58,40 @@ func TestWriteThrough(t *testing.T) {
 		assert.NotZero(t, after.Mode()&(fs.ModeNamedPipe|fs.ModeDevice))
 	}
 }
+
+// Nobody waits for a pipe that lies where a file is to be.
+func TestPipesInTheWay(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	asMaster(t, "mkdir", device+":/t")
+	asMaster(t, "creat", "-s", "1", "--seed", "1", device+":/t/f")
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "t"), 0o755))
+	pipe := filepath.Join(dir, "t", "f")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
+	for _, args := range [][]string{{"--against", pipe, device + ":/t/f"}, {"--against", filepath.Join(dir, "t"), device + ":/t"}} {
+		r := famfsRun(t, append([]string{"verify"}, args...)...)
+		assert.Equal(t, 2, r.status, r.err)
+		assert.Contains(t, r.err, pipe+": open: is a special file (p---------)")
+	}
+}
+
+// ".." behind a link leads to what the link's target lies in.
+func TestDotDotBehindLink(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, dir, map[string][]byte{"far/src": []byte("right"), "near/src": []byte("wrong"), "far/t/deep/x": []byte("x"), "near/y": []byte("y")})
+	at := func(name string) string { return dir + "/" + name } // not cleaned
+	require.NoError(t, os.Symlink("../far/t", at("near/link")))
+	asMaster(t, "cp", at("near/link/../src"), device+":/src")
+	assert.Equal(t, "right", famfsRun(t, "cat", device+":/src").out)
+	asMaster(t, "mkdir", device+":/all")
+	asMaster(t, "cp", "-r", at("near/link/deep/.."), device+":/all/")
+	assert.Equal(t, []string{"all/deep/x", "src"}, namesOn(t, device))
+	require.Equal(t, 0, famfsRun(t, "cp", device+":/src", at("near/link/../copy")).status)
+	assert.FileExists(t, at("far/copy"))
+	assert.Equal(t, 0, famfsRun(t, "verify", "--against", at("near/link/../src"), device+":/src").status)
+	require.Equal(t, 0, famfsRun(t, "layout", "--svg", at("near/link/../x.svg"), device).status)
+	assert.FileExists(t, at("far/x.svg"))
+	assert.Equal(t, 1, famfsRun(t, "cp", device+":/src", at("no/../copy")).status)
+	assert.NoFileExists(t, at("copy"))
+}

@@ -69,7 +69,7 @@ open must open it again once it is formatted.`,
 			}
 			sb, u := fsys.Superblock(), fsys.Usage()
 			_, err = fmt.Fprintf(a.out, "%s: formatted (%s, %v), file system %v; %s free, room for %s files and directories; this host is the %v\n",
-				device, human(u.Size), fsys.Device().Kind, sb.UUID, human(u.Free), grouped(u.LogCapacity), fsys.Role())
+				a.displayName(device), human(u.Size), fsys.Device().Kind, sb.UUID, human(u.Free), grouped(u.LogCapacity), fsys.Role())
 			return err
 		},
 	}
@@ -84,12 +84,14 @@ open must open it again once it is formatted.`,
 	return cmd
 }
 
-// createAnd makes a file that stands in for a device and has it formatted. If that fails
-// the file is taken away again.
+// createAnd makes a file that stands in for a device and has it formatted. If that fails, or
+// a signal ends it, the file is taken away again.
 func createAnd(device string, size int64, format func() error) error {
 	if inDev(device) {
 		return deviceFailed(device, because(fs.ErrInvalid, "lies below /dev, where a file would only look like a device, and no other host would see it; make it elsewhere, such as in /dev/shm"))
 	}
+	ctx, stop := interruptible()
+	defer stop()
 	switch err := famfs.CreateBacking(device, size); {
 	case errors.Is(err, fs.ErrExist):
 		return deviceFailed(device, because(fs.ErrInvalid, "exists already, and --create only makes a file that is missing; leave it out to format what is there"))
@@ -102,7 +104,13 @@ func createAnd(device string, size int64, format func() error) error {
 	if err != nil {
 		return deviceFailed(device, err)
 	}
-	err = format()
+	formatted := make(chan error, 1)
+	go func() { formatted <- format() }()
+	select {
+	case err = <-formatted:
+	case <-ctx.Done(): // formatting goes on, until the process ends, in a file without a name
+		err = &statusError{signalStatus(ctx), errors.New("interrupted: nothing was made")}
+	}
 	if err == nil {
 		return nil
 	}

@@ -232,3 +232,51 @@ func TestLsOnTerminal(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "dir/", `evil\x1b[31m`, `new\nline`}, strings.Fields(shown))
 	assert.Contains(t, famfsRun(t, "ls", device).out, "new\nline\n", "as it is for programs")
 }
+
+// No command lets a name steer the terminal, be it of a file, of a device, or local.
+func TestNamesOnTerminal(t *testing.T) {
+	t.Parallel()
+	const evil = "\x1b[31m\u009b2J\u202e"
+	dir := testDir(t)
+	device, local, other := filepath.Join(dir, evil+"device"), filepath.Join(dir, evil+"local"), newDevice(t, "64M")
+	writeTree(t, local, map[string][]byte{"f" + evil: []byte("x"), "more" + evil: []byte("y")})
+	seen := false
+	for _, args := range [][]string{
+		{"mkfs", "--create", "64M", device}, {"mkfs", device}, {"grow", device}, {"df", device}, {"stat", device}, {"fsck", device},
+		{"mkdir", "-v", device + ":/d" + evil}, {"creat", "-s", "1", "--seed", "1", device + ":/f" + evil}, {"creat", "--json", "-s", "1", device + ":/g" + evil},
+		{"cp", "-r", "-v", local, device + ":/l" + evil}, {"cp", "-r", "-v", device + ":/", filepath.Join(dir, evil+"out")}, {"cp", "-v", device + ":/f" + evil, other + ":/"},
+		{"ls", "-lR", device}, {"ls", "-R", device}, {"ls", "-1", device}, {"ls", "--json", device}, {"stat", device + ":/f" + evil}, {"getmap", device + ":/f" + evil}, {"getmap", "--json", device + ":/f" + evil},
+		{"verify", "--seed", "1", device}, {"verify", "--against", local, device + ":/"}, {"verify", "--against", other, device}, {"verify", "--against", device, other}, {"verify", "--json", "--against", other, device},
+		{"chkread", device}, {"flush", "-v", device}, {"logdump", "-v", device}, {"logdump", "--json", device}, {"watch", "--all", "-c", "3", device},
+		{"layout", device}, {"layout", "--color", "never", device}, {"layout", "--list", device}, {"layout", "--json", device}, {"layout", "--svg", "-", device}, {"layout", "--svg", filepath.Join(dir, evil+".svg"), device},
+		{"ls", device + ":/no" + evil}, {"ls", device + evil + ":/"}, {"cp", local + "/no" + evil, device + ":/"}, {"cat", evil}, {"ls", "--" + evil}, {evil}, {"creat", "-s", evil, device + ":/x"},
+		{"mkfs", "--kill", device}, {"mkfs", "--kill", "--force", device},
+	} {
+		shown, _ := onTerminal(t, 120, 40, append([]string{"--system-uuid", host}, args...)...)
+		assert.NotContains(t, shown, "\x1b[31m", "%q", args)
+		assert.NotContains(t, shown, "\u009b", "%q", args)
+		assert.NotContains(t, shown, "\u202e", "%q", args)
+		seen = seen || strings.Contains(shown, `\x1b[31m\u009b2J\u202e`)
+	}
+	assert.True(t, seen)
+}
+
+// A device that Ctrl-C kept from being formatted is not left behind.
+func TestMkfsInterrupted(t *testing.T) {
+	dir := testDir(t)
+	for range attempts {
+		device := filepath.Join(dir, "device")
+		require.NoError(t, os.RemoveAll(device))
+		r, inTime := interruptWhen(t, command("--system-uuid", host, "mkfs", "--create", "1G", "--loglen", "512M", device), func() bool {
+			_, err := os.Lstat(device)
+			return err == nil
+		})
+		if !inTime {
+			continue
+		}
+		assert.Contains(t, r.err, "interrupted")
+		assert.Empty(t, names(t, dir))
+		return
+	}
+	t.Fatalf("the device was formatted before it could be interrupted, %d times", attempts)
+}

@@ -239,7 +239,7 @@ func (v *verifier) runCheck(c check) {
 		v.wrong++
 		found.Found, found.Offset = d.how, d.offset
 		if !v.asJSON {
-			v.progress.aside(func() { fmt.Fprintf(v.out, "DIFFERS  %s: %s\n", v.displayName(found.File), d.how) })
+			v.progress.aside(func() { fmt.Fprintf(v.out, "DIFFERS  %s: %s\n", v.displayName(found.File), v.displayName(d.how)) })
 		}
 	default:
 		v.trouble++
@@ -373,7 +373,7 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 		refFS, root, finish = other, ref.name, other.Close
 		v.reportLeftOut(other, ref)
 	} else {
-		full, err := filepath.Abs(ref.name)
+		full, err := absolute(ref.name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -407,7 +407,7 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 				return &differs{-1, shown + " does not exist"}
 			}
 			if err != nil {
-				return err
+				return failed(failure{about: aboutSource, what: shown, device: ref.device, err: err})
 			}
 			defer f.Close()
 			return v.compare(data, f, shown)
