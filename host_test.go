@@ -211,33 +211,3 @@ func TestRoleOf(t *testing.T) {
 	assert.Equal(t, Client, roleOf(nil, Superblock{}), "a host without UUIDs is no master of a superblock without one")
 	assert.Equal(t, []string{"client", "master"}, []string{Client.String(), Master.String()})
 }
-
-func assertVersion4(t testing.TB, id UUID) {
-	t.Helper()
-	assert.Equal(t, byte(0x40), id[6]&0xf0, "version of %s", id)
-	assert.Equal(t, byte(0x80), id[8]&0xc0, "variant of %s", id)
-}
-
-func TestNewUUID(t *testing.T) {
-	t.Parallel()
-	seen := map[UUID]bool{}
-	var ones, zeros UUID // bits that were 1, and 0, in any
-	for range 1000 {
-		id := NewUUID()
-		require.False(t, seen[id], "%s twice", id)
-		seen[id] = true
-		assertVersion4(t, id)
-		for i, b := range id {
-			ones[i] |= b
-			zeros[i] |= ^b
-		}
-		parsed, err := ParseUUID(id.String())
-		require.NoError(t, err)
-		require.Equal(t, id, parsed)
-	}
-	// All bits but version and variant vary.
-	fixed := UUID{6: 0xf0, 8: 0xc0}
-	for i := range fixed {
-		assert.Equal(t, ^fixed[i], ones[i]&zeros[i], "byte %d", i)
-	}
-}

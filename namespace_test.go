@@ -1,7 +1,7 @@
 package famfs
 
 // Names: the tree by itself, without a log. What it holds is compared with plain maps,
-// and readers look on while it grows. How modes are translated is in codec_test.go.
+// and readers look on while it grows. How modes are translated is in log_test.go.
 
 import (
 	"fmt"
