@@ -63,7 +63,7 @@ func run(ctx context.Context, device, listen, metrics string, every time.Duratio
 		}
 		log.Print("made ", device, " as a stand-in, with a sample file")
 	}
-	s := &server{device: device}
+	s := &server{device: device, patience: time.Minute}
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func run(ctx context.Context, device, listen, metrics string, every time.Duratio
 
 // serveUntil answers on l until ctx is done, and then lets requests end, for a while.
 func serveUntil(ctx context.Context, l net.Listener, handler http.Handler) error {
-	h := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

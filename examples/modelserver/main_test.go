@@ -1,17 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"io"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -193,9 +196,11 @@ func TestReformattedBefore(t *testing.T) {
 	require.NoError(t, s.open())
 	defer func() { assert.NoError(t, s.close()) }()
 	format(t, device)
-	w := httptest.NewRecorder()
-	s.handler().ServeHTTP(w, httptest.NewRequest("GET", "/m", nil))
-	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+	for _, path := range []string{"/m", "/"} {
+		w := httptest.NewRecorder()
+		s.handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		assert.Equal(t, http.StatusServiceUnavailable, w.Code, path)
+	}
 	assert.Zero(t, s.bytesSent.Load())
 }
 
@@ -234,7 +239,8 @@ type formatting struct {
 
 func (f formatting) Write(b []byte) (int, error) { f.again(); return f.ResponseWriter.Write(b) }
 
-// What goes on failing is logged once in a while.
+// What goes on failing is logged once in a while, however many kinds there are, and a name
+// in it makes no line of its own.
 func TestComplaints(t *testing.T) {
 	var out bytes.Buffer
 	log.SetOutput(&out)
@@ -242,13 +248,75 @@ func TestComplaints(t *testing.T) {
 	var c complaints
 	for range 10 {
 		c.log("open", fs.ErrNotExist)
+		c.log("open", fs.ErrPermission)
 	}
 	assert.Equal(t, 1, strings.Count(out.String(), "open: file does not exist"))
-	c.log("open", fs.ErrPermission)
 	assert.Equal(t, 2, strings.Count(out.String(), "open: "))
-	c.at = c.at.Add(-time.Hour)
+	c.said["open: permission denied"] = time.Now().Add(-time.Hour)
 	c.log("open", fs.ErrPermission)
 	assert.Equal(t, 3, strings.Count(out.String(), "open: "))
+	for i := range 1000 {
+		c.log("serve", &fs.PathError{Op: "read", Path: strconv.Itoa(i) + "\nforged", Err: fs.ErrInvalid})
+	}
+	assert.Less(t, strings.Count(out.String(), "\n"), 20)
+	assert.NotContains(t, out.String(), "\nforged")
+	assert.Contains(t, out.String(), `"serve: read 0\nforged: invalid argument"`)
+}
+
+// A client that takes nothing keeps the device open for a while only.
+func TestSlowClient(t *testing.T) {
+	t.Parallel()
+	s, url, master := serving(t)
+	s.patience = 20 * time.Millisecond
+	require.NoError(t, master.WriteFile("m", make([]byte, 40<<20), 0o644))
+	require.Eventually(t, func() bool { resp, _ := get(t, url+"/m", "Range", "bytes=0-0"); return resp.StatusCode == 206 }, 5*time.Second, time.Millisecond)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET /m HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return s.bytesSent.Load() > 1 }, 5*time.Second, time.Millisecond, "begun")
+	o, done := s.use()
+	done()
+	require.NoError(t, master.Close())
+	format(t, s.device)
+	ended := make(chan struct{})
+	go func() { o.users.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the request is still there")
+	}
+}
+
+// A client that rests between its requests, or takes a file at its own pace, is not one
+// that takes nothing.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	s, url, master := serving(t)
+	s.patience = time.Second
+	require.NoError(t, master.WriteFile("m", make([]byte, 40<<20), 0o644))
+	require.Eventually(t, func() bool { resp, _ := get(t, url+"/m", "Range", "bytes=0-0"); return resp.StatusCode == 206 }, 5*time.Second, time.Millisecond)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	request := func(path string) *http.Response {
+		_, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(reader, nil)
+		require.NoError(t, err)
+		return resp
+	}
+	resp := request("/m")
+	for range 40 {
+		n, err := io.CopyN(io.Discard, resp.Body, 1<<20)
+		require.NoError(t, err, n)
+		time.Sleep(s.patience / 25)
+	}
+	time.Sleep(s.patience + s.patience/2)
+	resp = request("/no")
+	assert.Equal(t, 404, resp.StatusCode)
 }
 
 // The program by itself makes a stand-in, serves, and stops when it is told to.

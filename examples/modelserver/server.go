@@ -14,17 +14,20 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"famfs"
 )
 
 // server serves the files of one device, whatever file system is on it.
 type server struct {
-	device string
+	device   string
+	patience time.Duration // with clients that take nothing
 
 	mu      sync.RWMutex
 	current *opened        // nil while the device cannot be opened
@@ -143,20 +146,42 @@ func (s *server) follow(ctx context.Context, every time.Duration) {
 // complaints logs what may happen many times a second.
 type complaints struct {
 	mu   sync.Mutex
-	last string
-	at   time.Time
+	said map[string]time.Time
 }
 
-// log logs err, unless it is what was logged last, within a minute.
+const (
+	complainEvery = time.Minute
+	complainMost  = 16 // different ones in that time
+)
+
+// log logs err, unless it was logged in the last minute, or too much else was.
 func (c *complaints) log(what string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	text := what + ": " + err.Error()
-	if text == c.last && time.Since(c.at) < time.Minute {
+	text := oneLine(what + ": " + err.Error())
+	for text, at := range c.said {
+		if time.Since(at) >= complainEvery {
+			delete(c.said, text)
+		}
+	}
+	if _, ok := c.said[text]; ok || len(c.said) >= complainMost {
 		return
 	}
-	c.last, c.at = text, time.Now()
+	if c.said == nil {
+		c.said = make(map[string]time.Time)
+	}
+	c.said[text] = time.Now()
 	log.Print(text)
+}
+
+// oneLine quotes what is not one line of text, as names on a device need not be.
+func oneLine(text string) string {
+	for _, r := range text {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return strconv.Quote(text)
+		}
+	}
+	return text
 }
 
 // handler answers with files and directories, of any name.
@@ -165,7 +190,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		o, done := s.use()
 		defer done()
-		sending := &sending{ResponseWriter: w, of: o, sent: &s.bytesSent}
+		sending := &sending{ResponseWriter: w, of: o, sent: &s.bytesSent, patience: s.patience}
 		err := s.serve(sending, o, r)
 		if err == nil {
 			s.served.Add(1)
@@ -215,6 +240,9 @@ func (s *server) serve(w http.ResponseWriter, o *opened, r *http.Request) error 
 		return err
 	}
 	if st.IsDir() {
+		if err := o.reformatted(); err != nil {
+			return err
+		}
 		return list(w, o.fsys, name)
 	}
 	m, err := o.fsys.Map(name)
@@ -306,12 +334,14 @@ func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// sending counts what is sent, and sends no more once the device was formatted anew.
+// sending counts what is sent, and sends no more once the device was formatted anew, or to a
+// client that takes nothing: it would keep the device open for ever.
 type sending struct {
 	http.ResponseWriter
-	of    *opened
-	sent  *atomic.Int64
-	begun bool // the status is sent, and cannot be changed any more
+	of       *opened
+	sent     *atomic.Int64
+	patience time.Duration // with a client that takes nothing; 0: any
+	begun    bool          // the status is sent, and cannot be changed any more
 }
 
 func (w *sending) WriteHeader(status int) {
@@ -323,6 +353,11 @@ func (w *sending) Write(b []byte) (int, error) {
 	w.begun = true
 	if w.of.stale.Load() {
 		return 0, famfs.ErrReformatted
+	}
+	if w.patience > 0 {
+		// From now on, not from the beginning: files may be of any size. Not every
+		// ResponseWriter has deadlines; then there is none.
+		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.patience))
 	}
 	n, err := w.ResponseWriter.Write(b)
 	w.sent.Add(int64(n))
