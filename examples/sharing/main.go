@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
@@ -57,7 +58,11 @@ func main() {
 	if *reader {
 		err = read(o.device, o.file, os.Stdin, os.Stdout)
 	} else {
-		err = run(o, os.Stdout)
+		// Ctrl-C, or nobody to read what is printed: the stand-in takes memory until it is
+		// removed, so that this is not the end yet.
+		ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+		err = run(ctx, o, os.Stdout)
+		stop()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sharing:", err)
@@ -73,8 +78,14 @@ func standInFolder() string {
 	return ""
 }
 
-// run starts the readers, writes, and prints what they found.
-func run(o options, out io.Writer) (err error) {
+// run starts the readers, writes, and prints what they found. When ctx is done it ends, and
+// leaves no stand-in.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	defer func() {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
 	var host famfs.UUID
 	if o.device == "" {
 		host = famfs.NewUUID()
@@ -102,7 +113,7 @@ func run(o options, out io.Writer) (err error) {
 		}
 	}()
 	for range o.readers {
-		r, err := start(o)
+		r, err := start(ctx, o)
 		if err != nil {
 			return err
 		}
@@ -255,12 +266,12 @@ type process struct {
 	out *json.Decoder
 }
 
-func start(o options) (*process, error) {
+func start(ctx context.Context, o options) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	r := &process{cmd: exec.Command(self, "-reader", "-file", o.file, o.device)}
+	r := &process{cmd: exec.CommandContext(ctx, self, "-reader", "-file", o.file, o.device)}
 	r.cmd.Stderr = os.Stderr
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		return nil, err
