@@ -141,6 +141,12 @@ func openTest(t testing.TB, path string, opts ...Option) *FS {
 	return fsys
 }
 
+// openMaster opens a device for writing until the end of the test.
+func openMaster(t testing.TB, path string, opts ...Option) *FS {
+	t.Helper()
+	return openTest(t, path, append([]Option{ReadWrite()}, opts...)...)
+}
+
 // master returns a new file system, open for writing, and its device.
 func master(t testing.TB, size int64, opts ...FormatOption) (*FS, string) {
 	t.Helper()

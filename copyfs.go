@@ -30,6 +30,7 @@ type copyConfig struct {
 	progress    func(Progress)
 	create      []CreateOption
 	skipChanged bool
+	atomically  bool
 }
 
 type copyOption func(*copyConfig)
@@ -75,7 +76,9 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // for the root, which is made if it is missing; permission bits are kept. Each file
 // appears whole or not at all. Run again it resumes: a file that is there already with
 // the same content is passed over, also if another process made it meanwhile; one with
-// other content is an error that wraps fs.ErrExist. What this FS made and a failing disk may
+// other content is an error that wraps fs.ErrExist, unless CreateWith(Replace()) says that it
+// is to be replaced. See Atomically for a tree of which all appears at once. What this FS made
+// and a failing disk may
 // lose is made certain before it is passed over.
 //
 // A source that ends early is an error that wraps io.ErrUnexpectedEOF, one that goes on
@@ -132,6 +135,9 @@ func (c *copier) run(ctx context.Context) error {
 	// What others made meanwhile is compared without taking the writers' lock.
 	if _, err := c.fs.Refresh(); err != nil {
 		return err
+	}
+	if c.atomically {
+		return c.runAtomically(ctx)
 	}
 	copying := ctx // files that have their space when something goes wrong are finished
 	ctx, stop := context.WithCancelCause(ctx)
@@ -212,11 +218,18 @@ func (c *copier) copyOther(ctx context.Context, name string, d fs.DirEntry) erro
 	if err != nil {
 		return err
 	}
-	if c.intoItself(st) {
-		return &fs.PathError{Op: "copy", Path: name, Err: fmt.Errorf("%s, where it is copied to, is a part of it: %w", c.dir, fs.ErrInvalid)}
+	if err := c.checkIntoItself(name, st); err != nil {
+		return err
 	}
 	if target := path.Join(c.dir, name); target != "." {
 		return c.fs.mkdirAll(target, c.options(ctx, st)...)
+	}
+	return nil
+}
+
+func (c *copier) checkIntoItself(name string, dir fs.FileInfo) error {
+	if c.intoItself(dir) {
+		return &fs.PathError{Op: "copy", Path: name, Err: fmt.Errorf("%s, where it is copied to, is a part of it: %w", c.dir, fs.ErrInvalid)}
 	}
 	return nil
 }
@@ -252,24 +265,17 @@ func (c *copier) options(ctx context.Context, st fs.FileInfo) []CreateOption {
 
 // copyFile copies one file, or passes it over.
 func (c *copier) copyFile(ctx context.Context, name string) (err error) {
-	from, err := c.src.Open(name)
+	from, st, err := c.open(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	st, err := from.Stat()
-	if err != nil {
-		return err
-	}
-	fail := func(err error) error { return &fs.PathError{Op: "copy", Path: name, Err: err} }
-	if st.Size() == 0 {
-		return fail(fmt.Errorf("is empty, and famfs has no empty files: %w", fs.ErrInvalid))
-	}
 	target := path.Join(c.dir, name)
-	there, missing := c.fs.Stat(target)
+	opts := c.options(ctx, st)
 	var p *PendingFile
+	there, missing := c.fs.Stat(target)
 	if missing != nil {
-		if p, err = c.fs.Create(target, st.Size(), c.options(ctx, st)...); errors.Is(err, fs.ErrExist) {
+		if p, err = c.fs.Create(target, st.Size(), opts...); errors.Is(err, fs.ErrExist) {
 			there, missing = c.fs.Stat(target) // Create read the log: another process may have made it
 		}
 		if p == nil && missing != nil {
@@ -277,34 +283,92 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		}
 	}
 	if p == nil {
-		if err := c.compare(ctx, from, st, there, target); err != nil {
-			return c.failChanged(target, 0, fail(err))
+		same, err := c.passOver(ctx, from, st, there, name)
+		if same || err != nil {
+			return err
 		}
-		if err := c.fs.makeCertain(newCreateConfig(c.options(ctx, st))); err != nil {
-			return fail(err)
+		// The source was read in part.
+		again, _, err := c.open(name)
+		if err != nil {
+			return err
 		}
-		c.tell(Progress{Name: target, Done: true, Passed: true}, st.Size())
-		return nil
+		from, again = again, from
+		if err := again.Close(); err != nil {
+			return err
+		}
+		if p, err = c.fs.Create(target, st.Size(), opts...); err != nil {
+			return err
+		}
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	var untold atomic.Int64
+	untold, err := c.fill(ctx, p, from, st)
+	if err != nil {
+		return c.failChanged(target, untold, &fs.PathError{Op: "copy", Path: name, Err: err})
+	}
+	if err := p.Commit(); err != nil {
+		return err
+	}
+	c.tell(Progress{Name: target, Done: true}, untold)
+	return nil
+}
+
+// open opens a file of the source.
+func (c *copier) open(name string) (fs.File, fs.FileInfo, error) {
+	from, err := c.src.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := from.Stat()
+	if err == nil {
+		err = checkSize(name, st)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, from.Close())
+	}
+	return from, st, nil
+}
+
+// checkSize refuses an empty file.
+func checkSize(name string, st fs.FileInfo) error {
+	if st.Size() == 0 {
+		return &fs.PathError{Op: "copy", Path: name, Err: fmt.Errorf("is empty, and famfs has no empty files: %w", fs.ErrInvalid)}
+	}
+	return nil
+}
+
+// passOver passes a file over if it is there with the content of its source. If it is there
+// with another, that is an error, unless it is to be replaced.
+func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileInfo, name string) (same bool, err error) {
+	target := path.Join(c.dir, name)
+	if err := c.compare(ctx, from, st, there, target); err != nil {
+		if c.replaces() && errors.Is(err, errOther) {
+			return false, nil
+		}
+		return false, c.failChanged(target, 0, &fs.PathError{Op: "copy", Path: name, Err: err})
+	}
+	if err := c.fs.makeCertain(newCreateConfig(c.options(ctx, st))); err != nil {
+		return false, &fs.PathError{Op: "copy", Path: name, Err: err}
+	}
+	c.tell(Progress{Name: target, Done: true, Passed: true}, st.Size())
+	return true, nil
+}
+
+// replaces says whether files with other content are to be replaced.
+func (c *copier) replaces() bool { return newCreateConfig(c.create).replace }
+
+// fill fills p from its source. untold is how many bytes OnProgress was not told of.
+func (c *copier) fill(ctx context.Context, p *PendingFile, from fs.File, st fs.FileInfo) (untold int64, err error) {
+	var some atomic.Int64
 	n, err := p.readFrom(from, func(n int64) error {
-		if untold.Add(n) >= copyPiece {
-			c.tell(Progress{Name: target}, untold.Swap(0))
+		if some.Add(n) >= copyPiece {
+			c.tell(Progress{Name: p.name}, some.Swap(0))
 		}
 		return context.Cause(ctx)
 	})
 	if err == nil && n < st.Size() {
 		err = endedEarly(n, st.Size())
 	}
-	if err = checkChanged(from, st, err); err != nil {
-		return c.failChanged(target, untold.Load(), fail(err))
-	}
-	if err := p.Commit(); err != nil {
-		return err
-	}
-	c.tell(Progress{Name: target, Done: true}, untold.Load())
-	return nil
+	return some.Load(), checkChanged(from, st, err)
 }
 
 // failChanged returns err, or tells of it if it is that the source changed, and such files
@@ -316,6 +380,9 @@ func (c *copier) failChanged(target string, untold int64, err error) error {
 	c.tell(Progress{Name: target, Changed: true}, untold)
 	return nil
 }
+
+// errOther: a file of that name is there, with other content.
+var errOther = fmt.Errorf("%w", fs.ErrExist)
 
 func endedEarly(n, size int64) error {
 	return fmt.Errorf("ended after %d of %d bytes: %w", n, size, io.ErrUnexpectedEOF)
@@ -356,10 +423,10 @@ func checkReformatted(from fs.File) error {
 // compare says how the file on the device differs from the source.
 func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInfo, target string) error {
 	size := st.Size()
-	differs := func(how string) error { return fmt.Errorf("%s is there already and %s: %w", target, how, fs.ErrExist) }
+	differs := func(how string) error { return fmt.Errorf("%s is there already and %s: %w", target, how, errOther) }
 	switch {
 	case there.IsDir():
-		return differs("is a directory")
+		return fmt.Errorf("%s is there already and is a directory: %w", target, fs.ErrExist)
 	case there.Size() != size:
 		return differs(fmt.Sprintf("has %d bytes instead of %d", there.Size(), size))
 	}

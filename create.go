@@ -1,7 +1,7 @@
 package famfs
 
-// Creating files and directories: a pending file, its space and its memory, and the
-// commit that makes it exist.
+// Creating files and directories: a pending file, its space and its memory. The commit
+// that makes it exist is create_commit.go's concern.
 
 import (
 	"errors"
@@ -36,6 +36,7 @@ type pendingFile struct {
 	config createConfig
 	layout Layout
 	runs   []unitRun
+	number uint64 // pending files of an FS are locked in this order
 
 	mu     sync.Mutex
 	state  pendingState
@@ -50,6 +51,7 @@ type pendingFile struct {
 	dirtyFrom, dirtyTo int64
 	since              uint64 // what the device's disk.count was before the first of them
 	at                 int64  // where Write continues
+	batch              *batch // what it was appended in: it may be in the log
 }
 
 // pendingState says what became of a pending file so far. What its methods do:
@@ -80,7 +82,7 @@ const (
 // to 16 runs; see Interleave for the alternative. Allocation is in units of
 // Superblock.AllocUnit. Errors: ErrNotMaster, ErrReadOnly, fs.ErrInvalid for a name
 // that is no valid path, is longer than 79 bytes or lies under .meta, and for a size
-// below 1; fs.ErrExist, also for a file that is pending; fs.ErrNotExist where the
+// below 1; fs.ErrExist, also for a file that is pending, and see Replace; fs.ErrNotExist where the
 // directory is missing; ErrNoSpace, ErrLogFull; ErrLocked where another process wrote
 // for longer than WithLockTimeout or WithContext allow; fs.ErrClosed.
 func (f *FS) Create(name string, size int64, opts ...CreateOption) (*PendingFile, error) {
@@ -149,9 +151,91 @@ func (f *FS) beginWrite(name string, c createConfig) error {
 	return f.lock.acquire(c.ctx, f.config.lockTimeout)
 }
 
-// checkNew replays the log and says why name cannot be made now. f.mu and the
-// writers' lock must be held.
-func (f *FS) checkNew(name string) error {
+// checkNew says why name cannot be made now as c says. f.mu and the writers' lock must be
+// held, and the log must have been replayed.
+func (f *FS) checkNew(name string, c *createConfig) error {
+	if _, pending := f.pending[name]; pending {
+		return fmt.Errorf("is being created: %w", fs.ErrExist)
+	}
+	if index, ok := f.replica.ns.lookupLatest(name); ok {
+		if err := f.checkThere(index, c.replace); err != nil {
+			return err
+		}
+	}
+	return f.checkParent(name, c.planned)
+}
+
+// checkThere says why the place of what stands there, at a log index, cannot be taken.
+func (f *FS) checkThere(index int64, replace bool) error {
+	switch {
+	case index < 0:
+		return fs.ErrExist // the root
+	case f.replica.ns.node(index).isDir():
+		return fmt.Errorf("is a directory since log entry %d: %w", index, fs.ErrExist)
+	case !replace:
+		return fmt.Errorf("is there since log entry %d: %w", index, fs.ErrExist)
+	}
+	return nil
+}
+
+// checkParent says what is wrong with the directory that name is to be in. Those that are
+// planned are to be made together with it.
+func (f *FS) checkParent(name string, planned map[string]bool) error {
+	parent := parentPath(name)
+	if planned[parent] {
+		return nil
+	}
+	switch index, ok := f.replica.ns.lookupLatest(parent); {
+	case !ok:
+		return fmt.Errorf("directory %q: %w", parent, fs.ErrNotExist)
+	case !f.replica.ns.node(index).isDir():
+		return fmt.Errorf("%q is not a directory: %w", parent, fs.ErrInvalid)
+	}
+	return nil
+}
+
+// checkRoom says that n more entries do not fit into the log, beside those that are promised
+// to pending files.
+func (f *FS) checkRoom(n int) error {
+	capacity := lastIndex(f.sb.LogSize) + 1
+	switch taken := f.replica.next + uint64(f.promised); {
+	case taken >= capacity && n > 0:
+		return fmt.Errorf("all %d entries are in use or promised to pending files: %w", capacity, ErrLogFull)
+	case taken+uint64(n) > capacity:
+		return fmt.Errorf("%d of %d entries are in use or promised to pending files, and %d more are wanted: %w", taken, capacity, n, ErrLogFull)
+	}
+	return nil
+}
+
+// entries is how many log entries p may need.
+func (c *createConfig) entries() int {
+	if c.replace {
+		return 2 // a removal, and the file
+	}
+	return 1
+}
+
+// promise makes p pending.
+func (f *FS) promise(p *pendingFile) {
+	f.pending[p.name] = p
+	f.promised += p.config.entries()
+	f.created++
+	p.number = f.created
+}
+
+// unpromise ends that p is pending.
+func (f *FS) unpromise(p *pendingFile) {
+	if f.pending[p.name] == p {
+		delete(f.pending, p.name)
+		f.promised -= p.config.entries()
+	}
+}
+
+// reserve takes the name and the space of p.
+func (p *pendingFile) reserve() error {
+	f := p.fs
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if _, err := f.catchUp(); err != nil {
 		return err
 	}
@@ -160,39 +244,17 @@ func (f *FS) checkNew(name string) error {
 			return err
 		}
 	}
-	if _, pending := f.pending[name]; pending {
-		return fmt.Errorf("is being created: %w", fs.ErrExist)
+	if err := f.checkNew(p.name, &p.config); err != nil {
+		return err
 	}
-	ns := f.replica.ns
-	if _, ok := ns.lookup(name); ok {
-		return fs.ErrExist
-	}
-	parent := parentPath(name)
-	switch index, ok := ns.lookup(parent); {
-	case !ok:
-		return fmt.Errorf("directory %q: %w", parent, fs.ErrNotExist)
-	case !ns.node(index).isDir():
-		return fmt.Errorf("%q is not a directory: %w", parent, fs.ErrInvalid)
-	}
-	if last := lastIndex(f.sb.LogSize); f.replica.next+uint64(len(f.pending)) > last {
-		return fmt.Errorf("all %d entries are in use or promised to pending files: %w", last+1, ErrLogFull)
-	}
-	return nil
-}
-
-// reserve takes the name and the space of p.
-func (p *pendingFile) reserve() error {
-	f := p.fs
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.checkNew(p.name); err != nil {
+	if err := f.checkRoom(p.config.entries()); err != nil {
 		return err
 	}
 	var err error
 	if p.layout, p.runs, err = f.replica.allocate(p.size, p.config.interleave); err != nil {
 		return err
 	}
-	f.pending[p.name] = struct{}{}
+	f.promise(p)
 	return nil
 }
 
@@ -260,12 +322,28 @@ func (p *pendingFile) giveBack() error {
 	}
 	f.mu.Lock()
 	if p.runs != nil {
-		delete(f.pending, p.name)
+		f.unpromise(p)
 		f.replica.alloc.release(p.runs)
 		p.runs = nil
 	}
 	f.mu.Unlock()
 	return errors.Join(append(errs, f.lock.release())...)
+}
+
+// settle writes back what was written, and gives up the mapping until it is needed again:
+// where many files are committed at once, they are not all mapped. Nobody may have the slice
+// of Bytes.
+func (p *PendingFile) settle() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.writeBack(); err != nil || p.region == nil {
+		return err
+	}
+	p.dirtyFrom, p.dirtyTo = 0, 0
+	mapped.remove(p.data)
+	err := p.region.unmap()
+	p.region, p.data = nil, nil
+	return err
 }
 
 // forget takes out of this host's caches what was stored to p and not written back. Left
@@ -330,7 +408,7 @@ func (p *PendingFile) memory() ([]byte, error) {
 }
 
 // fails makes p one that can only be closed.
-func (p *PendingFile) fails(err error) { p.state, p.memErr = pendingFailed, err }
+func (p *pendingFile) fails(err error) { p.state, p.memErr = pendingFailed, err }
 
 // Bytes returns the file's memory for writing, mapped when it is first asked for; its
 // length and capacity are the file's size. It is valid until Commit succeeds or Close,
@@ -364,80 +442,6 @@ func (p *PendingFile) fail(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.name, Err: err}
 }
 
-// Commit writes the data back to memory and then logs the file: from then on, and not
-// before, it exists on all hosts, whole. The slice that Bytes returned is no longer
-// valid; map the file to go on with it.
-//
-// On error Commit may be called again, or Close:
-//   - If the data could not be written back, it may be lost, and Commit goes on failing:
-//     Close the file and create it again. The disk under a plain file says only that
-//     something is lost: that goes for every pending file that was written to before.
-//   - If the file "is written, but may be lost if the host fails", as the disk under a
-//     plain file failed, it exists: another Commit writes its log entry again, and Close
-//     leaves the file as it is.
-//   - If memory failed while the file was being logged it may exist or not: another
-//     Commit, or Refresh after Close, finds out. It is never logged twice.
-//   - Otherwise the file does not exist, and what was written to it stays.
-//
-// Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrReformatted; fs.ErrExist if
-// a writer that takes no lock, such as another implementation, made the file meanwhile;
-// ErrDevice if memory fails; a disk's if the device is a plain file on one.
-func (p *PendingFile) Commit() error {
-	defer p.fs.journal.tell()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.commit(); err != nil {
-		return p.fail("commit", err)
-	}
-	p.dropped.Stop()
-	if err := p.finish(); err != nil {
-		return p.fail("commit", fmt.Errorf("the file exists now, but giving its resources back failed: %w", err))
-	}
-	return nil
-}
-
-func (p *PendingFile) commit() error {
-	f := p.fs
-	switch {
-	case p.state == pendingClosed:
-		return fs.ErrClosed
-	case p.memErr != nil:
-		return fmt.Errorf("the file could not be written: %w", p.memErr)
-	case p.state == pendingFilling && p.dirtyFrom < p.dirtyTo:
-		if err := Guard(func() error { return f.dev.flush(p.data[p.dirtyFrom:p.dirtyTo], p.since) }); err != nil {
-			// Linux takes pages that it failed to write for written: nobody could tell, the
-			// next time, that they are not.
-			p.fails(err)
-			return err
-		}
-		// All of it is on the disk: a failure from here on is of what is stored later.
-		defer func() { p.since = f.dev.disk.count.Load() }()
-	}
-	// What was written back as it came needs no fence here: append's first one is for it
-	// too, before the counters announce anything.
-	e := &entry{
-		kind:  typeFile,
-		path:  []byte(p.name),
-		size:  uint64(p.size),
-		flags: fileFlagReadWrite,
-		uid:   p.config.uid,
-		gid:   p.config.gid,
-		mode:  encodeMode(p.config.mode),
-	}
-	e.setLayout(p.layout)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	index, err := f.appendEntry(e)
-	switch {
-	case errors.Is(err, errPassedOver):
-		p.fails(err) // it would be no better the next time
-	case index >= 0:
-		p.state, p.dirtyFrom, p.dirtyTo = pendingLogged, 0, 0
-		delete(f.pending, p.name) // it has its entry, and needs no other
-	}
-	return err
-}
-
 // setLayout is the reverse of node.fill.
 func (e *entry) setLayout(l Layout) {
 	e.mapType, e.count = mapSimple, uint32(len(l.Extents))
@@ -448,41 +452,6 @@ func (e *entry) setLayout(l Layout) {
 	for i, x := range l.Extents {
 		e.extents[i] = rawExtent{uint64(x.Device), uint64(x.Offset), uint64(x.Length)}
 	}
-}
-
-// makeCertain is called before something that is there already counts as made: an earlier
-// call, which failed for it, may have left it in a log that is not all on the disk.
-func (f *FS) makeCertain(c createConfig) error {
-	if !f.replica.uncertain.Load() {
-		return nil
-	}
-	if !f.gate.hold() { // also while it waits for the writers' lock
-		return fs.ErrClosed
-	}
-	defer f.gate.letGo()
-	if err := f.lock.acquire(c.ctx, f.config.lockTimeout); err != nil {
-		return err
-	}
-	f.mu.Lock()
-	err := f.sameDevice()
-	if err == nil {
-		err = f.notice(f.dev.explain(Guard(f.replica.makeCertain), []segment{{logOffset, logHeaderSize}}))
-	}
-	f.mu.Unlock()
-	return errors.Join(err, f.lock.release())
-}
-
-// appendEntry appends e; see replica.append. f.mu and the writers' lock must be held.
-func (f *FS) appendEntry(e *entry) (index int64, err error) {
-	if err := f.sameDevice(); err != nil {
-		return -1, err
-	}
-	index = -1
-	err = Guard(func() error {
-		index, err = f.replica.append(e)
-		return err
-	})
-	return index, f.notice(f.dev.explain(err, []segment{{entryAt(f.replica.next), entrySize}}))
 }
 
 // Close gives the space back if the file was not committed; otherwise it does
@@ -501,7 +470,7 @@ func (p *PendingFile) Close() error {
 }
 
 // WriteFile creates the file name with this content and these permission bits, all or
-// nothing. Unlike os.WriteFile it never replaces a file, and data must not be empty:
+// nothing. Unlike os.WriteFile it replaces no file (see Replace), and data must not be empty:
 // famfs has no empty files. For the errors see Create.
 func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	p, err := f.Create(name, int64(len(data)), Mode(perm))
@@ -524,6 +493,7 @@ func (f *FS) Mkdir(name string, perm fs.FileMode) error { return f.MkdirWith(nam
 func (f *FS) MkdirWith(name string, opts ...CreateOption) error {
 	defer f.journal.tell()
 	c := newCreateConfig(append([]CreateOption{Mode(0o755)}, opts...))
+	c.replace = false
 	if err := f.mkdir(name, c); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
@@ -539,10 +509,14 @@ func (f *FS) mkdir(name string, c createConfig) error {
 		return err
 	}
 	f.mu.Lock()
-	err := f.checkNew(name)
-	if err == nil {
-		_, err = f.appendEntry(&entry{kind: typeMkdir, path: []byte(name), uid: c.uid, gid: c.gid, mode: encodeMode(c.mode)})
-	}
+	var b batch
+	err := f.append(&b, func() error {
+		b.items = []batchItem{{kind: typeMkdir, path: name, config: &c}}
+		if err := f.checkNew(name, &c); err != nil {
+			return err
+		}
+		return f.checkRoom(1)
+	})
 	f.mu.Unlock()
 	return errors.Join(err, f.lock.release())
 }

@@ -7,9 +7,9 @@
 // one []byte over the shared memory itself; *FS is also an fs.FS.
 //
 // Space is allocated when a file is created, and a file's size never changes. A file
-// exists from PendingFile.Commit on, whole, and is never removed. Clients may be
-// behind the log at any time and stay correct: they see what was there at their last
-// Refresh.
+// exists from PendingFile.Commit on, whole, until it is removed or replaced, which does
+// not disturb who has it open or mapped. Clients may be behind the log at any time and stay
+// correct: they see what was there at their last Refresh.
 //
 // Two ways of sharing are promised: files that are written once and then read by
 // all, and files that hosts write one at a time, each flushing after writing
@@ -59,8 +59,12 @@ type FS struct {
 	// another process.
 	mu      sync.Mutex
 	replica *replica
-	pending map[string]struct{} // names of pending files
-	lock    *writeLock
+	// pending are the files that are being created, by name; promised is how many log entries
+	// they may need; created counts them.
+	pending  map[string]*pendingFile
+	promised int
+	created  uint64
+	lock     *writeLock
 
 	// reformatted is why nothing but what is mapped can be used any more, or nil.
 	reformatted atomic.Pointer[error]
@@ -219,7 +223,7 @@ func openMedium(path string, c openConfig) (*FS, error) {
 		return nil, err
 	}
 	mapped.add(window.mem, path)
-	return &FS{dev: dev, config: c, journal: c.journal, window: window, pending: make(map[string]struct{}), lock: newWriteLock(dev)}, nil
+	return &FS{dev: dev, config: c, journal: c.journal, window: window, pending: make(map[string]*pendingFile), lock: newWriteLock(dev)}, nil
 }
 
 // size is how much of the device can be used: what the window reaches.
@@ -283,8 +287,9 @@ type Usage struct {
 	// unacceptable log entries claim; Free are not. LargestFree is the longest
 	// contiguous run of free bytes.
 	Size, Allocated, Free, LargestFree int64
-	// FileBytes is the sum of the sizes of all files.
-	FileBytes int64
+	// FileBytes is the sum of the sizes of all files. Removed is the space of files that were
+	// removed, which is a part of Allocated: it is not given out again.
+	FileBytes, Removed int64
 	// Files and Dirs are how many there are, not counting the root directory.
 	Files, Dirs int
 	// LogUsed of LogCapacity entries of the log are in use.
@@ -303,6 +308,7 @@ func (r *replica) usage() Usage {
 		Free:        free * r.geo.unit,
 		LargestFree: longest * r.geo.unit,
 		FileBytes:   r.fileBytes.Load(),
+		Removed:     r.removedUnits.Load() * r.geo.unit,
 		Files:       int(r.files.Load()),
 		Dirs:        int(r.dirs.Load()),
 		LogUsed:     int(r.ns.end()),

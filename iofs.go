@@ -125,10 +125,11 @@ func (f *FS) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 func (f *FS) list(dir node) []fs.DirEntry {
-	var children []info
-	f.replica.ns.eachChild(dir, func(index int64, n node) {
-		children = append(children, info{f, index, n})
-	})
+	indexes := f.replica.ns.children(dir)
+	children := make([]info, len(indexes))
+	for i, index := range indexes {
+		children[i] = info{f, index, f.replica.ns.node(index)}
+	}
 	slices.SortFunc(children, func(a, b info) int { return cmp.Compare(a.node.name(), b.node.name()) })
 	entries := make([]fs.DirEntry, len(children))
 	for i := range children {
@@ -221,7 +222,7 @@ func (i *info) String() string             { return fs.FormatFileInfo(i) }
 // Sys returns *Attr.
 func (i *info) Sys() any {
 	n := i.node
-	a := &Attr{UID: n.uid, GID: n.gid, Flags: n.flags, Index: int(i.index)}
+	a := &Attr{UID: n.uid, GID: n.gid, Flags: n.attrFlags(), Index: int(i.index)}
 	if !n.isDir() {
 		place := n.place()
 		a.Layout = Layout{Chunk: place.Chunk, Extents: slices.Clone(place.Extents)}

@@ -23,9 +23,10 @@ const (
 	entryCRC      = 536
 	pathSize      = 80 // with its NUL
 
-	typeFile   = 0
-	typeMkdir  = 1
-	typeAddDev = 3
+	typeFile    = 0
+	typeMkdir   = 1
+	typeRemoval = 2
+	typeAddDev  = 3
 
 	mapSimple      = 0
 	mapInterleaved = 1
@@ -109,16 +110,20 @@ type entry struct {
 	deviceSize  uint64
 	deviceUUID  UUID
 	deviceIndex uint32
+	// Removals; the path is that of what is removed.
+	removes uint64 // index of its entry
 }
 
 // Where the parts of a payload stand in the entry.
 const (
-	filePathAt  = 40
-	fileMapAt   = 120
-	extentsAt   = 136
-	stripsAt    = 152
-	mkdirPathAt = 28
-	extentSize  = 24
+	filePathAt    = 40
+	fileMapAt     = 120
+	extentsAt     = 136
+	stripsAt      = 152
+	mkdirPathAt   = 28
+	removesAt     = 16
+	removalPathAt = 24
+	extentSize    = 24
 )
 
 // checkEntry says what makes b, a copy of entry index, unsound: what it says cannot
@@ -164,6 +169,9 @@ func (e *entry) decode(b *[entrySize]byte) {
 	case typeMkdir:
 		e.uid, e.gid, e.mode = le.Uint32(b[16:]), le.Uint32(b[20:]), le.Uint32(b[24:])
 		e.decodePath(b[mkdirPathAt : mkdirPathAt+pathSize])
+	case typeRemoval:
+		e.removes = le.Uint64(b[removesAt:])
+		e.decodePath(b[removalPathAt : removalPathAt+pathSize])
 	case typeAddDev:
 		e.deviceSize, e.deviceIndex = le.Uint64(b[16:]), le.Uint32(b[40:])
 		e.deviceUUID = UUID(b[24:40])
@@ -242,6 +250,9 @@ func (e *entry) encode() (b [entrySize]byte) {
 		le.PutUint32(b[20:], e.gid)
 		le.PutUint32(b[24:], e.mode)
 		copy(b[mkdirPathAt:mkdirPathAt+pathSize-1], e.path)
+	case typeRemoval:
+		le.PutUint64(b[removesAt:], e.removes)
+		copy(b[removalPathAt:removalPathAt+pathSize-1], e.path)
 	case typeAddDev:
 		le.PutUint64(b[16:], e.deviceSize)
 		copy(b[24:40], e.deviceUUID[:])
@@ -271,10 +282,15 @@ func (e *entry) check(path string, g geometry) error {
 		return e.checkMap(g)
 	case typeMkdir:
 		return e.checkPath(path)
+	case typeRemoval:
+		if e.removes >= e.seq {
+			return fmt.Errorf("removal of %q: found entry %d to be removed, want one before this: %w", path, e.removes, ErrCorrupt)
+		}
+		return e.checkPath(path)
 	case typeAddDev:
 		return nil // depends on the devices before it
 	}
-	return fmt.Errorf("found type %d, want %d (file), %d (mkdir) or %d (add-daxdev): %w", e.kind, typeFile, typeMkdir, typeAddDev, ErrCorrupt)
+	return fmt.Errorf("found type %d, want %d (file), %d (mkdir), %d (removal) or %d (add-daxdev): %w", e.kind, typeFile, typeMkdir, typeRemoval, typeAddDev, ErrCorrupt)
 }
 
 func (e *entry) checkPath(path string) error {

@@ -1,7 +1,8 @@
 package famfs
 
-// Appending to the log, in the order that makes an entry appear whole or not at all
-// for every reader on every host. The caller holds the writers' lock of the device.
+// Appending to the log, in the order that makes entries appear whole or not at all for
+// every reader on every host: all of those that are appended at once, or none. The caller
+// holds the writers' lock of the device.
 //
 // Every append looks before it stores: at the superblock, as the device may have been
 // formatted anew, and at the log's header, as an append that failed half way, or another
@@ -13,40 +14,53 @@ package famfs
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 )
 
-// append makes e the next entry of the log, applies it, and returns its index. If an
-// entry with just this content is in the log already, as after an append that failed half
-// way, that is made certain instead.
+// append makes entries the next ones of the log, applies them, and returns the index of the
+// first, or -1 if there are none. prepare is called when the log has been replayed to its
+// end, and says how many they are, at r.next. fill gives each its content, and must give the
+// same when it is asked again.
 //
-// An error with an index of -1 means that nobody can see the entry: trying again is as
-// good as the first try. With another index the entry is in the log and was applied, but
-// may be lost if the host fails. Where the memory faults, which is a panic, or another
-// panic passes through, either may be true, and the next append finds out.
-func (r *replica) append(e *entry) (int64, error) {
+// An error with an index of -1 means that nobody can see the entries: trying again is as
+// good as the first try. With another index they are in the log and were applied, but may
+// be lost if the host fails. Where the memory faults, which is a panic, or another panic
+// passes through, either may be true: inLog says so once the log has been replayed.
+func (r *replica) append(prepare func() (n int, err error), fill func(i int, e *entry)) (first int64, err error) {
 	if _, err := r.catchUp(failAtCorrupt, false); err != nil {
 		return -1, err
 	}
-	if index, ok := r.ns.lookup(string(e.path)); ok {
-		return r.appended(e, index)
-	}
-	index := r.next
-	if last := lastIndex(r.sb.LogSize); index > last {
-		return -1, fmt.Errorf("all %d entries are in use: %w", last+1, ErrLogFull)
-	}
-	e.seq = index
-	r.record = e.encode()
-	err := r.publish(index, index+1)
-	if err != nil && !errors.Is(err, errUncertain) {
+	n, err := prepare()
+	if n == 0 || err != nil {
 		return -1, err
 	}
-	// It is there for everybody. What was stored is applied, not what could be read back.
-	r.applyRecord(index)
-	if r.ns.node(int64(index)).gone() {
-		err = fmt.Errorf("log entry %d: %w: %w", index, errPassedOver, ErrCorrupt)
+	index := r.next
+	if capacity := lastIndex(r.sb.LogSize) + 1; uint64(n) > capacity-index {
+		return -1, fmt.Errorf("%d of %d entries are in use, and %d more are wanted: %w", index, capacity, n, ErrLogFull)
+	}
+	for i := range n {
+		r.encode(index+uint64(i), i, fill)
+		r.meta.store(entryAt(index+uint64(i)), r.record[:])
+	}
+	if err := r.meta.flush(entryAt(index), int64(n)*entrySize); err != nil {
+		return -1, fmt.Errorf("log entry %d: %w", index, err)
+	}
+	r.meta.fenceStores()
+	if err = r.announce(index + uint64(n)); err != nil {
+		err = fmt.Errorf("log entry %d %w", index, err)
+	}
+	// They are there for everybody. What was stored is applied, not what could be read back.
+	if passedOver := r.applyAppended(index, n, fill); passedOver != nil {
+		err = passedOver
 	}
 	return int64(index), err
+}
+
+// encode makes r.record the entry of this index that fill gives as number i.
+func (r *replica) encode(index uint64, i int, fill func(i int, e *entry)) {
+	r.appending = entry{}
+	fill(i, &r.appending)
+	r.appending.seq = index
+	r.record = r.appending.encode()
 }
 
 var (
@@ -55,20 +69,6 @@ var (
 	// errPassedOver: an entry is in the log, but it is unacceptable beside what is there.
 	errPassedOver = errors.New("is written, but was passed over (see Problems)")
 )
-
-// publish stores r.record as entry index, and then the counters that say that there are
-// next entries. An error that is not errUncertain means that the counters are as they were.
-func (r *replica) publish(index, next uint64) error {
-	r.meta.store(entryAt(index), r.record[:])
-	if err := r.meta.flush(entryAt(index), entrySize); err != nil {
-		return fmt.Errorf("log entry %d: %w", index, err)
-	}
-	r.meta.fenceStores()
-	if err := r.announce(next); err != nil {
-		return fmt.Errorf("log entry %d %w", index, err)
-	}
-	return nil
-}
 
 // announce stores the counters that say that there are next entries, which are all written
 // back. Until it succeeds the replica is uncertain.
@@ -99,36 +99,65 @@ func (r *replica) makeCertain() error {
 	return nil
 }
 
-// appended makes entry index certain if it is e; its path is the same. A disk that failed
-// to write a page takes it for written afterwards, unless it is stored to again.
-func (r *replica) appended(e *entry, index int64) (int64, error) {
-	if index < 0 {
-		return -1, fs.ErrExist
+// inLog says whether entry index of the log is just what fill gives as number 0, as after
+// an append that failed half way.
+func (r *replica) inLog(index uint64, fill func(i int, e *entry)) bool {
+	if index >= r.next {
+		return false
 	}
-	at := uint64(index)
-	e.seq = at
-	want := e.encode()
-	r.meta.invalidate(entryAt(at), entrySize)
+	r.encode(index, 0, fill)
+	var b [entrySize]byte
+	r.meta.invalidate(entryAt(index), entrySize)
 	r.meta.fenceLoads()
-	if r.meta.load(r.record[:], entryAt(at)); r.record != want {
-		return -1, fmt.Errorf("is there since log entry %d: %w", index, fs.ErrExist)
-	}
-	if err := r.publish(at, r.next); err != nil {
-		return index, err
-	}
-	return index, nil
+	r.meta.load(b[:], entryAt(index))
+	return b == r.record
 }
 
-// applyRecord applies r.record, which is entry index, the next one.
-func (r *replica) applyRecord(index uint64) {
-	d := &decoded{first: index, end: index + 1, slab: r.ns.slab(int64(index >> slabBits))}
-	if d.slab == nil {
-		d.slab = newSlab()
+// confirm stores n entries that are in the log from index on again, and the counters that
+// announce them. A disk that failed to write a page takes it for written afterwards, unless
+// it is stored to.
+func (r *replica) confirm(index uint64, n int, fill func(i int, e *entry)) error {
+	for i := range n {
+		r.encode(index+uint64(i), i, fill)
+		r.meta.store(entryAt(index+uint64(i)), r.record[:])
 	}
-	d.slab.begin(r.single.text)
+	if err := r.meta.flush(entryAt(index), int64(n)*entrySize); err != nil {
+		return fmt.Errorf("log entry %d is written, but %w: %w", index, errUncertain, err)
+	}
+	r.meta.fenceStores()
+	if err := r.announce(r.next); err != nil {
+		return fmt.Errorf("log entry %d %w", index, err)
+	}
+	return nil
+}
+
+// applyAppended applies n entries from index on, the next ones, as fill gives them.
+func (r *replica) applyAppended(index uint64, n int, fill func(i int, e *entry)) (err error) {
 	var e entry
-	r.single.stage(d, index, &r.record, &e)
-	r.apply(d, d.end)
+	for done := 0; done < n; {
+		first := index + uint64(done)
+		end := min(index+uint64(n), (first|(slabNodes-1))+1)
+		d := &decoded{first: first, end: end, slab: r.ns.slab(int64(first >> slabBits))}
+		if d.slab == nil {
+			d.slab = newSlab()
+		}
+		d.slab.begin(r.single.text)
+		for at := first; at < end; at++ {
+			if n > 1 { // otherwise it is there still
+				r.encode(at, done, fill)
+			}
+			r.single.stage(d, at, &r.record, &e)
+			done++
+		}
+		r.apply(d, end)
+		for at := first; at < end && err == nil; at++ {
+			if n := r.ns.node(int64(at)); n.gone() && !n.isRemoval() {
+				err = fmt.Errorf("log entry %d: %w: %w", at, errPassedOver, ErrCorrupt)
+			}
+		}
+	}
+	r.show()
+	return err
 }
 
 // repairSequence makes the log's sequence number equal to its index again: a crash

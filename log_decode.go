@@ -7,6 +7,7 @@ package famfs
 import (
 	"fmt"
 	"hash/maphash"
+	"strings"
 )
 
 // decoded is what was read of a block of entries, all in one slab. Records of those that
@@ -29,6 +30,8 @@ type oddEntry struct {
 	claims      []unitRun // space that is not to be given out
 	device      addedDevice
 	deviceIndex uint32
+	removes     uint64 // the entry whose file or directory is removed
+	name        string // its path
 }
 
 type oddKind uint8
@@ -36,6 +39,7 @@ type oddKind uint8
 const (
 	oddUnacceptable oddKind = iota // see err
 	oddDevice                      // an add-daxdev entry
+	oddRemoval                     // a removal entry
 	oddPath                        // a node under another name than was logged
 	oddUnserved                    // no node, and no problem: see entry.resolvePath
 )
@@ -149,13 +153,15 @@ func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) 
 	resolved := e.resolvePath()
 	path, at := d.slab.path(e.path)
 	err := e.check(path, w.geo)
-	if err != nil || resolved || e.unserved || e.kind == typeAddDev {
+	if err != nil || resolved || e.unserved || e.kind != typeFile && e.kind != typeMkdir {
 		odd := oddEntry{index: index, kind: oddPath, path: string(logged)}
 		switch {
 		case err != nil:
 			odd.kind, odd.err, odd.claims = oddUnacceptable, err, e.claims(w.geo)
 		case e.kind == typeAddDev:
 			odd.kind, odd.device, odd.deviceIndex = oddDevice, addedDevice{e.deviceSize, e.deviceUUID}, e.deviceIndex
+		case e.kind == typeRemoval:
+			odd.kind, odd.removes, odd.name = oddRemoval, e.removes, strings.Clone(path)
 		case e.unserved:
 			odd.kind, odd.claims = oddUnserved, e.claims(w.geo)
 		}

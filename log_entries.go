@@ -19,7 +19,7 @@ type LogEntry struct {
 	Index int
 	// Seq is the sequence number, CRC the checksum that the entry carries.
 	Seq, CRC uint64
-	// Type is "file", "mkdir" or "add-daxdev", otherwise "type" and its number.
+	// Type is "file", "mkdir", "removal" or "add-daxdev", otherwise "type" and its number.
 	Type string
 	// Path, Mode, UID and GID are those of files and directories; Size, Flags and
 	// Layout of files. Path is as it was logged: "d//a" is served as "d/a".
@@ -28,6 +28,9 @@ type LogEntry struct {
 	UID, GID, Flags uint32
 	Size            int64
 	Layout          Layout
+	// Removes is the index of the entry whose file or directory a removal removes; Path is
+	// that file's or directory's.
+	Removes int
 	// Device is what an add-daxdev entry adds.
 	Device AddedDevice
 }
@@ -111,6 +114,9 @@ func (e *entry) public(index int, b []byte) LogEntry {
 		}
 	case typeMkdir:
 		out.Type, out.Mode = "mkdir", fs.ModeDir
+	case typeRemoval:
+		out.Type, out.Removes = "removal", int(min(e.removes, math.MaxInt))
+		return out
 	case typeAddDev:
 		out.Type = "add-daxdev"
 		out.Device = AddedDevice{Index: int(min(uint64(e.deviceIndex), math.MaxInt)), Size: clamp(e.deviceSize), UUID: e.deviceUUID}

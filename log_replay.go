@@ -231,6 +231,7 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 	for _, d := range kept {
 		r.apply(d, d.end)
 	}
+	r.show()
 	r.setUnread(unread, from, end)
 	if r.bad != nil {
 		r.log.Warn("log is corrupt: entries from here on are not served", "index", from, "entries", end-from, "err", unread[0].Err)

@@ -26,21 +26,25 @@ type slab struct {
 	// those that are not simple. Both only grow: readers may have an earlier one.
 	text    atomic.Pointer[string]
 	layouts atomic.Pointer[[]Layout]
+	// removed says by which entry each node was removed: its index plus 1, or 0. It is made
+	// when the first is.
+	removed atomic.Pointer[[slabNodes]atomic.Uint32]
 	// writing and shapes are what the two are made of. They are ahead of them while a
 	// block is being read, and for good if that fails: see begin.
 	writing []byte
 	shapes  []Layout
 }
 
-// nodeRecord is a file or directory in 64 bytes, without pointers.
+// nodeRecord is a file or directory in 64 bytes, without pointers; or the note that an entry
+// removed one, which has nothing but size and bits.
 type nodeRecord struct {
-	size     int64     // of a file, in bytes
-	simple   [1]Extent // the extent of a simple file that has no more
+	size     int64     // of a file, in bytes; or the index of what was removed
+	simple   [1]Extent // the extent of a simple file that has no more; of a directory, see live
 	hash     uint32
-	next     uint32 // the next child of the same directory, plus 1
+	next     uint32 // the next child of the same directory, plus 1; atomic once it can be found
 	children uint32 // the first child of a directory, plus 1; loaded and stored atomically
 	uid, gid uint32
-	flags    uint32 // of a file
+	flags    uint32 // of a file; see sweeps
 	bits     uint16 // the mode, of the format, and dirBit
 	shape    uint16 // the number of its layout in the slab, plus 1; 0 for simple
 	pathAt   uint16 // where in the slab's text the path begins
@@ -48,8 +52,11 @@ type nodeRecord struct {
 	nameAt   uint8  // where in the path the last element begins
 }
 
-// dirBit marks directories, above all bits of a mode.
-const dirBit = 1 << 15
+// dirBit marks directories, and removalBit removals, above all bits of a mode.
+const (
+	dirBit     = 1 << 15
+	removalBit = 1 << 14
+)
 
 // node is a file or directory: its record, and the slab that has the rest.
 type node struct {
@@ -104,6 +111,30 @@ func (s *slab) begin(size int) {
 	if layouts := s.layouts.Load(); layouts != nil {
 		s.shapes = *layouts
 	}
+}
+
+// remove notes that entry by removed the node of index.
+func (s *slab) remove(index, by int64) {
+	if s.removed.Load() == nil {
+		s.removed.Store(new([slabNodes]atomic.Uint32))
+	}
+	s.removed.Load()[index&(slabNodes-1)].Store(uint32(by + 1))
+}
+
+// removedBy returns the entry that removed the node of index, if one did.
+func (s *slab) removedBy(index int64) (by int64, ok bool) {
+	removed := s.removed.Load()
+	if removed == nil {
+		return 0, false
+	}
+	by = int64(removed[index&(slabNodes-1)].Load()) - 1
+	return by, by >= 0
+}
+
+// removedBefore says whether an entry before limit removed the node of index.
+func (s *slab) removedBefore(index, limit int64) bool {
+	by, ok := s.removedBy(index)
+	return ok && by < limit
 }
 
 // path adds a path to those of s, and returns it and where it begins. The string is valid
@@ -172,8 +203,32 @@ func (s *slab) fill(i int, e *entry, path string, pathAt int, hash uint32) {
 // isDir says that n is a directory.
 func (n *nodeRecord) isDir() bool { return n.bits&dirBit != 0 }
 
+// A directory has no extent. In its place are two numbers that only the replica looks at:
+// how many children it has, and how many that were removed are still in its list.
+
+func (n *nodeRecord) live() *int64    { return &n.simple[0].Offset }
+func (n *nodeRecord) removed() *int64 { return &n.simple[0].Length }
+
+// sweeps is how often removed children were taken out of a directory's list, loaded and
+// stored atomically.
+func (n *nodeRecord) sweeps() *uint32 { return &n.flags }
+
+// attrFlags returns the flags of a file, 0 for a directory.
+func (n *nodeRecord) attrFlags() uint32 {
+	if n.isDir() {
+		return 0
+	}
+	return n.flags
+}
+
 // gone says that no node came of the entry.
 func (n *nodeRecord) gone() bool { return n.pathLen == 0 }
+
+// setRemoval makes n the note that its entry removed what entry index had made.
+func (n *nodeRecord) setRemoval(index int64) { *n = nodeRecord{size: index, bits: removalBit} }
+
+// isRemoval says that n is such a note; size is the index.
+func (n *nodeRecord) isRemoval() bool { return n.bits == removalBit }
 
 // drop clears n: no node comes of its entry.
 func (n *nodeRecord) drop() { *n = nodeRecord{} }

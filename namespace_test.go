@@ -29,6 +29,17 @@ func (g *growingNamespace) add(path string, parent int64, dir bool) int64 {
 }
 
 func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir bool) int64 {
+	index := g.addNode(path, hash, parent, dir)
+	g.publish(g.next)
+	return index
+}
+
+// addUnpublished adds a file that no reader sees yet.
+func (g *growingNamespace) addUnpublished(path string, parent int64) int64 {
+	return g.addNode(path, g.hash(path), parent, false)
+}
+
+func (g *growingNamespace) addNode(path string, hash uint32, parent int64, dir bool) int64 {
 	index := g.next
 	g.next++
 	e := entry{kind: typeFile, size: uint64(index) + 1, mode: 0o644, extents: []rawExtent{{0, uint64(index) * rawUnit, rawUnit}}}
@@ -45,13 +56,24 @@ func (g *growingNamespace) addHashed(path string, hash uint32, parent int64, dir
 	s.fill(int(index&(slabNodes-1)), &e, text, at, hash)
 	s.show(int(index&(slabNodes-1)), int(index&(slabNodes-1))+1)
 	g.reserve(1)
-	_, empty, ok := g.seek(path, hash)
+	_, free, ok := g.seekSlot(path, hash)
 	if ok {
 		panic(path + " is there already")
 	}
-	g.insert(g.node(index), index, g.node(parent), empty)
-	g.publish(g.next)
+	g.insert(g.node(index), index, g.node(parent), free)
 	return index
+}
+
+// find is lookup with a hash that is given.
+func (g *growingNamespace) find(path string, hash uint32) (int64, bool) {
+	return g.seek(*g.table.Load(), path, hash, latest)
+}
+
+// eachChild calls f for what is in a directory.
+func (ns *namespace) eachChild(dir node, f func(index int64, n node)) {
+	for _, index := range ns.children(dir) {
+		f(index, ns.node(index))
+	}
 }
 
 func TestNamespaceEmpty(t *testing.T) {
@@ -358,6 +380,141 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 	}
 	done.Store(true)
 	for range 3 {
+		assert.NoError(t, <-wrong)
+	}
+}
+
+// What is removed is there until that is published, and then nowhere; what takes its place
+// takes its slot.
+func TestNamespaceRemovals(t *testing.T) {
+	t.Parallel()
+	g := &growingNamespace{namespace: newNamespace()}
+	dir := g.add("d", rootIndex, true)
+	listed := func() (paths []string) {
+		g.eachChild(g.node(dir), func(_ int64, n node) { paths = append(paths, n.path()) })
+		return paths
+	}
+	index := map[string]int64{}
+	for i := range 300 {
+		path := fmt.Sprint("d/", i)
+		index[path] = g.add(path, dir, false)
+	}
+	for i := range 200 {
+		g.remove(index[fmt.Sprint("d/", i)], dir, g.next)
+		g.next++
+	}
+	found, ok := g.lookup("d/0")
+	assert.True(t, ok)
+	assert.Equal(t, index["d/0"], found)
+	assert.Len(t, listed(), 300)
+	_, ok = g.lookupLatest("d/0")
+	assert.False(t, ok)
+	g.reserve(1 << 12) // the table is made anew: what readers see stays in it
+	_, ok = g.lookup("d/0")
+	assert.True(t, ok)
+	assert.Equal(t, 301, g.used)
+	assert.Equal(t, 200, g.removed)
+
+	g.publish(g.next)
+	_, ok = g.lookup("d/0")
+	assert.False(t, ok)
+	found, ok = g.lookup("d/299")
+	assert.True(t, ok)
+	assert.Equal(t, index["d/299"], found)
+	assert.Len(t, listed(), 100)
+	assert.Zero(t, *g.node(dir).removed(), "more than those that stay: the list was swept")
+	assert.Equal(t, 301, g.used)
+	again := g.add("d/0", dir, false)
+	assert.Equal(t, 301, g.used, "the slot was used again")
+	assert.Equal(t, 199, g.removed)
+	found, ok = g.lookup("d/0")
+	assert.True(t, ok)
+	assert.Equal(t, again, found)
+	assert.Len(t, listed(), 101)
+	g.reserve(1 << 14)
+	assert.Equal(t, 102, g.used)
+	assert.Zero(t, g.removed)
+	for i := range 300 {
+		_, ok := g.lookup(fmt.Sprint("d/", i))
+		assert.Equal(t, i == 0 || i >= 200, ok, "d/%d", i)
+	}
+
+	// Made and removed at once, it is seen by nobody, and its slot is free at once.
+	never := g.addUnpublished("d/never", dir)
+	assert.Equal(t, 103, g.used)
+	g.remove(never, dir, g.next)
+	g.next++
+	g.addUnpublished("d/never", dir)
+	assert.Equal(t, 103, g.used)
+	_, ok = g.lookup("d/never")
+	assert.False(t, ok)
+	assert.NotContains(t, listed(), "d/never")
+}
+
+// Names that are replaced are there at every moment, and so is every other, while the table
+// is made anew and lists are swept.
+func TestNamespaceReadersWhileReplacing(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	const files = 1
+	g := &growingNamespace{namespace: newNamespace()}
+	dir := g.add("d", rootIndex, true)
+	var index [files]int64
+	for i := range files {
+		index[i] = g.add(fmt.Sprint("d/", i), dir, false)
+	}
+	var done atomic.Bool
+	wrong := make(chan error)
+	const readers = 6
+	for reader := range readers {
+		go func() {
+			wrong <- func() error {
+				for round := reader; ; round++ {
+					last := done.Load()
+					path := fmt.Sprint("d/", round%files)
+					if _, ok := g.lookup(path); !ok {
+						return fmt.Errorf("%s is not there", path)
+					}
+					if round%8 != 0 && !last {
+						continue
+					}
+					seen := map[string]bool{}
+					for _, child := range g.children(g.node(dir)) {
+						path := g.node(child).path()
+						if seen[path] {
+							return fmt.Errorf("%s is there twice", path)
+						}
+						seen[path] = true
+					}
+					for i := range files {
+						if path := fmt.Sprint("d/", i); !seen[path] {
+							return fmt.Errorf("%s is not listed", path)
+						}
+					}
+					if last {
+						return nil
+					}
+				}
+			}()
+		}()
+	}
+	for i := range 300_000 {
+		at := i % files
+		path := fmt.Sprint("d/", at)
+		g.remove(index[at], dir, g.next)
+		g.next++
+		index[at] = g.add(path, dir, false)
+		if i%2 == 0 {
+			g.sweepChildren(g.node(dir))
+		}
+		if i%7 == 0 { // and one that comes and goes, in a slot of its own
+			more := g.add(fmt.Sprint("d/more", i), dir, false)
+			g.remove(more, dir, g.next)
+			g.next++
+		}
+	}
+	done.Store(true)
+	for range readers {
 		assert.NoError(t, <-wrong)
 	}
 }

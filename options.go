@@ -167,6 +167,8 @@ type createConfig struct {
 	mode       fs.FileMode
 	uid, gid   uint32
 	interleave *Interleaving
+	replace    bool
+	planned    map[string]bool // directories that are to be made together with the file
 	ctx        context.Context
 }
 
@@ -192,6 +194,13 @@ func Mode(m fs.FileMode) CreateOption { return createOption(func(c *createConfig
 func Owner(uid, gid uint32) CreateOption {
 	return createOption(func(c *createConfig) { c.uid, c.gid = uid, gid })
 }
+
+// Replace lets a file take the place of one that has its name: from the commit on, all hosts
+// see the new file, and at no moment neither. What is replaced is decided at the commit, and
+// need not exist. Who has the old file open or mapped keeps it: see Remove. A directory
+// cannot be replaced, nor can one replace anything. A file that is pending with Replace has
+// two entries of the log kept for it.
+func Replace() CreateOption { return createOption(func(c *createConfig) { c.replace = true }) }
 
 // Interleaving says how a file is to be spread over the device, so that it is read
 // from several memory devices at a time where the device is made of several.

@@ -40,7 +40,7 @@ func refill(t *testing.T, path string, n int) {
 	require.NoError(t, writeFileSystem(m, sb))
 	r := newReplica(m, sb, dev.info.Size, newOpenConfig(nil).log)
 	for i := range n {
-		_, err := r.append(&entry{kind: typeMkdir, path: []byte(itoa(i)), mode: 0o755})
+		_, err := r.appendOne(&entry{kind: typeMkdir, path: []byte(itoa(i)), mode: 0o755})
 		require.NoError(t, err)
 	}
 }

@@ -65,11 +65,11 @@ type replica struct {
 	single        *decoder       // of blocks that are read alone
 	bad           *corruptRecord // the corrupt entry at which the last replay ended, if it did
 
-	counts struct{ files, dirs, fileBytes int64 }
-	// files, dirs and fileBytes are the counts as of the last block that was applied.
-	files, dirs, fileBytes atomic.Int64
-	passedOver             []Problem // of entries before next; readers have listed
-	listed                 atomic.Pointer[problemList]
+	counts struct{ files, dirs, fileBytes, removedUnits int64 }
+	// What of the counts readers have.
+	files, dirs, fileBytes, removedUnits atomic.Int64
+	passedOver                           []Problem // of entries before next; readers have listed
+	listed                               atomic.Pointer[problemList]
 
 	// uncertain says that entries may be lost if the host fails, as a disk did not take the
 	// counters that announce them.
@@ -81,11 +81,12 @@ type replica struct {
 	// what was loaded last to be compared with it, and the entry that is being appended.
 	identity, line [superblockLine]byte
 	record         [entrySize]byte
+	appending      entry // what record is made of
 
 	runs []unitRun // for whoever needs some, up to maxExtents
 
-	lastDir     string // the directory that was looked up last
-	lastDirNode node
+	lastDir      string // the directory that was looked up last
+	lastDirIndex int64
 }
 
 // problemList is what readers know of problems. It never changes: a longer one takes its
@@ -99,19 +100,18 @@ type problemList struct {
 }
 
 func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Logger) *replica {
-	ns := newNamespace()
 	r := &replica{
 		meta:          meta,
 		sb:            sb,
 		geo:           geometry{unit: sb.AllocUnit, dataStart: sb.logEnd(), size: deviceSize},
 		log:           log,
 		pause:         time.Sleep,
-		ns:            ns,
+		ns:            newNamespace(),
 		deviceIndexes: map[UUID]int{sb.DeviceUUID: 0},
 		sums:          newEntrySums(),
 		alloc:         newAllocator(deviceSize / sb.AllocUnit),
 		lastDir:       ".",
-		lastDirNode:   ns.node(rootIndex),
+		lastDirIndex:  rootIndex,
 		unitBits:      bits.TrailingZeros64(uint64(sb.AllocUnit)),
 		runs:          make([]unitRun, 0, maxExtents),
 	}
@@ -156,7 +156,8 @@ func (r *replica) publishProblems() {
 	}
 }
 
-// apply applies what was decoded of one block, up to entry end.
+// apply applies what was decoded of one block, up to entry end. Readers see it from
+// show on.
 func (r *replica) apply(d *decoded, end uint64) {
 	at := int(d.first & (slabNodes - 1))
 	d.slab.show(at, at+int(end-d.first))
@@ -174,11 +175,17 @@ func (r *replica) apply(d *decoded, end uint64) {
 		}
 	}
 	r.next = end
+}
+
+// show lets readers have all that was applied, at once: who sees the first of several
+// entries that were appended together sees all of them.
+func (r *replica) show() {
 	r.files.Store(r.counts.files)
 	r.dirs.Store(r.counts.dirs)
 	r.fileBytes.Store(r.counts.fileBytes)
+	r.removedUnits.Store(r.counts.removedUnits)
 	r.publishProblems()
-	r.ns.publish(int64(end))
+	r.ns.publish(int64(r.next))
 }
 
 // applyOdd applies an entry that is not simply the node n.
@@ -192,6 +199,8 @@ func (r *replica) applyOdd(o *oddEntry, n node) {
 		return
 	case oddDevice:
 		err = r.addDevice(o)
+	case oddRemoval:
+		err = r.remove(o, n)
 	}
 	if err != nil {
 		r.addProblem(int64(o.index), o.path, err)
@@ -218,7 +227,7 @@ func (r *replica) addDevice(o *oddEntry) error {
 // there.
 func (r *replica) applyNode(index int64, n node) error {
 	path := n.path()
-	there, empty, ok := r.ns.seek(path, n.hash)
+	there, free, ok := r.ns.seekSlot(path, n.hash)
 	if ok {
 		old := r.ns.node(there)
 		switch {
@@ -232,10 +241,11 @@ func (r *replica) applyNode(index int64, n node) error {
 		}
 		return fmt.Errorf("file %q was logged before as entry %d, and the first wins: %w", path, there, fs.ErrExist)
 	}
-	dir, err := r.directory(n)
+	parent, err := r.directory(n)
 	if err != nil {
 		return err
 	}
+	dir := r.ns.node(parent)
 	if n.isDir() {
 		r.counts.dirs++
 	} else {
@@ -245,29 +255,60 @@ func (r *replica) applyNode(index int64, n node) error {
 		r.counts.files++
 		r.counts.fileBytes += n.size
 	}
-	r.ns.insert(n, index, dir, empty)
+	r.ns.insert(n, index, dir, free)
 	return nil
 }
 
-// directory finds the directory that n is to stand in.
-func (r *replica) directory(n node) (node, error) {
+// remove applies a removal entry, whose record is n.
+func (r *replica) remove(o *oddEntry, n node) error {
+	index := int64(o.removes)
+	old := r.ns.node(index)
+	switch by, gone := old.slab.removedBy(index); {
+	case old.gone():
+		return fmt.Errorf("removal of %q: entry %d made no file or directory: %w: %w", o.name, index, fs.ErrNotExist, ErrCorrupt)
+	case gone:
+		return fmt.Errorf("removal of %q: entry %d removed before what entry %d made: %w: %w", o.name, by, index, fs.ErrNotExist, ErrCorrupt)
+	case old.path() != o.name:
+		return fmt.Errorf("removal of %q: entry %d made %q: %w", o.name, index, old.path(), ErrCorrupt)
+	case old.isDir() && *old.live() > 0:
+		return fmt.Errorf("removal of directory %q: %d files and directories are in it: %w", o.name, *old.live(), ErrCorrupt)
+	}
+	parent, err := r.directory(old)
+	if err != nil {
+		return err
+	}
+	r.ns.remove(index, parent, int64(o.index))
+	n.setRemoval(index)
+	if old.isDir() {
+		r.counts.dirs-- // and the directory that was looked up last is the one above it
+		return nil
+	}
+	r.counts.files--
+	r.counts.fileBytes -= old.size
+	for _, x := range old.place().Extents {
+		r.counts.removedUnits += x.Length >> r.unitBits
+	}
+	return nil
+}
+
+// directory finds the directory in which n is to be, or is.
+func (r *replica) directory(n node) (int64, error) {
 	path := "."
 	if n.nameAt > 0 {
 		path = n.path()[:n.nameAt-1]
 	}
 	if path == r.lastDir {
-		return r.lastDirNode, nil
+		return r.lastDirIndex, nil
 	}
-	index, ok := r.ns.lookup(path)
+	index, ok := r.ns.lookupLatest(path)
 	if !ok {
-		return node{}, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path(), path, fs.ErrNotExist, ErrCorrupt)
+		return 0, fmt.Errorf("%q lies in directory %q, which does not exist: %w: %w", n.path(), path, fs.ErrNotExist, ErrCorrupt)
 	}
-	dir := r.ns.node(index)
-	if !dir.isDir() {
-		return node{}, fmt.Errorf("%q lies in %q, which is a file: %w", n.path(), path, ErrCorrupt)
+	if !r.ns.node(index).isDir() {
+		return 0, fmt.Errorf("%q lies in %q, which is a file: %w", n.path(), path, ErrCorrupt)
 	}
-	r.lastDir, r.lastDirNode = path, dir
-	return dir, nil
+	r.lastDir, r.lastDirIndex = path, index
+	return index, nil
 }
 
 // own claims a file's space, which must be all on this device and nobody else's.

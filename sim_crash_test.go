@@ -189,7 +189,7 @@ func (c *crashModel) proceed(m sharedMemory, r *replica, entries []crashEntry) e
 			return fmt.Errorf("repaired: next index %d and sequence number %d, want %d", index, seq, r.next)
 		}
 	}
-	if _, err := r.append(dir.encode()); err != nil {
+	if _, err := r.appendOne(dir.encode()); err != nil {
 		return fmt.Errorf("continue: %w", err)
 	}
 	var err error
@@ -201,7 +201,7 @@ func (c *crashModel) proceed(m sharedMemory, r *replica, entries []crashEntry) e
 			return fmt.Errorf("continue: space of %q is given out again", entries[i].path)
 		}
 	}
-	if _, err := r.append(file.encode()); err != nil {
+	if _, err := r.appendOne(file.encode()); err != nil {
 		return fmt.Errorf("continue: %w", err)
 	}
 	entries = append(entries, dir, file)
@@ -428,7 +428,7 @@ func (s *crashScript) run(e *crashEntry, countdown int) (err error) {
 			}
 		}()
 		var index int64
-		if index, err = s.r.append(e.encode()); err == nil && index != int64(len(s.done)) {
+		if index, err = s.r.appendOne(e.encode()); err == nil && index != int64(len(s.done)) {
 			err = fmt.Errorf("entry %d was written as %d", len(s.done), index)
 		}
 	}()

@@ -252,7 +252,7 @@ func (s *stale) append(r *replica, h *simHost) error {
 		// No fence here, as in Commit: append's first one is for the data too.
 	}
 	s.log = append(s.log, e)
-	if _, err := r.append(e.encode()); err != nil {
+	if _, err := r.appendOne(e.encode()); err != nil {
 		return err
 	}
 	s.complete++
@@ -602,7 +602,7 @@ func (g *staleStage) runWriter(seed uint64, prepare func(*stale)) error {
 	other.settle()
 	before := g.medium.hash
 	e := crashEntry{path: "late", dir: true, mode: 0o755}
-	_, err := r.append(e.encode())
+	_, err := r.appendOne(e.encode())
 	old.settle()
 	switch {
 	case !errors.Is(err, ErrReformatted):
@@ -629,8 +629,8 @@ func TestStaleTeeth(t *testing.T) {
 		ignore, confuse func(op simOp) bool
 	}{
 		{"flush of entries", true, func(op simOp) bool { return op.kind == "flush" && op.off > logOffset && !isData(op) }, nil},
-		{"fences of append", true, by(simFenceStores, "publish"), nil},
-		{"fences of append for stores", true, nil, by(simFenceStores, "publish")},
+		{"fences of append", true, by(simFenceStores, "append"), nil},
+		{"fences of append for stores", true, nil, by(simFenceStores, "append")},
 		{"flush of data", true, func(op simOp) bool { return op.kind == "flush" && isData(op) }, nil},
 		{"invalidate of the header", false, func(op simOp) bool { return op.kind == "invalidate" && op.off == logOffset && simCaller() == "look" }, nil},
 		{"fence after that", false, by(simFenceLoads, "look"), nil},

@@ -832,3 +832,11 @@ func TestSimWorld(t *testing.T) {
 	assert.Positive(t, ahead, "lines reach the medium in the order of the stores")
 	assert.Positive(t, behind, "and in the other")
 }
+
+// appendOne appends e.
+func (r *replica) appendOne(e *entry) (int64, error) {
+	return r.append(func() (int, error) { return 1, nil }, func(_ int, to *entry) {
+		*to = *e
+		to.extents = to.extentSpace[:len(e.extents)]
+	})
+}

@@ -129,7 +129,7 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 	func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		require.NoError(t, m.checkNew(name))
+		require.NoError(t, m.checkNew(name, &c))
 		units := (p.size-1)/m.sb.AllocUnit + 1
 		each := (units + int64(n) - 1) / int64(n)
 		runs, ok := m.replica.alloc.spread(each, n, 64, int(m.replica.next)%64)
@@ -139,7 +139,7 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 		for _, r := range runs {
 			p.layout.Extents = append(p.layout.Extents, Extent{Offset: r.start * m.sb.AllocUnit, Length: r.n * m.sb.AllocUnit})
 		}
-		m.pending[name] = struct{}{}
+		m.promise(p.pendingFile)
 	}()
 	require.True(t, m.gate.hold())
 	copy(p.Bytes(), content)

@@ -1,6 +1,6 @@
 package famfs
 
-// Following the master: new files and directories as they appear.
+// Following the master: files and directories as they appear, and as they go.
 
 import (
 	"context"
@@ -12,18 +12,21 @@ import (
 // DefaultWatchInterval is how often Watch looks where it is not told.
 const DefaultWatchInterval = 100 * time.Millisecond
 
-// Event is a file or directory that has appeared.
+// Event is a file or directory that has appeared or gone.
 type Event struct {
 	// Name is the path, for Open, Map and Stat.
 	Name string
-	// Info describes it; Info.Sys is *Attr.
+	// Info describes it, also if it is gone; Info.Sys is *Attr.
 	Info fs.FileInfo
+	// Removed says that it is gone. Replaced says that it has taken the place of a file of
+	// that name, which was removed at the same moment: there is no other event for that.
+	Removed, Replaced bool
 }
 
-// Watch yields each file and directory that appears after the call of Watch, once,
+// Watch yields each file and directory that appears or goes after the call of Watch, once,
 // in the order of the log, whoever replays the log: Watch itself, every so often
-// (DefaultWatchInterval if every is not positive), Refresh, or creating through this
-// FS. To see everything without a gap, call Watch, then list what is there, then
+// (DefaultWatchInterval if every is not positive), Refresh, or creating and removing through
+// this FS. What has appeared may be gone when the caller opens it: fs.ErrNotExist. To see everything without a gap, call Watch, then list what is there, then
 // range over what Watch returned.
 //
 // An error of Refresh is yielded, with an empty Event, each time that it happens;
@@ -45,12 +48,10 @@ func (f *FS) Watch(ctx context.Context, every time.Duration) iter.Seq2[Event, er
 					return
 				}
 			}
-			for end := f.replica.ns.end(); next < end; next++ {
-				n := f.replica.ns.node(next)
-				if n.gone() { // an entry that made no file or directory
-					continue
-				}
-				if ctx.Err() != nil || !yield(Event{n.ownPath(), &info{f, next, n}}, nil) {
+			for end := f.replica.ns.end(); next < end; {
+				e, after, ok := f.event(next, end)
+				next = after
+				if ok && (ctx.Err() != nil || !yield(e, nil)) {
 					return
 				}
 			}
@@ -60,4 +61,23 @@ func (f *FS) Watch(ctx context.Context, every time.Duration) iter.Seq2[Event, er
 			}
 		}
 	}
+}
+
+// event returns what entry index, which is before end, has brought about, if anything, and
+// the entry to go on with.
+func (f *FS) event(index, end int64) (e Event, next int64, ok bool) {
+	ns := f.replica.ns
+	n := ns.node(index)
+	next = index + 1
+	if !n.isRemoval() {
+		return Event{Name: n.ownPath(), Info: &info{f, index, n}}, next, !n.gone()
+	}
+	old := ns.node(n.size)
+	e = Event{Name: old.ownPath(), Info: &info{f, n.size, old}, Removed: true}
+	if next < end {
+		if made := ns.node(next); !made.isDir() && !old.isDir() && made.path() == e.Name {
+			return Event{Name: e.Name, Info: &info{f, next, made}, Replaced: true}, next + 1, true
+		}
+	}
+	return e, next, true
 }

@@ -7,7 +7,7 @@ package main
 // mutants returns the list in the order in which it is tried.
 func mutants() []mutant {
 	var all []mutant
-	for _, room := range [][]mutant{spaceMutants, nameMutants, formatMutants, logMutants, readerMutants, writerMutants, copyMutants, deviceMutants, cacheMutants, commandMutants} {
+	for _, room := range [][]mutant{spaceMutants, nameMutants, formatMutants, logMutants, readerMutants, writerMutants, removalMutants, copyMutants, deviceMutants, cacheMutants, commandMutants} {
 		all = append(all, room...)
 	}
 	return all

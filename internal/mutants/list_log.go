@@ -42,7 +42,7 @@ var logMutants = []mutant{
 	},
 	{
 		name: "replica-dircache", why: "a file is remembered as the last directory", file: "replica.go",
-		old: "\tdir := r.ns.node(index)\n", new: "\tdir := r.ns.node(index)\n\tr.lastDir, r.lastDirNode = path, dir\n", tests: "TestSecondBelowFile",
+		old: "\tif !r.ns.node(index).isDir() {\n", new: "\tr.lastDir, r.lastDirIndex = path, index\n\tif !r.ns.node(index).isDir() {\n", tests: "TestSecondBelowFile",
 	},
 	{
 		name: "replica-maxproblems", why: "the notice that problems are left out is lost", file: "replica.go",

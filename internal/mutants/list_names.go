@@ -21,17 +21,17 @@ var nameMutants = []mutant{
 	},
 	{
 		name: "ns-insert-order", why: "a child is linked before its next is set", file: "namespace.go", race: true,
-		old:   "\tn.next = dir.children\n\tslot, first := slotOf(n.hash, index), uint32(index+1)\n\tif ns.unseen {\n\t\t*empty, dir.children = slot, first\n\t} else {\n\t\tatomic.StoreUint64(empty, slot)\n\t\tatomic.StoreUint32(&dir.children, first)\n\t}\n",
-		new:   "\tslot, first := slotOf(n.hash, index), uint32(index+1)\n\tnext := dir.children\n\tif ns.unseen {\n\t\t*empty, dir.children = slot, first\n\t} else {\n\t\tatomic.StoreUint64(empty, slot)\n\t\tatomic.StoreUint32(&dir.children, first)\n\t}\n\tn.next = next\n",
+		old:   "\tn.next = dir.children\n\tslot, first := slotOf(n.hash, index), uint32(index+1)\n",
+		new:   "\tslot, first, next := slotOf(n.hash, index), uint32(index+1), dir.children\n\tdefer func() { n.next = next }()\n",
 		tests: "TestNamespaceReadersWhileGrowing TestConcurrentUse",
 	},
 	{
 		name: "ns-grow-lost", why: "a table that grows loses names whose slot is taken", file: "namespace.go",
-		old: "\t\t\tfor table[at] != 0 {\n\t\t\t\tat = (at + 1) & mask\n\t\t\t}\n", new: "", tests: "TestNamespaceManyNames TestNamespaceCollisions",
+		old: "\t\tfor table[at] != 0 {\n\t\t\tat = (at + 1) & mask\n\t\t}\n", new: "", tests: "TestNamespaceManyNames TestNamespaceCollisions",
 	},
 	{
 		name: "ns-seek-hash", why: "names of one hash are taken for one another", file: "namespace.go",
-		old: "index := int64(uint32(slot)) - 1; ns.node(index).path() == path {", new: "index := int64(uint32(slot)) - 1; ns.node(index).path() == path || true {", tests: "TestNamespaceCollisions",
+		old: "index < limit && n.path() == path &&", new: "index < limit &&", tests: "TestNamespaceCollisions",
 	},
 	{
 		name: "ns-reserve-full", why: "a table may fill up to the last slot, and looking for what is not there never ends", file: "namespace.go",

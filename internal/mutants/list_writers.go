@@ -28,8 +28,8 @@ var writerMutants = []mutant{
 		old: "\tif _, err := r.catchUp(failAtCorrupt, false); err != nil {\n\t\treturn -1, err\n\t}\n", new: "", tests: "TestAppendInterrupted TestReformattedCommit",
 	},
 	{
-		name: "append-twice", why: "a commit that is tried again logs the file twice", file: "log_append.go",
-		old: "if index, ok := r.ns.lookup(string(e.path)); ok {", new: "if index, ok := r.ns.lookup(string(e.path)); ok && false {", tests: "TestCommitUncertain TestAppendInterrupted",
+		name: "append-twice", why: "a commit that is tried again logs the file twice", file: "create_commit.go",
+		old: "\tif p.batch == nil {", new: "\tif true {", tests: "TestCommitUncertain TestAppendInterrupted",
 	},
 	{
 		name: "append-certain", why: "what a failed disk may lose counts as made for who asks again", file: "log_append.go",
@@ -37,14 +37,14 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "append-counters-first", why: "the counters may say that an entry is there before it is", file: "log_append.go",
-		old: "\tr.meta.fenceStores()\n\tif err := r.announce(next); err != nil {", new: "\tif err := r.announce(next); err != nil {", tests: "TestCrashAppend TestCrashTeeth",
+		old: "\tr.meta.fenceStores()\n\tif err = r.announce(", new: "\tif err = r.announce(", tests: "TestCrashAppend TestCrashTeeth",
 	},
 	{
 		name: "append-sequence", why: "a sequence number that is ahead stays so", file: "log_append.go",
 		old: "if err != nil || h.seq == h.next {", new: "if err != nil || h.seq >= h.next {", tests: "TestOpenRepairsSequence TestAppendRepairsCounters",
 	},
 	{
-		name: "create-failed-final", why: "a commit whose flush failed may be tried again, and loses data", file: "create.go",
+		name: "create-failed-final", why: "a commit whose flush failed may be tried again, and loses data", file: "create_commit.go",
 		old: "\t\t\tp.fails(err)\n\t\t\treturn err\n", new: "\t\t\treturn err\n", tests: "TestDiskErrors TestCommitCannotFlush",
 	},
 	{
@@ -57,7 +57,7 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "create-log-promise", why: "entries that pending files need are given to others", file: "create.go",
-		old: "f.replica.next+uint64(len(f.pending)) > last {", new: "f.replica.next > last {", tests: "TestLogFull TestLimitLog",
+		old: "taken := f.replica.next + uint64(f.promised);", new: "taken := f.replica.next;", tests: "TestLogFull TestLimitLog",
 	},
 	{
 		name: "create-bucket-turn", why: "every file begins with the first bucket", file: "create.go",
@@ -73,7 +73,7 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "watch-gone", why: "Watch yields entries that made nothing", file: "watch.go",
-		old: "if n.gone() { // an", new: "if n.gone() && false { // an", tests: "TestWatch",
+		old: "next, !n.gone()", new: "next, true", tests: "TestWatch",
 	},
 	{
 		name: "opts-logger", why: "WithLogger is ignored", file: "options.go",
@@ -92,7 +92,7 @@ var copyMutants = []mutant{
 	},
 	{
 		name: "copyfs-isdir", why: "a file where a directory of that name is: the wrong reason", file: "copyfs.go",
-		old: "case there.IsDir():\n\t\treturn differs", new: "case there.IsDir() && false:\n\t\treturn differs", tests: "TestCopyFSOntoDirectory",
+		old: "case there.IsDir():\n\t\treturn fmt", new: "case there.IsDir() && false:\n\t\treturn fmt", tests: "TestCopyFSOntoDirectory",
 	},
 	{
 		name: "copyfs-optorder", why: "CreateWith does not override the mode", file: "copyfs.go",

@@ -1,0 +1,247 @@
+package famfs
+
+// Copying a tree that appears at one moment, and copying over what is there.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// version returns a tree whose files all have the content of one version.
+func version(n uint64, more ...string) fstest.MapFS {
+	tree := fstest.MapFS{}
+	for i, name := range append([]string{"a", "d/b", "d/e/c"}, more...) {
+		tree[name] = &fstest.MapFile{Data: pattern(1000*(i+1), n), Mode: 0o640}
+	}
+	return tree
+}
+
+// isVersion says that dir has that tree.
+func isVersion(t *testing.T, fsys *FS, dir string, tree fstest.MapFS) {
+	t.Helper()
+	for name, file := range tree {
+		data, err := fsys.ReadFile(dir + "/" + name)
+		require.NoError(t, err)
+		assert.Equal(t, file.Data, data, name)
+	}
+	assert.Empty(t, fsys.Problems())
+}
+
+func TestCopyFSReplace(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	ctx := context.Background()
+	require.NoError(t, m.CopyFS(ctx, "x", version(1)))
+	changed := version(1)
+	changed["d/b"] = &fstest.MapFile{Data: pattern(2000, 7)} // of the same length
+	changed["d/e/c"] = &fstest.MapFile{Data: pattern(10, 7)}
+	err := m.CopyFS(ctx, "x", changed)
+	require.ErrorIs(t, err, fs.ErrExist)
+	isVersion(t, m, "x", version(1))
+	used := m.Usage().LogUsed
+	passed := 0
+	require.NoError(t, m.CopyFS(ctx, "x", changed, CreateWith(Replace()), OnProgress(func(p Progress) {
+		if p.Passed {
+			passed++
+		}
+	})))
+	assert.Equal(t, 1, passed)
+	assert.Equal(t, used+4, m.Usage().LogUsed)
+	isVersion(t, openTest(t, path), "x", changed)
+
+	// A directory is not replaced by a file, nor a file by a directory.
+	for _, tree := range []fstest.MapFS{{"d": {Data: []byte{1}}}, {"a/f": {Data: []byte{1}}}} {
+		for _, opts := range [][]CopyOption{{CreateWith(Replace())}, {CreateWith(Replace()), Atomically()}} {
+			used := m.Usage().LogUsed
+			assert.ErrorIs(t, m.CopyFS(ctx, "x", tree, opts...), fs.ErrExist)
+			assert.Equal(t, used, m.Usage().LogUsed)
+		}
+	}
+}
+
+func TestCopyFSAtomically(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	client := openTest(t, path)
+	ctx := context.Background()
+	var told []Progress
+	atOnce := func(tree fs.FS, opts ...CopyOption) error {
+		told = nil
+		opts = append(opts, Atomically(), OnProgress(func(p Progress) { told = append(told, p) }))
+		return m.CopyFS(ctx, "x/y", tree, opts...)
+	}
+	require.NoError(t, atOnce(version(1)))
+	assert.Len(t, told, 3)
+	assert.Equal(t, Progress{Name: told[2].Name, Done: true, Files: 3, Bytes: 6000}, told[2])
+	assert.Equal(t, 3+4, m.Usage().LogUsed)
+	isVersion(t, refreshed(t, client), "x/y", version(1))
+	st, err := client.Stat("x/y/a")
+	require.NoError(t, err)
+	assert.Equal(t, fs.FileMode(0o640), st.Mode())
+
+	require.NoError(t, atOnce(version(1)), "again")
+	assert.Len(t, told, 3)
+	assert.True(t, told[0].Passed)
+	assert.Equal(t, 3+4, m.Usage().LogUsed)
+
+	// A new version takes the place of the old one, at one moment.
+	require.ErrorIs(t, atOnce(version(2, "new/f")), fs.ErrExist)
+	isVersion(t, refreshed(t, client), "x/y", version(1))
+	_, err = client.Stat("x/y/new")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	require.NoError(t, atOnce(version(2, "new/f"), CreateWith(Replace())))
+	isVersion(t, client, "x/y", version(1))
+	n, err := client.Refresh()
+	require.NoError(t, err)
+	assert.Equal(t, 3+3+2, n)
+	isVersion(t, client, "x/y", version(2, "new/f"))
+	isVersion(t, openTest(t, path), "x/y", version(2, "new/f"))
+}
+
+// Whatever goes wrong: nothing is there, and nothing stays taken.
+func TestCopyFSAtomicallyFails(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize, LogSize(minLogSize))
+	require.NoError(t, m.Mkdir("there", 0o755))
+	fillLogBut(t, m, 20)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	with := func(name string, file *fstest.MapFile) fs.FS {
+		tree := version(1)
+		tree[name] = file
+		return tree
+	}
+	many, dirs := fstest.MapFS{}, fstest.MapFS{}
+	for i := range 20 {
+		many[fmt.Sprint(i)] = &fstest.MapFile{Data: []byte{1}}
+		dirs[fmt.Sprint(i)] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
+	}
+	big := m.Usage().Free
+	for _, c := range []struct {
+		name string
+		tree fs.FS
+		want error
+	}{
+		{"empty file", with("d/empty", &fstest.MapFile{}), fs.ErrInvalid},
+		{"link", with("d/link", &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("a")}), fs.ErrInvalid},
+		{"no name", with("d/\xff", &fstest.MapFile{Data: []byte{1}}), fs.ErrInvalid},
+		{"log full of files", many, ErrLogFull},
+		{"log full of directories", dirs, ErrLogFull},
+		{"device full", with("d/big", &fstest.MapFile{Data: make([]byte, big)}), ErrNoSpace},
+		{"source fails", failingTree{version(1)}, errSource},
+		{"ended", version(1), context.Canceled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.name == "ended" {
+				stop()
+			}
+			before := m.Usage()
+			err := m.CopyFS(ctx, "there/x", c.tree, Atomically())
+			require.ErrorIs(t, err, c.want)
+			assert.Equal(t, before, m.Usage())
+			assert.Equal(t, []string{"there/"}, names(t, m))
+			assert.Equal(t, before, openTest(t, path).Usage())
+			assert.Zero(t, m.promised)
+			require.NoError(t, openMaster(t, path, WithLockTimeout(0)).RemoveAll("nothing"), "the lock is free")
+		})
+	}
+	assert.NoError(t, m.Close())
+	assert.ErrorIs(t, m.CopyFS(context.Background(), "x", version(1), Atomically()), fs.ErrClosed)
+}
+
+var errSource = errors.New("the source failed")
+
+// failingTree is a tree of which one file cannot be read to its end.
+type failingTree struct{ fstest.MapFS }
+
+func (f failingTree) Open(name string) (fs.File, error) {
+	file, err := f.MapFS.Open(name)
+	if name == "d/e/c" && err == nil {
+		return failingFile{file}, nil
+	}
+	return file, err
+}
+
+type failingFile struct{ fs.File }
+
+func (failingFile) Read([]byte) (int, error) { return 0, errSource }
+
+// A file that changes meanwhile is left out, if so wanted; otherwise nothing is copied.
+func TestCopyFSAtomicallyChanged(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	tree := changingTree{version(1)}
+	assert.ErrorIs(t, m.CopyFS(context.Background(), "x", tree, Atomically()), ErrChanged)
+	assert.Empty(t, names(t, m))
+	require.NoError(t, m.CopyFS(context.Background(), "x", tree, Atomically(), SkipChanged()))
+	assert.Equal(t, []string{"x/", "x/a", "x/d/", "x/d/b", "x/d/e/"}, names(t, m))
+	require.NoError(t, m.Close(), "nothing is pending")
+}
+
+// changingTree has a file that is longer when it is opened than when it was listed.
+type changingTree struct{ fstest.MapFS }
+
+func (c changingTree) Open(name string) (fs.File, error) {
+	if name == "d/e/c" {
+		return fstest.MapFS{"c": {Data: make([]byte, 12345)}}.Open("c")
+	}
+	return c.MapFS.Open(name)
+}
+
+// A source that panics takes nothing with it.
+func TestCopyFSAtomicallyPanics(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	assert.PanicsWithValue(t, "source", func() {
+		_ = m.CopyFS(context.Background(), "x", panickingTree{version(1)}, Atomically())
+	})
+	assert.Empty(t, names(t, m))
+	assert.Zero(t, m.promised)
+	require.NoError(t, m.CopyFS(context.Background(), "x", version(1), Atomically()))
+	require.NoError(t, m.Close())
+}
+
+type panickingTree struct{ fstest.MapFS }
+
+func (p panickingTree) Open(name string) (fs.File, error) {
+	file, err := p.MapFS.Open(name)
+	if name == "d/e/c" && err == nil {
+		return panickingFile{file}, nil
+	}
+	return file, err
+}
+
+type panickingFile struct{ fs.File }
+
+func (panickingFile) Read([]byte) (int, error) { panic("source") }
+
+// Room in the log is kept for the directories too, whatever else this FS makes meanwhile.
+func TestCopyFSAtomicallyKeepsRoom(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize, LogSize(minLogSize))
+	fillLogBut(t, m, 6)
+	var refused error
+	require.NoError(t, m.CopyFS(context.Background(), "x", meanwhile{version(1), func() { refused = m.Mkdir("y", 0o755) }}, Atomically()))
+	assert.ErrorIs(t, refused, ErrLogFull)
+	isVersion(t, openTest(t, path), "x", version(1))
+}
+
+// meanwhile is a tree of which one file, when it is opened, has something done.
+type meanwhile struct {
+	fstest.MapFS
+	do func()
+}
+
+func (m meanwhile) Open(name string) (fs.File, error) {
+	if name == "d/e/c" {
+		m.do()
+	}
+	return m.MapFS.Open(name)
+}

@@ -1,0 +1,708 @@
+package famfs
+
+// Removing and replacing: what is there afterwards, here and on other hosts, and what those
+// keep who have a file open. How removals are replayed from hostile logs is in the tests
+// of hostile entries, what a crash leaves in the simulations.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// names returns all that a file system has, sorted; directories end in a slash.
+func names(t testing.TB, fsys fs.FS) (all []string) {
+	t.Helper()
+	require.NoError(t, fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		if d.IsDir() {
+			name += "/"
+		}
+		all = append(all, name)
+		return nil
+	}))
+	return all
+}
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	client := openTest(t, path)
+	require.NoError(t, m.MkdirAll("d/e", 0o755))
+	require.NoError(t, m.WriteFile("d/f", pattern(5000, 1), 0o644))
+	require.NoError(t, m.WriteFile("g", pattern(100, 2), 0o644))
+	before := m.Usage()
+	for _, c := range []struct {
+		name string
+		want error
+	}{
+		{"missing", fs.ErrNotExist}, {"d/missing", fs.ErrNotExist}, {"g/x", fs.ErrNotExist}, {"d", fs.ErrInvalid}, {".", fs.ErrInvalid},
+		{"", fs.ErrInvalid}, {"/g", fs.ErrInvalid}, {"..", fs.ErrInvalid}, {"d/", fs.ErrInvalid}, {strings.Repeat("n", 80), fs.ErrInvalid},
+	} {
+		err := m.Remove(c.name)
+		var pathErr *fs.PathError
+		require.ErrorAs(t, err, &pathErr, c.name)
+		assert.Equal(t, "remove", pathErr.Op)
+		assert.Equal(t, c.name, pathErr.Path)
+		assert.ErrorIs(t, err, c.want, c.name)
+	}
+	assert.Equal(t, before, m.Usage(), "nothing was written")
+	assert.ErrorContains(t, m.Remove("d"), "2 files and directories are in it")
+
+	require.NoError(t, m.Remove("d/f"))
+	assert.ErrorIs(t, m.Remove("d/f"), fs.ErrNotExist)
+	require.NoError(t, m.Remove("d/e"))
+	require.NoError(t, m.Remove("d"))
+	assert.Equal(t, []string{"g"}, names(t, m))
+	after := m.Usage()
+	assert.Equal(t, m.Superblock().AllocUnit, after.Removed)
+	assert.EqualValues(t, 100, after.FileBytes)
+	assert.Equal(t, []int{1, 0}, []int{after.Files, after.Dirs})
+	assert.Equal(t, before.Allocated, after.Allocated, "the memory is not given out again")
+	assert.Equal(t, before.LogUsed+3, after.LogUsed)
+
+	// A client sees it once it has looked.
+	_, err := client.Stat("d/f")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	for _, fsys := range []*FS{refreshed(t, client), openTest(t, path), openTest(t, path, Tolerant())} {
+		assert.Equal(t, []string{"g"}, names(t, fsys))
+		assert.Empty(t, fsys.Problems())
+		assert.Equal(t, after, fsys.Usage())
+		_, err := fsys.Map("d/f")
+		assert.ErrorIs(t, err, fs.ErrNotExist)
+	}
+
+	// The names can be used again, also for something else.
+	require.NoError(t, m.WriteFile("d", pattern(300, 3), 0o644))
+	require.NoError(t, m.Remove("g"))
+	require.NoError(t, m.MkdirAll("g/d", 0o755))
+	require.NoError(t, m.WriteFile("g/d/f", pattern(300, 4), 0o644))
+	for _, fsys := range []*FS{m, refreshed(t, client), openTest(t, path)} {
+		assert.Equal(t, []string{"d", "g/", "g/d/", "g/d/f"}, names(t, fsys))
+		data, err := fsys.ReadFile("d")
+		require.NoError(t, err)
+		assert.Equal(t, pattern(300, 3), data)
+		assert.Empty(t, fsys.Problems())
+	}
+	report, err := Check(path)
+	require.NoError(t, err)
+	assert.True(t, report.Clean(), "%v", report.Err())
+	assert.Equal(t, m.Usage(), report.Usage)
+}
+
+func refreshed(t testing.TB, fsys *FS) *FS {
+	t.Helper()
+	_, err := fsys.Refresh()
+	require.NoError(t, err)
+	return fsys
+}
+
+// Only who may write metadata may remove.
+func TestRemoveRefused(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	require.NoError(t, m.WriteFile("f", pattern(10, 1), 0o644))
+	for _, remove := range []func(*FS) error{func(f *FS) error { return f.Remove("f") }, func(f *FS) error { return f.RemoveAll("f") }} {
+		assert.ErrorIs(t, remove(openTest(t, path)), ErrReadOnly)
+		assert.ErrorIs(t, remove(openTest(t, path, WithSystemUUID(NewUUID()))), ErrNotMaster)
+		closed := openMaster(t, path)
+		require.NoError(t, closed.Close())
+		assert.ErrorIs(t, remove(closed), fs.ErrClosed)
+	}
+	other := openMaster(t, path, WithLockTimeout(0))
+	p, err := m.Create("pending", 10)
+	require.NoError(t, err)
+	assert.ErrorIs(t, other.Remove("f"), ErrLocked)
+	assert.ErrorIs(t, other.RemoveAll("f"), ErrLocked)
+	require.NoError(t, m.Remove("f"), "goroutines of one FS share the lock")
+	require.NoError(t, p.Commit())
+	assert.ErrorIs(t, other.Remove("f"), fs.ErrNotExist, "it reads the log first")
+	assert.NoError(t, other.RemoveAll("f"))
+}
+
+func TestRemoveAll(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	client := openTest(t, path)
+	require.NoError(t, m.MkdirAll("d/e/f", 0o755))
+	for i := range 10 {
+		require.NoError(t, m.WriteFile(fmt.Sprint("d/e/", i), pattern(10, uint64(i)), 0o644))
+		require.NoError(t, m.WriteFile(fmt.Sprint("d/e/f/", i), pattern(10, uint64(i)), 0o644))
+	}
+	require.NoError(t, m.WriteFile("de", pattern(10, 1), 0o644))
+	used := m.Usage().LogUsed
+	assert.NoError(t, m.RemoveAll("missing"))
+	assert.NoError(t, m.RemoveAll("d/missing/further"))
+	assert.ErrorIs(t, m.RemoveAll("."), fs.ErrInvalid)
+	assert.Equal(t, used, m.Usage().LogUsed)
+
+	p, err := m.Create("d/e/f/pending", 10)
+	require.NoError(t, err)
+	for _, dir := range []string{"d", "d/e", "d/e/f"} {
+		err := m.RemoveAll(dir)
+		assert.ErrorIs(t, err, ErrBusy)
+		assert.ErrorContains(t, err, "d/e/f/pending is being created in it")
+	}
+	assert.Equal(t, used, m.Usage().LogUsed)
+	require.NoError(t, m.RemoveAll("de"), "a file, beside the directory")
+	require.NoError(t, p.Close())
+	require.NoError(t, m.RemoveAll("d/e"))
+	assert.Equal(t, used+1+22, m.Usage().LogUsed)
+	for _, fsys := range []*FS{m, refreshed(t, client), openTest(t, path)} {
+		assert.Equal(t, []string{"d/"}, names(t, fsys))
+		assert.Empty(t, fsys.Problems())
+	}
+	require.NoError(t, m.RemoveAll("d"))
+	assert.Empty(t, names(t, m))
+}
+
+// A directory in which a file is pending stays, also an empty one.
+func TestRemoveBesidePending(t *testing.T) {
+	t.Parallel()
+	m := openMaster(t, formatted(t, testSize))
+	require.NoError(t, m.Mkdir("d", 0o755))
+	p, err := m.Create("d/f", 10)
+	require.NoError(t, err)
+	assert.ErrorIs(t, m.Remove("d"), ErrBusy)
+	require.NoError(t, m.Mkdir("de", 0o755))
+	assert.ErrorIs(t, m.Remove("d/f"), fs.ErrNotExist, "it is not there yet")
+	assert.NoError(t, m.RemoveAll("d/f"))
+	require.NoError(t, p.Commit())
+	require.NoError(t, m.Remove("d/f"))
+	p, err = m.Create("de/f", 10)
+	require.NoError(t, err)
+	require.NoError(t, m.Remove("d"), "another directory has a pending file")
+	require.NoError(t, p.Close())
+}
+
+// Who has a file open, or mapped, keeps it.
+func TestRemovedStaysOpen(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	content := pattern(3*4096+5, 1)
+	require.NoError(t, m.WriteFile("d/f", content, 0o644))
+	open, err := m.Open("d/f")
+	require.NoError(t, err)
+	dir, err := m.Open("d")
+	require.NoError(t, err)
+	info, err := m.Stat("d/f")
+	require.NoError(t, err)
+	mapped, err := m.Map("d/f")
+	require.NoError(t, err)
+	require.NoError(t, m.RemoveAll("d"))
+	require.NoError(t, m.Mkdir("d", 0o700))
+	require.NoError(t, m.WriteFile("d/f", pattern(7, 2), 0o600))
+
+	data, err := io.ReadAll(open)
+	require.NoError(t, err)
+	assert.Equal(t, content, data)
+	assert.Equal(t, content, mapped.Bytes())
+	assert.EqualValues(t, len(content), info.Size())
+	assert.Equal(t, "f", info.Name())
+	entries, err := dir.(fs.ReadDirFile).ReadDir(-1)
+	require.NoError(t, err)
+	assert.Empty(t, entries, "a directory lists what is in it when it is first read")
+	again, err := m.Map("d/f")
+	require.NoError(t, err)
+	assert.Equal(t, pattern(7, 2), again.Bytes(), "the new file, not the old one's memory")
+	require.NoError(t, mapped.Close())
+	require.NoError(t, again.Close())
+	require.NoError(t, m.Close())
+}
+
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	client := openTest(t, path)
+	write := func(name string, content []byte) error {
+		p, err := m.Create(name, int64(len(content)), Replace(), Mode(0o600))
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		copy(p.Bytes(), content)
+		return p.Commit()
+	}
+	require.NoError(t, write("f", pattern(100, 1)), "nothing is there to be replaced")
+	require.NoError(t, m.Mkdir("d", 0o755))
+	assert.Equal(t, 2, m.Usage().LogUsed)
+	assert.ErrorIs(t, write("d", pattern(1, 1)), fs.ErrExist)
+	assert.ErrorIs(t, write(".", pattern(1, 1)), fs.ErrInvalid)
+	_, err := m.Create("f", 1)
+	assert.ErrorIs(t, err, fs.ErrExist, "without Replace")
+	assert.ErrorIs(t, m.MkdirWith("f", Replace()), fs.ErrExist)
+
+	require.NoError(t, write("f", pattern(9000, 2)))
+	assert.Equal(t, 4, m.Usage().LogUsed)
+	for _, fsys := range []*FS{m, refreshed(t, client), openTest(t, path)} {
+		data, err := fsys.ReadFile("f")
+		require.NoError(t, err)
+		assert.Equal(t, pattern(9000, 2), data)
+		assert.Equal(t, []string{"d/", "f"}, names(t, fsys))
+		assert.Empty(t, fsys.Problems())
+		u := fsys.Usage()
+		assert.Equal(t, []int64{1, 9000, u.Removed}, []int64{int64(u.Files), u.FileBytes, fsys.Superblock().AllocUnit})
+	}
+
+	// What is replaced is decided at the commit.
+	p, err := m.Create("g", 10, Replace())
+	require.NoError(t, err)
+	_, err = m.Create("g", 10, Replace())
+	assert.ErrorIs(t, err, fs.ErrExist, "two at a time")
+	q, err := m.Create("f", 10, Replace())
+	require.NoError(t, err)
+	require.NoError(t, m.Remove("f"))
+	used := m.Usage().LogUsed
+	require.NoError(t, q.Commit())
+	require.NoError(t, p.Commit())
+	assert.Equal(t, used+2, m.Usage().LogUsed)
+
+	// One that is given up has replaced nothing.
+	p, err = m.Create("g", 20, Replace())
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	st, err := m.Stat("g")
+	require.NoError(t, err)
+	assert.EqualValues(t, 10, st.Size())
+}
+
+func TestCommitTogether(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	client := openTest(t, path)
+	foreign := &PendingFile{pendingFile: &pendingFile{fs: client, name: "x"}}
+	create := func(name string, opts ...CreateOption) *PendingFile {
+		p, err := m.Create(name, 100, opts...)
+		require.NoError(t, err)
+		t.Cleanup(func() { p.Close() })
+		copy(p.Bytes(), pattern(100, uint64(len(name))))
+		return p
+	}
+	require.NoError(t, m.Commit())
+	require.NoError(t, m.WriteFile("c", pattern(7, 1), 0o644))
+
+	a, b, c := create("a"), create("b"), create("c", Replace())
+	closed := create("closed")
+	require.NoError(t, closed.Close())
+	used := m.Usage().LogUsed
+	for _, bad := range []struct {
+		with *PendingFile
+		want error
+	}{{nil, fs.ErrInvalid}, {a, fs.ErrInvalid}, {foreign, fs.ErrInvalid}, {closed, fs.ErrClosed}} {
+		assert.ErrorIs(t, m.Commit(a, b, bad.with, c), bad.want)
+	}
+	assert.Equal(t, used, m.Usage().LogUsed)
+	assert.Equal(t, []string{"c"}, names(t, m))
+
+	require.NoError(t, m.Commit(c, a, b))
+	assert.Equal(t, used+4, m.Usage().LogUsed)
+	assert.ErrorIs(t, a.Commit(), fs.ErrClosed)
+	assert.ErrorIs(t, m.Commit(b), fs.ErrClosed)
+	for _, fsys := range []*FS{m, refreshed(t, client), openTest(t, path)} {
+		assert.Equal(t, []string{"a", "b", "c"}, names(t, fsys))
+		for _, name := range []string{"a", "b", "c"} {
+			data, err := fsys.ReadFile(name)
+			require.NoError(t, err)
+			assert.Equal(t, pattern(100, uint64(len(name))), data)
+		}
+	}
+
+	// From two goroutines, in either order: they are locked in one.
+	x, y := create("x"), create("y")
+	for _, files := range [][]*PendingFile{{x, y}, {y, x}} {
+		locked, err := m.lockPending(files)
+		require.NoError(t, err)
+		assert.Equal(t, []*PendingFile{x, y}, locked)
+		for _, p := range locked {
+			p.mu.Unlock()
+		}
+	}
+	errs := make([]error, 2)
+	var wait sync.WaitGroup
+	wait.Go(func() { errs[0] = m.Commit(x, y) })
+	wait.Go(func() { errs[1] = m.Commit(y, x) })
+	wait.Wait()
+	if errs[0] == nil {
+		errs[0], errs[1] = errs[1], errs[0]
+	}
+	assert.NoError(t, errs[1])
+	assert.ErrorIs(t, errs[0], fs.ErrClosed)
+	assert.Equal(t, []string{"a", "b", "c", "x", "y"}, names(t, m))
+}
+
+// If one of them cannot be committed none is, and all stay pending.
+func TestCommitTogetherFails(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	a, err := m.Create("a", 10)
+	require.NoError(t, err)
+	b, err := m.Create("b", 10)
+	require.NoError(t, err)
+	// Another implementation takes no lock.
+	func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		_, err := m.replica.appendOne(&entry{kind: typeMkdir, path: []byte("b"), mode: 0o755})
+		require.NoError(t, err)
+	}()
+	err = m.Commit(a, b)
+	var pathErr *fs.PathError
+	require.ErrorAs(t, err, &pathErr)
+	assert.Equal(t, "b", pathErr.Path)
+	assert.ErrorIs(t, err, fs.ErrExist)
+	assert.Equal(t, []string{"b/"}, names(t, m))
+	require.NoError(t, m.Remove("b"))
+	require.NoError(t, m.Commit(a, b))
+	assert.Equal(t, []string{"a", "b"}, names(t, openTest(t, path)))
+}
+
+// Each pending file, and each that replaces another, has the entries kept that it needs.
+func TestReplaceLogFull(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	capacity := m.Usage().LogCapacity
+	for _, name := range []string{"f", "g", "h"} {
+		require.NoError(t, m.WriteFile(name, []byte{1}, 0o644))
+	}
+	fillLogBut(t, m, 3)
+	require.Equal(t, capacity-3, m.Usage().LogUsed)
+	p, err := m.Create("f", 1, Replace())
+	require.NoError(t, err)
+	_, err = m.Create("f2", 1, Replace())
+	assert.ErrorIs(t, err, ErrLogFull)
+	require.NoError(t, m.Remove("g"))
+	assert.ErrorIs(t, m.Remove("h"), ErrLogFull)
+	assert.ErrorIs(t, m.Mkdir("d", 0o755), ErrLogFull)
+	require.NoError(t, p.Commit())
+	assert.Equal(t, capacity, m.Usage().LogUsed)
+	assert.ErrorIs(t, m.RemoveAll("h"), ErrLogFull)
+	fsys := openTest(t, path)
+	assert.Empty(t, fsys.Problems())
+	assert.Equal(t, m.Usage(), fsys.Usage())
+}
+
+// fillLogBut has a directory made and removed again and again until room for n entries is
+// left in the log.
+func fillLogBut(t testing.TB, m *FS, n int) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.replica
+	first := r.next
+	_, err := r.append(func() (int, error) { return int(lastIndex(r.sb.LogSize)+1-first) - n, nil }, func(i int, e *entry) {
+		e.kind, e.path, e.mode = typeMkdir, []byte("~"), 0o755
+		if i%2 == 1 {
+			*e = entry{kind: typeRemoval, path: []byte("~"), removes: first + uint64(i) - 1}
+		}
+	})
+	require.NoError(t, err)
+	if _, ok := r.ns.lookup("~"); ok { // an odd number
+		_, err = r.appendOne(&entry{kind: typeRemoval, path: []byte("~"), removes: r.next - 1})
+		require.NoError(t, err)
+	}
+}
+
+// Random operations, against a map: the master, a client that follows, and hosts that
+// open see the same.
+func TestRemoveAgainstModel(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { removeAgainstModel(t, seed) })
+	}
+}
+
+func removeAgainstModel(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	path := formatted(t, testSize)
+	m, client := openMaster(t, path), openTest(t, path)
+	model := map[string]int64{} // sizes of files, -1 for directories
+	pick := func() string {
+		name := itoa(rng.IntN(4))
+		for rng.IntN(3) > 0 && len(name) < 60 {
+			name += "/" + itoa(rng.IntN(4))
+		}
+		return name
+	}
+	below := func(dir string) (in []string) {
+		for name := range model {
+			if strings.HasPrefix(name, dir+"/") {
+				in = append(in, name)
+			}
+		}
+		return in
+	}
+	for step := range 400 {
+		name := pick()
+		was, there := model[name]
+		parent, parentThere := model[parentPath(name)]
+		parentOK := parentPath(name) == "." || parentThere && parent < 0
+		switch rng.IntN(5) {
+		case 0:
+			err := m.Mkdir(name, 0o755)
+			require.Equal(t, !there && parentOK, err == nil, "seed %d, step %d: mkdir %s: %v", seed, step, name, err)
+			if err == nil {
+				model[name] = -1
+			}
+		case 1, 2:
+			size := int64(rng.IntN(100) + 1)
+			replace := rng.IntN(2) == 0
+			opts := []CreateOption{nil}
+			if replace {
+				opts[0] = Replace()
+			}
+			p, err := m.Create(name, size, opts...)
+			if errors.Is(err, ErrNoSpace) {
+				require.Zero(t, m.Usage().Free)
+				continue
+			}
+			require.Equal(t, parentOK && (!there || replace && was >= 0), err == nil, "seed %d, step %d: create %s: %v", seed, step, name, err)
+			if err == nil {
+				require.NoError(t, p.Commit())
+				model[name] = size
+			}
+		case 3:
+			err := m.Remove(name)
+			require.Equal(t, there && len(below(name)) == 0, err == nil, "seed %d, step %d: remove %s: %v", seed, step, name, err)
+			if err == nil {
+				delete(model, name)
+			}
+		case 4:
+			require.NoError(t, m.RemoveAll(name))
+			for _, gone := range append(below(name), name) {
+				delete(model, gone)
+			}
+		}
+		if rng.IntN(10) == 0 {
+			isModel(t, model, refreshed(t, client))
+		}
+		if rng.IntN(50) == 0 {
+			isModel(t, model, openTest(t, path))
+		}
+		isModel(t, model, m)
+	}
+}
+
+func isModel(t *testing.T, model map[string]int64, fsys *FS) {
+	t.Helper()
+	var want []string
+	bytes, files := int64(0), 0
+	for name, size := range model {
+		if size < 0 {
+			name += "/"
+		} else {
+			bytes += size
+			files++
+		}
+		want = append(want, name)
+	}
+	slices.Sort(want)
+	found := names(t, fsys)
+	slices.Sort(found)
+	require.Equal(t, want, found)
+	u := fsys.Usage()
+	require.Equal(t, []int64{int64(files), int64(len(want) - files), bytes}, []int64{int64(u.Files), int64(u.Dirs), u.FileBytes})
+	require.Empty(t, fsys.Problems())
+}
+
+// A name that is replaced is there at every moment, for those who look it up and for those
+// who list, and a tree that is removed goes at once, while lists and table are swept.
+func TestReplaceWhileReading(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	path := formatted(t, 4<<30)
+	m, client := openMaster(t, path), openTest(t, path)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	write := func(name string) {
+		p, err := m.Create(name, 10, Replace())
+		require.NoError(t, err)
+		require.NoError(t, p.Commit())
+	}
+	write("d/f")
+	refreshed(t, client)
+	var done atomic.Bool
+	var wait sync.WaitGroup
+	wrong := make([]error, 4)
+	for i, fsys := range []*FS{m, m, client, client} {
+		wait.Go(func() {
+			for !done.Load() && wrong[i] == nil {
+				if i%2 == 0 {
+					_, wrong[i] = fsys.Stat("d/f")
+					continue
+				}
+				entries, err := fsys.ReadDir("d")
+				if n := len(entries); err != nil || n != 1 && n != 3 {
+					wrong[i] = fmt.Errorf("found %d entries: %w", n, errors.Join(err, fs.ErrInvalid))
+				}
+			}
+		})
+	}
+	for i := range 500 {
+		write("d/f")
+		if i%3 == 0 {
+			g, err := m.Create("d/g", 1, Replace())
+			require.NoError(t, err)
+			h, err := m.Create("d/h", 1, Replace())
+			require.NoError(t, err)
+			require.NoError(t, m.Commit(g, h))
+			refreshed(t, client)
+			func() { // both at once
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				var b batch
+				require.NoError(t, m.append(&b, func() error {
+					return errors.Join(m.addRemoval(&b, "d/g", false), m.addRemoval(&b, "d/h", false))
+				}))
+			}()
+		}
+		refreshed(t, client)
+	}
+	done.Store(true)
+	wait.Wait()
+	for _, err := range wrong {
+		assert.NoError(t, err)
+	}
+	for _, fsys := range []*FS{m, client} {
+		ns := fsys.replica.ns
+		index, ok := ns.lookup("d")
+		require.True(t, ok)
+		assert.Less(t, *ns.node(index).removed(), int64(200), "the list was swept")
+		assert.Less(t, ns.used, 200, "the table's slots were used again")
+		assert.EqualValues(t, 1, *ns.node(index).live())
+	}
+}
+
+func TestWatchRemovals(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m, client := openMaster(t, path), openTest(t, path)
+	require.NoError(t, m.WriteFile("before", []byte{1}, 0o644))
+	refreshed(t, client)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	events := client.Watch(ctx, time.Millisecond)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("d/f", []byte{1, 2}, 0o644))
+	p, err := m.Create("d/f", 3, Replace())
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+	require.NoError(t, m.Remove("before"))
+	require.NoError(t, m.RemoveAll("d"))
+	require.NoError(t, m.Mkdir("d", 0o755)) // a directory replaces nothing
+	require.NoError(t, m.Remove("d"))
+	require.NoError(t, m.WriteFile("d", []byte{1}, 0o644)) // nor does a file replace one
+	var found []string
+	for e, err := range events {
+		require.NoError(t, err)
+		found = append(found, fmt.Sprint(e.Name, " ", e.Info.Size(), " ", e.Removed, " ", e.Replaced))
+		if len(found) == 9 {
+			break
+		}
+	}
+	assert.Equal(t, []string{
+		"d 0 false false", "d/f 2 false false", "d/f 3 false true", "before 1 true false",
+		"d/f 3 true false", "d 0 true false", "d 0 false false", "d 0 true false", "d 1 false false",
+	}, found)
+}
+
+// The log shows removals as they are.
+func TestLogRemovals(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("d/f", []byte{1}, 0o644))
+	require.NoError(t, m.RemoveAll("d"))
+	var found []LogEntry
+	for e, err := range openTest(t, path).Log() {
+		require.NoError(t, err)
+		if e.Type == "removal" {
+			e.CRC = 0
+			found = append(found, e)
+		}
+	}
+	assert.Equal(t, []LogEntry{
+		{Index: 2, Seq: 2, Type: "removal", Path: "d/f", Removes: 1},
+		{Index: 3, Seq: 3, Type: "removal", Path: "d", Removes: 0},
+	}, found)
+}
+
+// The memory of a name that was removed and made many thousand times is bounded by the log.
+func TestRemoveManyTimes(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	fillLogBut(t, m, 0)
+	for _, fsys := range []*FS{m, openTest(t, path)} {
+		assert.Empty(t, names(t, fsys))
+		assert.Empty(t, fsys.Problems())
+		assert.LessOrEqual(t, fsys.replica.ns.used, 1)
+		assert.Zero(t, *fsys.replica.ns.root.removed())
+	}
+}
+
+// What was appended at once is seen at once, also if it is more than is read at once.
+func TestBatchAcrossBlocks(t *testing.T) {
+	t.Parallel()
+	const n = 3*slabNodes + 7
+	m, path := master(t, testSize)
+	client := openTest(t, path)
+	var done atomic.Bool
+	var wait sync.WaitGroup
+	wrong := make([]error, 2)
+	for i, fsys := range []*FS{m, client} {
+		wait.Go(func() {
+			for !done.Load() && wrong[i] == nil {
+				if entries, err := fsys.ReadDir("."); err != nil || len(entries)%n != 0 {
+					wrong[i] = fmt.Errorf("found %d directories: %w", len(entries), errors.Join(err, fs.ErrInvalid))
+				}
+				_, early := fsys.Stat(itoa(n - 1))
+				_, late := fsys.Stat(itoa(0))
+				if early == nil && late != nil {
+					wrong[i] = fmt.Errorf("the last is there, then the first is not: %w", late)
+				}
+			}
+		})
+	}
+	for round := range 4 {
+		func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			r := m.replica
+			_, err := r.append(func() (int, error) { return n, nil }, func(i int, e *entry) {
+				e.kind, e.path, e.mode = typeMkdir, []byte(itoa(round*n+i)), 0o755
+			})
+			require.NoError(t, err)
+		}()
+		added, err := client.Refresh()
+		require.NoError(t, err)
+		assert.Equal(t, n, added)
+	}
+	done.Store(true)
+	wait.Wait()
+	assert.NoError(t, errors.Join(wrong...))
+	assert.Equal(t, 4*n, client.Usage().Dirs)
+}
