@@ -107,6 +107,17 @@ func TestCreatAndVerify(t *testing.T) {
 	require.Len(t, verdicts, 2)
 	assert.True(t, verdicts[0].OK && verdicts[1].OK)
 
+	// Each stands for itself, also where several name one file.
+	for _, seeds := range [][2]string{{"42", "43"}, {"43", "42"}} {
+		r = famfsRun(t, "verify", "-m", device+":/a,"+seeds[0], "-m", device+":/a,"+seeds[1])
+		assert.Equal(t, 1, r.status)
+		assert.Equal(t, 1, strings.Count(r.out, "ok  "))
+		assert.Equal(t, 1, strings.Count(r.out, "DIFFERS  "))
+	}
+	r = famfsRun(t, "--system-uuid", host, "creat", "-M", device+":/twice,1M,42", "-M", device+":/twice,2M,43")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "twice: 1 MiB, 1 extent, content from seed 42")
+
 	// A seed that is chosen is printed, and is the one.
 	chosen := parse[[]createdJSON](t, asMaster(t, "creat", "--json", "-r", "-s", "3M", device+":/r"))
 	assert.Equal(t, 0, famfsRun(t, "verify", "--seed", fmt.Sprint(*chosen[0].Seed), device+":/r").status)

@@ -125,7 +125,7 @@ func (c *copyCommand) run(args []string) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	if err := c.plan(args); err != nil {
+	if err := c.plan(ctx, args); err != nil {
 		return err
 	}
 	if c.device != nil {

@@ -4,8 +4,10 @@ package main
 // else from being copied.
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,4 +192,38 @@ func TestCpCycle(t *testing.T) {
 	}
 	assert.Contains(t, namesOn(t, device), "t/again/f")
 	assert.Contains(t, namesOn(t, device), "t/out/h")
+}
+
+// Whoever has had enough of a tree that is looked at before it is copied can end it: one
+// of links may have no end that anybody lives to see.
+func TestCpEndsLooking(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeTree(t, dir, map[string][]byte{"a/b/c": []byte("x"), "a/d": []byte("x")})
+	for _, ended := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		if ended {
+			cancel()
+		}
+		b := treeBuilder{tree: newTree(), ctx: ctx, recursive: true, isDevice: func(fs.FileInfo) bool { return false },
+			refuse: func(target, refusalKind, error) { t.Error("refused") }}
+		b.add(localFS(dir), "a", "a", target{name: dir + "/a"})
+		files, _ := b.total()
+		assert.Equal(t, map[bool]int{false: 2, true: 0}[ended], files)
+		cancel()
+	}
+	// The same of what is compared.
+	device := newDevice(t, "64M")
+	asMaster(t, "cp", "-r", filepath.Join(dir, "a"), device+":/a")
+	ctx, cancel := context.WithCancel(t.Context())
+	v := &verifier{app: &app{}, ctx: ctx}
+	fsys := readBack(t, device)
+	run := func(string) func([]byte) error { return nil }
+	checks, err := v.eachFile(fsys, target{device: device, name: "."}, run)
+	require.NoError(t, err)
+	assert.Len(t, checks, 2)
+	cancel()
+	checks, err = v.eachFile(fsys, target{device: device, name: "."}, run)
+	require.NoError(t, err)
+	assert.Empty(t, checks)
 }

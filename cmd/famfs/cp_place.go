@@ -4,6 +4,7 @@ package main
 // taken up again goes where it went the first time.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ type place struct {
 }
 
 // plan finds out what goes where, and puts the tree together.
-func (c *copyCommand) plan(args []string) error {
+func (c *copyCommand) plan(ctx context.Context, args []string) error {
 	var all []target
 	for _, arg := range args {
 		t, err := parseTarget(arg)
@@ -65,7 +66,7 @@ func (c *copyCommand) plan(args []string) error {
 	if c.device != nil {
 		c.tree.mode = c.create.mode
 	}
-	b := treeBuilder{tree: c.tree, recursive: c.recursive, follow: c.follow, refuse: c.refuse, isDevice: c.openDevices(all), passOver: func(t target, why string) {
+	b := treeBuilder{tree: c.tree, ctx: ctx, recursive: c.recursive, follow: c.follow, refuse: c.refuse, isDevice: c.openDevices(all), passOver: func(t target, why string) {
 		if !c.quiet {
 			fmt.Fprintf(c.err, "%s: %s: %s\n", c.command, printable(t.String()), why)
 		}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -103,6 +104,7 @@ func (t *tree) removeTried() int {
 // treeBuilder puts sources into a tree.
 type treeBuilder struct {
 	*tree
+	ctx               context.Context // who looks at a tree without end must be able to end it
 	recursive, follow bool
 	// refuse is told of what cannot be copied.
 	refuse func(t target, kind refusalKind, err error)
@@ -161,6 +163,9 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 	}
 	above = append(above[:len(above):len(above)], st)
 	for _, e := range entries {
+		if b.ctx.Err() != nil {
+			return
+		}
 		below := s
 		below.name, below.slash = path.Join(s.name, e.Name()), false
 		child, target := path.Join(at, e.Name()), path.Join(name, e.Name())

@@ -67,7 +67,7 @@ each file has a size and seed of its own.`,
 				seed = binary.LittleEndian.Uint64(b[:]) >> 1 // so that any program can hold it
 				job.seed = &seed
 			}
-			jobs := make(map[string]creatJob)
+			var jobs []creatJob // of each argument, as several may be the same
 			switch {
 			case len(multi) > 0 && (len(args) > 0 || size > 0 || job.seed != nil):
 				return usageError(errors.New("--multi says all: leave out --size, --seed, --randomize and other files"))
@@ -78,15 +78,15 @@ each file has a size and seed of its own.`,
 			case keep && job.seed != nil:
 				return usageError(errors.New("--keep and content from a seed exclude each other"))
 			}
-			for _, arg := range args {
-				jobs[arg] = job
+			for range args {
+				jobs = append(jobs, job)
 			}
 			for _, m := range multi {
 				arg, job, err := parseMulti(m, keep)
 				if err != nil {
 					return usageError(err)
 				}
-				args, jobs[arg] = append(args, arg), job
+				args, jobs = append(args, arg), append(jobs, job)
 			}
 			workers := create.workers
 			if workers <= 0 {
@@ -94,7 +94,7 @@ each file has a size and seed of its own.`,
 			}
 			made := []createdJSON{}
 			err = a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
-				job := jobs[t.arg]
+				job := jobs[t.place]
 				if t.slash {
 					return because(fs.ErrInvalid, "names a directory, and creat makes files")
 				}

@@ -251,13 +251,13 @@ func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do fun
 			fsys.Close()
 		}
 	}()
-	for _, arg := range args {
+	for i, arg := range args {
 		t, err := parseOnDevice(arg)
 		if err != nil {
 			a.reportFailure(err)
 			continue
 		}
-		t.arg = arg
+		t.place = i
 		if refused[t.device] {
 			continue
 		}

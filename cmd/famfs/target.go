@@ -23,8 +23,8 @@ type target struct {
 	name string
 	// slash says that it ended with a slash, or was the device's root: a directory.
 	slash bool
-	// arg is the argument itself.
-	arg string
+	// place is which of the arguments it is.
+	place int
 }
 
 // String returns the argument, with the path in full.

@@ -100,10 +100,10 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args = append(files, args...)
-			seeds := make(map[string]uint64)
+			var seeds []uint64 // of each argument, as several may be the same
 			hasSeed := cmd.Flags().Changed("seed")
-			for _, arg := range args {
-				seeds[arg] = seed
+			for range args {
+				seeds = append(seeds, seed)
 			}
 			for _, m := range multi {
 				at := strings.LastIndexByte(m, ',')
@@ -111,7 +111,7 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 				if at < 0 || err != nil {
 					return usageError(fmt.Errorf("--multi %q, want DEVICE:PATH,SEED", m))
 				}
-				args, seeds[m[:at]] = append(args, m[:at]), n
+				args, seeds = append(args, m[:at]), append(seeds, n)
 			}
 			switch {
 			case len(multi) > 0 && (hasSeed || against != "" || len(args) > len(multi)):
@@ -125,7 +125,7 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 				if against != "" {
 					return v.againstTree(fsys, t, against)
 				}
-				checks, err := v.withSeed(fsys, t, seeds[t.arg])
+				checks, err := v.withSeed(fsys, t, seeds[t.place])
 				return checks, nil, err
 			})
 		},
@@ -265,6 +265,9 @@ func (v *verifier) withMapped(c check) (err error) {
 func (v *verifier) eachFile(fsys *famfs.FS, t target, run func(name string) func(data []byte) error) ([]check, error) {
 	var checks []check
 	err := fs.WalkDir(fsys, t.name, func(name string, d fs.DirEntry, err error) error {
+		if v.ctx.Err() != nil {
+			return fs.SkipAll
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -417,6 +420,9 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 		return nil, finish, err
 	}
 	err = fs.WalkDir(refFS, root, func(name string, d fs.DirEntry, err error) error {
+		if v.ctx.Err() != nil {
+			return fs.SkipAll
+		}
 		if err != nil || d.IsDir() || matched[name] {
 			return err
 		}
