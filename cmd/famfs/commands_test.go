@@ -565,3 +565,32 @@ func TestLayoutClaimed(t *testing.T) {
 	assert.Contains(t, svg, `fill="url(#x)"`)
 	assert.Contains(t, svg, `<pattern id="x"`)
 }
+
+// A device can say of a file that it has more chunks than memory could hold.
+func TestGetmapManyChunks(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64G") // sparse
+	asMaster(t, "creat", "-s", "32G", "--keep", "--interleave", "2,2,2M", device+":/wide")
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	b := make([]byte, 104)
+	_, err = f.ReadAt(b, 0)
+	require.NoError(t, err)
+	binary.LittleEndian.PutUint64(b[32:], 4096) // the allocation unit
+	binary.LittleEndian.PutUint64(b[96:], uint64(crc32.ChecksumIEEE(b[:96])))
+	_, err = f.WriteAt(b, 0)
+	require.NoError(t, err)
+	forge(t, device, 0, func(b []byte) { binary.LittleEndian.PutUint64(b[144:], 4096) })
+	r := famfsRun(t, "getmap", device+":/wide")
+	require.Equal(t, 0, r.status, r.err)
+	assert.Contains(t, r.out, "interleaved over 2 strips in chunks of 4 KiB")
+	r = famfsRun(t, "getmap", "--chunks", device+":/wide")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "has 8388608 chunks, and --chunks lists 4194304 at most")
+	for _, args := range [][]string{{"layout"}, {"layout", "--svg", "-"}, {"layout", "--list"}, {"layout", "--json"}} {
+		r := famfsRun(t, append(args, device)...)
+		assert.Equal(t, 0, r.status, r.err)
+		assert.Less(t, len(r.out), 4*mib)
+	}
+}

@@ -37,6 +37,10 @@ type fileRunJSON struct {
 	Strip      int   `json:"strip"`
 }
 
+// mostChunks bounds what is listed of a file: a device can say that one has more chunks than
+// memory could hold. It is enough for 8 TiB in chunks of 2 MiB.
+const mostChunks = 4 << 20
+
 func (a *app) getmapCommand() *cobra.Command {
 	var asJSON, quiet, chunks bool
 	cmd := &cobra.Command{
@@ -58,6 +62,9 @@ where a file is interleaved, its strips, which take turns in chunks.`,
 				}
 				if st.IsDir() {
 					return because(fs.ErrInvalid, "is a directory, and only files have a map")
+				}
+				if l := st.Sys().(*famfs.Attr).Layout; chunks && l.Chunk > 0 && (st.Size()-1)/l.Chunk >= mostChunks {
+					return because(fs.ErrInvalid, "has %d chunks, and --chunks lists %d at most: take them from its strips, which have turns", (st.Size()-1)/l.Chunk+1, mostChunks)
 				}
 				m := mapOf(t, st, chunks)
 				if asJSON {
