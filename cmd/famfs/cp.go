@@ -74,7 +74,8 @@ over, files with another are refused, and the rest is copied. DEST then means wh
 meant the first time: if the copy made it, it is the copy. That is written down while
 the copy is under way, in $XDG_STATE_HOME/famfs or ~/.local/state/famfs. A DEST
 directory is also taken for the copy if it has SOURCE's name, or if it holds something
-and nothing that SOURCE has not.
+and nothing that SOURCE has not; but if --force would replace any of that, -T or a slash
+has to say which it is.
 
 famfs has no empty files, links or special files, and its paths have at most 79 bytes.
 What cannot be copied, because of that or for lack of space, is said before anything

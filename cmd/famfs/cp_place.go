@@ -4,9 +4,11 @@ package main
 // taken up again goes where it went the first time.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -225,12 +227,50 @@ func (c *copyCommand) placeDir(s target, from fs.FS, root string, to place) (str
 		if err != nil || st.IsDir() != e.IsDir() {
 			return into, nil
 		}
+		if c.force && to.device == "" && !st.IsDir() {
+			// To guess wrong would lose what somebody else put there.
+			same, err := sameBeginning(from, path.Join(root, e.Name()), to.in, path.Join(to.name, e.Name()))
+			if err != nil {
+				return "", localFailed(to.String(), err)
+			}
+			if !same {
+				return "", localFailed(to.String(), because(fs.ErrExist, "is the copy, or a directory to copy into, and --force would replace what differs in it, such as %s: say -T if it is the copy, or put a slash behind it", e.Name()))
+			}
+		}
 		found = true
 	}
 	if !found {
 		return into, nil
 	}
 	return to.name, nil
+}
+
+// sameBeginning says whether two files have the same size, and begin in the same way.
+func sameBeginning(a fs.FS, nameA string, b fs.FS, nameB string) (bool, error) {
+	var begin [2][64 << 10]byte
+	var size [2]int64
+	var read [2]int
+	for i, side := range []struct {
+		in   fs.FS
+		name string
+	}{{a, nameA}, {b, nameB}} {
+		f, err := side.in.Open(side.name)
+		if err != nil {
+			return false, err
+		}
+		st, err := f.Stat()
+		if err == nil {
+			size[i] = st.Size()
+			read[i], err = io.ReadFull(f, begin[i][:])
+		}
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = nil
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return false, err
+		}
+	}
+	return size[0] == size[1] && bytes.Equal(begin[0][:read[0]], begin[1][:read[1]]), nil
 }
 
 // mkdir is the command that makes DEST.

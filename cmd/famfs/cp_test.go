@@ -326,6 +326,40 @@ func TestCpTwice(t *testing.T) {
 	}
 }
 
+// Where DEST may be the copy, or a directory of somebody's to copy into, --force does not
+// have the guess lose a file.
+func TestCpForceDoesNotGuess(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"m/config": []byte("theirs"), "m/d/x": []byte("x")})
+	asMaster(t, "cp", "-r", filepath.Join(src, "m"), device+":/m")
+	for name, mine := range map[string]string{"longer": "mine, longer", "as long": "mine!!"} {
+		out := filepath.Join(t.TempDir(), "out")
+		writeTree(t, out, map[string][]byte{"config": []byte(mine)})
+		config := func() string {
+			b, err := os.ReadFile(filepath.Join(out, "config"))
+			require.NoError(t, err)
+			return string(b)
+		}
+		r := famfsRun(t, "cp", "-rf", device+":/m", out)
+		assert.Equal(t, 1, r.status, name)
+		assert.Contains(t, r.err, out+": is the copy, or a directory to copy into")
+		assert.Contains(t, r.err, "such as config: say -T")
+		r = famfsRun(t, "cp", "-rf", device+":/m", out+"/")
+		assert.Equal(t, 0, r.status, r.err)
+		assert.FileExists(t, filepath.Join(out, "m", "config"))
+		assert.Equal(t, mine, config())
+		require.NoError(t, os.RemoveAll(filepath.Join(out, "m")))
+		r = famfsRun(t, "cp", "-rfT", device+":/m", out)
+		assert.Equal(t, 0, r.status, r.err)
+		assert.Equal(t, "theirs", config())
+		require.NoError(t, os.WriteFile(filepath.Join(out, "d", "x"), []byte("other"), 0o600))
+		r = famfsRun(t, "cp", "-rf", device+":/m", out)
+		assert.Equal(t, 0, r.status, r.err)
+		assert.Equal(t, []string{"config", "d"}, names(t, out), "it is the copy")
+	}
+}
+
 // The content of .. is copied, not something of that name.
 func TestCpDotDot(t *testing.T) {
 	t.Parallel()
