@@ -134,7 +134,7 @@ func TestCreatAndVerify(t *testing.T) {
 	r = famfsRun(t, "--system-uuid", host, "creat", "-s", "1M", device+":/zeros")
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "exist")
-	assert.Contains(t, r.err, "never replaced")
+	assert.Contains(t, r.err, "famfs rm")
 }
 
 func TestVerifyAgainst(t *testing.T) {

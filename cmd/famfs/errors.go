@@ -273,7 +273,7 @@ func (a *app) wayOut(f *failure) string {
 	case is(famfs.ErrNotMaster):
 		return "only the host that formatted the device may do this: run it there, or say with --system-uuid that this is that host"
 	case is(famfs.ErrLogFull):
-		return "files are never removed: copy the device to one that is formatted with a larger --loglen"
+		return "entries are never given back, and a removal takes one too: copy the device to one that is formatted with a larger --loglen"
 	case is(famfs.ErrNoSpace):
 		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s", device, device)
 	case is(famfs.ErrLocked):
@@ -304,7 +304,7 @@ func (a *app) wayOut(f *failure) string {
 	case aboutName:
 		switch {
 		case is(fs.ErrExist):
-			return "files on famfs are never replaced or removed: use another name"
+			return "use another name, or remove what is there first: famfs rm"
 		case is(fs.ErrNotExist):
 			return fmt.Sprintf("see what is there with: famfs ls -R %s", device)
 		}

@@ -77,7 +77,7 @@ existing local file as a whole is that file.
 Sizes: 4096, 64K, 64M, 2GiB, 1.5T; K, M, G, T and KiB, MiB … are powers of 1024,
 KB, MB … powers of 1000.
 
-Creating files and directories is the master's: the host that formatted the device.
+Creating and removing files and directories is the master's: the host that formatted the device.
 A host is known by --system-uuid, else by /opt/famfs/system_uuid, else by a UUID
 that is derived from /etc/machine-id. Everything else any host can do.
 
@@ -116,7 +116,7 @@ said on stderr, and the status is that of a failure.`,
 	})
 	root.AddCommand(
 		a.mkfsCommand(), a.lsCommand(), a.statCommand(), a.catCommand(), a.cpCommand(), a.creatCommand(),
-		a.mkdirCommand(), a.verifyCommand(), a.chkreadCommand(), a.getmapCommand(), a.flushCommand(),
+		a.mkdirCommand(), a.rmCommand(), a.verifyCommand(), a.chkreadCommand(), a.getmapCommand(), a.flushCommand(),
 		a.logdumpCommand(), a.watchCommand(), a.fsckCommand(), a.dfCommand(), a.layoutCommand(), a.growCommand(),
 	)
 	for _, c := range root.Commands() {

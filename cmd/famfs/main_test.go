@@ -158,7 +158,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	r := famfsRun(t, "--help")
 	assert.Equal(t, 0, r.status)
-	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "grow", "completion"} {
+	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "rm", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "grow", "completion"} {
 		assert.Contains(t, r.out, "\n  "+name+" ", "listed")
 		help := famfsRun(t, name, "--help")
 		assert.Equal(t, 0, help.status, name)

@@ -19,8 +19,8 @@ func (a *app) mkdirCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mkdir DEVICE:PATH...",
 		Short: "Make directories",
-		Long: `mkdir makes directories, as mkdir does. It needs the master. Directories are never
-removed; each takes an entry of the log. With -p the directories above that are
+		Long: `mkdir makes directories, as mkdir does. It needs the master. Each directory takes
+an entry of the log, and so does its removal. With -p the directories above that are
 missing are made too, with the same mode and owner; those that are there stay as they
 are. With -v each one that is made is printed.`,
 		Example: `  famfs mkdir /dev/dax0.0:/models
