@@ -22,7 +22,7 @@ import (
 type copyCommand struct {
 	*app
 	recursive, follow, noTarget, quiet, force, asJSON bool
-	skipChanged                                       bool
+	skipChanged, replace, atomic                      bool
 	create                                            createOptions
 
 	devices map[string]*famfs.FS
@@ -70,12 +70,20 @@ copy into.
 
 Every file appears whole or not at all. Run the same command again after it was broken
 off, and it goes on: files that are there with the same size and content are passed
-over, files with another are refused, and the rest is copied. DEST then means what it
+over, files with another are refused, and the rest is copied. With --replace the files
+on a device with other content are replaced, each at one moment; directories never are.
+Whoever has an old file open or mapped keeps it; its memory is not given out again, see
+famfs rm. With --atomic all that is copied to a device appears at one moment, or nothing
+does: if any of it cannot be copied, or the copy is broken off, DEST is left as it is.
+Until it is done no other process can write. With both, a new version takes the place of
+an old one; what only the old one has is left there.
+
+DEST means, when a copy is run again, what it
 meant the first time: if the copy made it, it is the copy. That is written down while
 the copy is under way, in $XDG_STATE_HOME/famfs or ~/.local/state/famfs. A DEST
 directory is also taken for the copy if it has SOURCE's name, or if it holds something
-and nothing that SOURCE has not; but if --force would replace any of that, -T or a slash
-has to say which it is.
+and nothing that SOURCE has not; but if --force or --replace would replace any of that,
+-T or a slash has to say which it is.
 
 famfs has no empty files, links or special files, and its paths have at most 79 bytes.
 What cannot be copied, because of that or for lack of space, is said before anything
@@ -92,6 +100,7 @@ Status: 0 all is copied, 1 something is not, 130 interrupted.`,
 		Example: `  famfs cp -r ./models /dev/dax0.0:/models
   famfs cp a.bin b.bin /dev/dax0.0:/data/
   famfs cp -r -N 4 -B 8 -C 2M ./tables /dev/dax0.0:/
+  famfs cp -rT --replace --atomic ./llama-v2 /dev/dax0.0:/models/llama    # a new version
   famfs cp -r /dev/dax0.0:/models ./models
   famfs cp -r /dev/dax0.0:/models /dev/dax1.0:/models`,
 		Args: a.arguments(2, -1, "SOURCE... DEST"),
@@ -104,7 +113,9 @@ Status: 0 all is copied, 1 something is not, 130 interrupted.`,
 	flags.BoolVarP(&c.follow, "dereference", "L", false, "copy what symbolic links in a tree point to")
 	flags.BoolVarP(&c.noTarget, "no-target-directory", "T", false, "DEST is the copy itself, also where it is a directory")
 	flags.BoolVarP(&c.quiet, "quiet", "q", false, "show no progress and no summary")
-	flags.BoolVarP(&c.force, "force", "f", false, "replace local files that differ; files on a device are never replaced")
+	flags.BoolVarP(&c.force, "force", "f", false, "replace local files that differ; for files on a device see --replace")
+	flags.BoolVar(&c.replace, "replace", false, "replace files on a device that have other content")
+	flags.BoolVar(&c.atomic, "atomic", false, "let all that is copied to a device appear at one moment, or nothing")
 	flags.BoolVar(&c.skipChanged, "skip-changed", false, "pass over local files that change while they are copied, instead of failing")
 	flags.BoolVar(&c.asJSON, "json", false, "print a summary as JSON instead of progress")
 	c.create.register(flags, "that of the source", "files and directories")
@@ -124,6 +135,9 @@ func (c *copyCommand) run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if c.replace {
+		opts = append(opts, famfs.Replace())
+	}
 	ctx, stop := interruptible()
 	defer stop()
 	if err := c.plan(ctx, args); err != nil {
@@ -140,12 +154,16 @@ func (c *copyCommand) run(args []string) error {
 	}
 	c.progress = c.newProgress("copied", files, bytes, c.quiet || c.asJSON, c.verbose > 0)
 	var errs []error
-	if c.device != nil {
+	switch {
+	case c.atomic && len(c.refused) > 0:
+		errs = []error{targetFailed(c.to, because(fs.ErrInvalid, "is left as it is: not all can be copied there, and --atomic copies all or nothing"))}
+	case c.device != nil:
 		errs = c.copyIn(ctx, opts)
-	} else {
+	default:
 		errs = c.copyOut(ctx)
 	}
-	interrupted := ctx.Err() != nil
+	// What appears at one moment is not interrupted once it is there.
+	interrupted := ctx.Err() != nil && (!c.atomic || len(errs) > 0)
 	there := c.copied + c.passed
 	if !interrupted && (there > 0 || !c.destExists() || len(errs) == 0 && len(c.refused) == 0) {
 		c.record.remove()
@@ -164,6 +182,9 @@ func (c *copyCommand) run(args []string) error {
 		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, c.passed, len(c.changed), wanted - there - len(c.changed), interrupted, failures}); err != nil {
 			return err
 		}
+	}
+	if interrupted && c.atomic {
+		return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s is left as it was", c.to)}
 	}
 	if interrupted {
 		return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %d of %d files are there, whole; run the same command again%s to go on", there, wanted, c.again)}
@@ -190,7 +211,11 @@ func isInterruption(ctx context.Context, err error) bool {
 // announce says before anything is copied what is not going to be.
 func (c *copyCommand) announce(wanted int) {
 	if !c.quiet && !c.asJSON && wanted > 1 && len(c.refused) > 0 {
-		fmt.Fprintf(c.err, "%s: of %s, %s will not be copied: %s\n", c.command, count(wanted, "file", "files"), grouped(len(c.refused)), countRefusals(c.refused))
+		will := "will not"
+		if c.atomic { // the others will not either
+			will = "cannot"
+		}
+		fmt.Fprintf(c.err, "%s: of %s, %s %s be copied: %s\n", c.command, count(wanted, "file", "files"), grouped(len(c.refused)), will, countRefusals(c.refused))
 	}
 	for _, r := range c.refused {
 		c.reportFailure(r.err)

@@ -78,7 +78,8 @@ func checkPath(name string) (refusalKind, error) {
 }
 
 // refuseUnfit takes out of the tree what the device cannot take. What is there already
-// needs nothing. The others have their turn in the order in which they are copied, so
+// needs nothing, unless it is to be replaced; of a file of the same size only the copying
+// finds out. The others have their turn in the order in which they are copied, so
 // that what fits is copied though an earlier one does not.
 func (c *copyCommand) refuseUnfit() {
 	usage, unit := c.device.Usage(), c.device.Superblock().AllocUnit
@@ -88,8 +89,12 @@ func (c *copyCommand) refuseUnfit() {
 			return nil
 		}
 		n := c.tree.nodes[name]
-		if _, err := c.device.Stat(name); err == nil {
-			return nil
+		each := 1 // entries that it needs
+		if there, err := c.device.Stat(name); err == nil {
+			if !c.replace || there.IsDir() || d.IsDir() || there.Size() == n.size {
+				return nil
+			}
+			each = 2 // the old one's removal
 		}
 		kind, err := checkPath(name)
 		need := int64(0)
@@ -98,13 +103,13 @@ func (c *copyCommand) refuseUnfit() {
 		}
 		switch {
 		case err != nil:
-		case entries == 0:
+		case entries < each:
 			kind, err = logRefusal, because(famfs.ErrLogFull, "finds no entry in the log, which holds %s", grouped(usage.LogCapacity))
 		case need > free:
 			kind, err = spaceRefusal, because(famfs.ErrNoSpace, "does not fit: it takes %s, and %s would be free", human(need), human(free))
 		default:
 			free -= need
-			entries--
+			entries -= each
 			return nil
 		}
 		c.refuseNode(name, kind, err)
@@ -135,7 +140,7 @@ func (c *copyCommand) refuseNode(name string, kind refusalKind, err error) {
 }
 
 // removeEmptied takes out of the tree the directory name, and those above it, that hold
-// nothing any more: they could never be removed from the device. It returns how many.
+// nothing any more: nobody asked for empty ones. It returns how many.
 func (c *copyCommand) removeEmptied(name string) (n int) {
 	for ; name != "." && len(c.tree.nodes[name].children) == 0; name = path.Dir(name) {
 		if _, err := c.device.Stat(name); err == nil {

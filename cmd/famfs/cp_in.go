@@ -18,7 +18,7 @@ func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (er
 	for {
 		err := c.copyTree(ctx, opts)
 		errs = append(errs, c.separateCopyErrors(err)...)
-		if !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
+		if c.atomic || !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
 			return errs
 		}
 		// Space that is free in all, but not in one piece, is only found out by trying.
@@ -43,6 +43,9 @@ func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) e
 	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...)}
 	if c.skipChanged {
 		how = append(how, famfs.SkipChanged())
+	}
+	if c.atomic {
+		how = append(how, famfs.Atomically())
 	}
 	return c.device.CopyFS(ctx, ".", c.tree, append(how, famfs.OnProgress(func(p famfs.Progress) {
 		c.progress.bytes(p.Bytes - last)
@@ -78,7 +81,11 @@ func (c *copyCommand) separateCopyErrors(err error) []error {
 	}
 	var all []error
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		all = append(all, c.copyFailed(e))
+		if isJoin(e) { // of the planning of an atomic copy
+			all = append(all, c.separateCopyErrors(e)...)
+		} else {
+			all = append(all, c.copyFailed(e))
+		}
 	}
 	return all
 }

@@ -53,6 +53,9 @@ func (c *copyCommand) plan(ctx context.Context, args []string) error {
 				return usageError(fmt.Errorf("neither %s nor %s is on a device; write one as DEVICE:PATH, or use cp", s, dest))
 			}
 		}
+		if c.replace || c.atomic {
+			return usageError(fmt.Errorf("--replace and --atomic are for copies to a device, and %s is not on one; --force replaces local files", dest))
+		}
 		full, err := absolute(dest.name)
 		if err != nil {
 			return localFailed(dest.name, err)
@@ -175,7 +178,7 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 				return "", failed(because(fs.ErrInvalid, "lies in a directory that does not exist; make it with %s -p", to.mkdir()))
 			}
 		}
-		if src.IsDir() && !c.noTarget {
+		if src.IsDir() && !c.noTarget && !c.atomic { // which makes DEST with all that is in it
 			c.record = record
 		}
 		return to.name, nil
@@ -227,14 +230,21 @@ func (c *copyCommand) placeDir(s target, from fs.FS, root string, to place) (str
 		if err != nil || st.IsDir() != e.IsDir() {
 			return into, nil
 		}
-		if c.force && to.device == "" && !st.IsDir() {
+		option, failed := "", targetFailed
+		switch {
+		case c.force && to.device == "":
+			option, failed = "--force", func(t target, err error) error { return localFailed(t.String(), err) }
+		case c.replace && to.device != "":
+			option = "--replace"
+		}
+		if option != "" && !st.IsDir() {
 			// To guess wrong would lose what somebody else put there.
 			same, err := sameBeginning(from, path.Join(root, e.Name()), to.in, path.Join(to.name, e.Name()))
 			if err != nil {
-				return "", localFailed(to.String(), err)
+				return "", failed(to.target, err)
 			}
 			if !same {
-				return "", localFailed(to.String(), because(fs.ErrExist, "is the copy, or a directory to copy into, and --force would replace what differs in it, such as %s: say -T if it is the copy, or put a slash behind it", e.Name()))
+				return "", failed(to.target, because(fs.ErrInvalid, "is the copy, or a directory to copy into, and %s would replace what differs in it, such as %s: say -T if it is the copy, or put a slash behind it", option, e.Name()))
 			}
 		}
 		found = true

@@ -63,14 +63,14 @@ func (t *tree) dir(name string, mode fs.FileMode) (*treeNode, error) {
 		}
 	}
 	if !n.mode.IsDir() {
-		return nil, because(fs.ErrExist, "%s is to be a file and a directory", name)
+		return nil, because(fs.ErrInvalid, "%s is to be a file and a directory", name)
 	}
 	return n, nil
 }
 
 func (t *tree) insert(name string, n *treeNode) error {
 	if t.nodes[name] != nil {
-		return because(fs.ErrExist, "%s would be copied to from two sources", name)
+		return because(fs.ErrInvalid, "%s would be copied to from two sources", name)
 	}
 	parent, err := t.dir(path.Dir(name), fs.ModeDir|0o755)
 	if err != nil {

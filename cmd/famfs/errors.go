@@ -304,6 +304,9 @@ func (a *app) wayOut(f *failure) string {
 	case aboutName:
 		switch {
 		case is(fs.ErrExist):
+			if a.command == "famfs cp" {
+				return "--replace replaces files that have other content, never directories; or use another name"
+			}
 			return "use another name, or remove what is there first: famfs rm"
 		case is(fs.ErrNotExist):
 			return fmt.Sprintf("see what is there with: famfs ls -R %s", device)
