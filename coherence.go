@@ -15,7 +15,9 @@ package famfs
 // written back comes before later stores. The other is for readers: what was invalidated
 // comes before later loads. Neither does the other's work on every processor.
 
-import "unsafe"
+import (
+	"unsafe"
+)
 
 // linesPerCall bounds one run of the assembly loops, which the scheduler cannot
 // interrupt: 256 KiB, some tens of microseconds.
@@ -104,4 +106,8 @@ func forLines(b []byte, op func(p unsafe.Pointer, lines uintptr)) {
 		lines -= linesPerCall
 	}
 	op(p, lines)
+}
+
+func addressOf(mem []byte) uintptr {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
 }

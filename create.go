@@ -7,13 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"runtime"
 	"sync"
 )
-
-// maxPath is the length of the longest path (format: file payload).
-const maxPath = pathSize - 1
 
 // PendingFile is a file that is being created. It has its space, but exists nowhere:
 // if it is closed, or its process dies, no trace of it is left. It must be ended by
@@ -258,57 +254,6 @@ func (p *pendingFile) reserve() error {
 	return nil
 }
 
-// allocate takes space for a file of size bytes.
-func (r *replica) allocate(size int64, interleave *Interleaving) (Layout, []unitRun, error) {
-	unit := r.geo.unit
-	var runs []unitRun
-	chunk, ok := int64(0), true
-	if interleave != nil && size >= interleave.Chunk {
-		chunk = interleave.Chunk
-		stripe := int64(interleave.Strips) * chunk
-		length := ((size-1)/stripe + 1) * chunk
-		// Later files begin with other buckets, so that all fill evenly.
-		runs, ok = r.alloc.spread(length/unit, interleave.Strips, interleave.Buckets, int(r.next%uint64(interleave.Buckets)))
-	} else {
-		units := (size-1)/unit + 1
-		if run, contiguous := r.alloc.allocate(units, 0, math.MaxInt64); contiguous {
-			runs = []unitRun{run}
-		} else {
-			runs, ok = r.alloc.gather(units, maxExtents)
-		}
-	}
-	if !ok {
-		free, longest := r.alloc.space()
-		shape := fmt.Sprintf("in at most %d extents", maxExtents)
-		if chunk > 0 {
-			shape = fmt.Sprintf("as %d strips in different ones of %d buckets", interleave.Strips, interleave.Buckets)
-		}
-		grown := ""
-		if more := r.geo.size - r.sb.usable(r.geo.size); more >= unit {
-			grown = fmt.Sprintf(", and the device has grown by %d, which Grow would add", more)
-		}
-		return Layout{}, nil, fmt.Errorf("%d bytes %s: %d bytes are free, %d of them in one run%s: %w", size, shape, free*unit, longest*unit, grown, ErrNoSpace)
-	}
-	layout := Layout{Chunk: chunk}
-	for _, run := range runs {
-		layout.Extents = append(layout.Extents, Extent{Offset: run.start * unit, Length: run.n * unit})
-	}
-	return layout, runs, nil
-}
-
-func (i *Interleaving) check(unit int64) error {
-	const maxBuckets = 64
-	switch {
-	case i.Strips < 1 || i.Strips > maxExtents:
-		return fmt.Errorf("interleave: %d strips, want 1 to %d: %w", i.Strips, maxExtents, fs.ErrInvalid)
-	case i.Buckets < i.Strips || i.Buckets > maxBuckets:
-		return fmt.Errorf("interleave: %d buckets, want at least the %d strips and at most %d: %w", i.Buckets, i.Strips, maxBuckets, fs.ErrInvalid)
-	case i.Chunk <= 0 || i.Chunk > math.MaxInt64/maxExtents || i.Chunk&(i.Chunk-1) != 0 || i.Chunk%unit != 0:
-		return fmt.Errorf("interleave: chunk of %d bytes, want a power of two that is a multiple of %d: %w", i.Chunk, unit, fs.ErrInvalid)
-	}
-	return nil
-}
-
 // giveBack returns what p holds, after which it is as if it had never been; if it was
 // logged its space is the file's.
 func (p *pendingFile) giveBack() error {
@@ -440,18 +385,6 @@ func (p *PendingFile) touch(from, to int64) {
 
 func (p *PendingFile) fail(op string, err error) error {
 	return &fs.PathError{Op: op, Path: p.name, Err: err}
-}
-
-// setLayout is the reverse of node.fill.
-func (e *entry) setLayout(l Layout) {
-	e.mapType, e.count = mapSimple, uint32(len(l.Extents))
-	if l.Chunk > 0 {
-		e.mapType, e.count, e.strips, e.chunk = mapInterleaved, 1, uint64(len(l.Extents)), uint64(l.Chunk)
-	}
-	e.extents = e.extentSpace[:len(l.Extents)]
-	for i, x := range l.Extents {
-		e.extents[i] = rawExtent{uint64(x.Device), uint64(x.Offset), uint64(x.Length)}
-	}
 }
 
 // Close gives the space back if the file was not committed; otherwise it does

@@ -176,3 +176,39 @@ func (s *source) close() error {
 	s.mem, s.unmap = nil, nil
 	return unmap()
 }
+
+// fillPiece is how much is read before it is written back: little enough that it is
+// still in the nearest caches then.
+const fillPiece = 256 << 10
+
+// readPieces fills mem with what read gives, piece by piece, and writes it back.
+func readPieces(cache *cacheLines, mem []byte, read func([]byte) (int, error), step func(n int64) error) (int64, error) {
+	for at, idle := 0, 0; at < len(mem); idle++ {
+		piece := mem[at:min(at+fillPiece, len(mem))]
+		n, err := read(piece)
+		if n < 0 || n > len(piece) {
+			return int64(at), errBadReader
+		}
+		cache.writeBack(piece[:n])
+		if at += n; n > 0 {
+			idle = 0
+		}
+		if stepErr := step(int64(n)); stepErr != nil {
+			return int64(at), stepErr
+		}
+		switch {
+		case err == io.EOF:
+			return int64(at), nil
+		case err != nil:
+			if at < len(mem) {
+				// A system call that was given memory which is gone has an error of its
+				// own for it; a store makes it the fault that it is.
+				mem[at] = 0
+			}
+			return int64(at), err
+		case idle == patience:
+			return int64(at), io.ErrNoProgress
+		}
+	}
+	return int64(len(mem)), nil
+}

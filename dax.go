@@ -73,6 +73,16 @@ type DeviceInfo struct {
 // segment is a run of bytes of the device.
 type segment struct{ off, len int64 }
 
+// appendSegment adds s to segs, joined with the last of them if it follows that on the
+// device: one mapping is enough then.
+func appendSegment(segs []segment, s segment) []segment {
+	if n := len(segs); n > 0 && segs[n-1].off+segs[n-1].len == s.off {
+		segs[n-1].len += s.len
+		return segs
+	}
+	return append(segs, s)
+}
+
 // device is an open device. Its methods may be called concurrently; close only
 // when no region is left.
 type device struct {

@@ -218,7 +218,7 @@ func TestMountWantsAdvice(t *testing.T) {
 	}
 }
 
-func TestMergeSegments(t *testing.T) {
+func TestAppendSegment(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ segs, want []segment }{
 		"none":                    {nil, nil},
@@ -233,9 +233,11 @@ func TestMergeSegments(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			before := append([]segment(nil), test.segs...)
-			assert.Equal(t, test.want, mergeSegments(test.segs))
-			assert.Equal(t, before, test.segs, "the argument is the caller's")
+			var joined []segment
+			for _, s := range test.segs {
+				joined = appendSegment(joined, s)
+			}
+			assert.Equal(t, test.want, joined)
 		})
 	}
 }

@@ -5,6 +5,7 @@ package famfs
 import (
 	"os"
 	"runtime"
+	"unsafe"
 )
 
 // touchPages reads one byte of every page of mem. A fault is an error.
@@ -26,4 +27,11 @@ func loadPages(mem []byte) {
 		sum += mem[len(mem)-1]
 	}
 	runtime.KeepAlive(sum) // so that the loads are needed
+}
+
+// wholePages returns mem from the start of its first page: calls about pages want that.
+func wholePages(mem []byte) []byte {
+	p := unsafe.Pointer(unsafe.SliceData(mem))
+	head := uintptr(p) & uintptr(os.Getpagesize()-1)
+	return unsafe.Slice((*byte)(unsafe.Add(p, -int(head))), len(mem)+int(head))
 }

@@ -5,13 +5,9 @@ package famfs
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
-
-// adviseHugePages asks for huge pages; not getting them is no error.
-func adviseHugePages(mem []byte) { unix.Madvise(mem, unix.MADV_HUGEPAGE) }
 
 // adviseSingly has each page of a stand-in on disk come alone when it is first touched.
 // Otherwise the kernel reads ahead into holes, in large pages, and a store of one byte then
@@ -43,12 +39,4 @@ func prefault(mem []byte, write bool) {
 		advice = unix.MADV_POPULATE_WRITE
 	}
 	unix.Madvise(wholePages(mem), advice)
-}
-
-// isUnmapped says that nothing is mapped at addr now.
-func isUnmapped(addr uintptr) bool {
-	page := uintptr(os.Getpagesize())
-	// Asynchronously it does nothing but look whether there is memory.
-	_, _, errno := unix.Syscall(unix.SYS_MSYNC, addr&^(page-1), page, unix.MS_ASYNC)
-	return errno == unix.ENOMEM
 }

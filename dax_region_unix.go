@@ -10,7 +10,6 @@ package famfs
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"unsafe"
 
@@ -31,14 +30,13 @@ func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*
 		flags = unix.MAP_SHARED
 	}
 	align := uintptr(max(regionAlign, d.info.Align))
-	runs := mergeSegments(segs)
 	var r *region
-	if len(runs) == 1 {
-		r = d.mapRun(runs[0], align, prot, flags)
+	if len(segs) == 1 {
+		r = d.mapRun(segs[0], align, prot, flags)
 	}
 	if r == nil {
 		var err error
-		if r, err = d.mapRuns(runs, total, align, prot, flags); err != nil {
+		if r, err = d.mapRuns(segs, total, align, prot, flags); err != nil {
 			return nil, err
 		}
 	}
@@ -173,26 +171,5 @@ func (a *addressSpace) used(p unsafe.Pointer, n int64, release func() error) *re
 	}}
 }
 
-// mergeSegments joins neighbours that are contiguous on the device, so that they
-// take one mapping instead of two.
-func mergeSegments(segs []segment) []segment {
-	merged := segs[:0:0]
-	for _, s := range segs {
-		if n := len(merged); n > 0 && merged[n-1].off+merged[n-1].len == s.off {
-			merged[n-1].len += s.len
-			continue
-		}
-		merged = append(merged, s)
-	}
-	return merged
-}
-
 // syncMemory writes the pages that mem touches to their file.
 func syncMemory(mem []byte) error { return unix.Msync(wholePages(mem), unix.MS_SYNC) }
-
-// wholePages returns mem from the start of its first page: calls about pages want that.
-func wholePages(mem []byte) []byte {
-	p := unsafe.Pointer(unsafe.SliceData(mem))
-	head := uintptr(p) & uintptr(os.Getpagesize()-1)
-	return unsafe.Slice((*byte)(unsafe.Add(p, -int(head))), len(mem)+int(head))
-}

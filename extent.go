@@ -4,7 +4,11 @@ package famfs
 // is a valid layout is checked when an entry is read (log.go); here it is only
 // used.
 
-import "fmt"
+import (
+	"fmt"
+	"io/fs"
+	"math"
+)
 
 // maxExtents is how many extents or strips a file can have (format: file
 // payload).
@@ -61,14 +65,37 @@ func (l *Layout) segments(length int64) ([]segment, error) {
 	for x := int64(0); x < length; {
 		off, run := l.locate(x)
 		run = min(run, length-x)
-		if n := len(segs); n > 0 && segs[n-1].off+segs[n-1].len == off {
-			segs[n-1].len += run
-		} else if n == maxSegments {
+		if segs = appendSegment(segs, segment{off, run}); len(segs) > maxSegments {
 			return nil, fmt.Errorf("the layout has more than %d runs, too many to map; reading through fs.FS still works: %w", maxSegments, ErrDevice)
-		} else {
-			segs = append(segs, segment{off, run})
 		}
 		x += run
 	}
 	return segs, nil
+}
+
+// Interleaving says how a file is to be spread over the device, so that it is read
+// from several memory devices at a time where the device is made of several.
+type Interleaving struct {
+	// Strips is how many parts the file is spread over, 1 to 16.
+	Strips int
+	// Buckets is how many equal parts the device is thought to be cut into, Strips
+	// to 64; each strip comes from another.
+	Buckets int
+	// Chunk is how many bytes go to one strip before the next has its turn: a power
+	// of two and a multiple of the allocation unit. Files smaller than a chunk are
+	// not interleaved.
+	Chunk int64
+}
+
+func (i *Interleaving) check(unit int64) error {
+	const maxBuckets = 64
+	switch {
+	case i.Strips < 1 || i.Strips > maxExtents:
+		return fmt.Errorf("interleave: %d strips, want 1 to %d: %w", i.Strips, maxExtents, fs.ErrInvalid)
+	case i.Buckets < i.Strips || i.Buckets > maxBuckets:
+		return fmt.Errorf("interleave: %d buckets, want at least the %d strips and at most %d: %w", i.Buckets, i.Strips, maxBuckets, fs.ErrInvalid)
+	case i.Chunk <= 0 || i.Chunk > math.MaxInt64/maxExtents || i.Chunk&(i.Chunk-1) != 0 || i.Chunk%unit != 0:
+		return fmt.Errorf("interleave: chunk of %d bytes, want a power of two that is a multiple of %d: %w", i.Chunk, unit, fs.ErrInvalid)
+	}
+	return nil
 }

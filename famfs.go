@@ -122,7 +122,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 			_, err := f.salvage()
 			if err == nil {
 				host, _ := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
-				f.role = roleOf(host, f.sb)
+				f.role = roleOf(host, f.sb.SystemUUID)
 			}
 			return err
 		}
@@ -142,7 +142,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 			c.log.Warn("reading a file system of a newer format", "path", path, "err", newer)
 		}
 		host, identityErr := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
-		f.role = roleOf(host, f.sb)
+		f.role = roleOf(host, f.sb.SystemUUID)
 		if c.readWrite && f.role != Master {
 			return fmt.Errorf("for writing: the superblock names host %s, this one is %v: %w", f.sb.SystemUUID, host, errors.Join(ErrNotMaster, identityErr))
 		}
@@ -160,11 +160,7 @@ func open(path string, c openConfig) (_ *FS, err error) {
 		}
 		f.replica = newReplica(m, f.sb, f.size(), c.log)
 		f.replica.pause = c.pause
-		policy := failAtCorrupt
-		if c.tolerant {
-			policy = stopAtCorrupt
-		}
-		if _, err = f.replica.catchUp(policy, true); err == nil && c.readWrite {
+		if _, err = f.replica.catchUp(c.onCorrupt(), true); err == nil && c.readWrite {
 			err = f.repairLog()
 		}
 		return err
@@ -279,42 +275,8 @@ func (f *FS) Role() Role { return f.role }
 // Device describes the device.
 func (f *FS) Device() DeviceInfo { return f.dev.info }
 
-// Usage tells how full a file system is.
-type Usage struct {
-	// Size is that of the file system in bytes: the device's, or what the superblock says
-	// if the device has grown since (see Grow). Allocated of them are taken, by metadata,
-	// by files, by files that are being created through this FS, and by what
-	// unacceptable log entries claim; Free are not. LargestFree is the longest
-	// contiguous run of free bytes.
-	Size, Allocated, Free, LargestFree int64
-	// FileBytes is the sum of the sizes of all files. Removed is the space of files that were
-	// removed, which is a part of Allocated: it is not given out again.
-	FileBytes, Removed int64
-	// Files and Dirs are how many there are, not counting the root directory.
-	Files, Dirs int
-	// LogUsed of LogCapacity entries of the log are in use.
-	LogUsed, LogCapacity int
-}
-
 // Usage returns how full the file system is, as of the last Refresh.
 func (f *FS) Usage() Usage { return f.replica.usage() }
-
-func (r *replica) usage() Usage {
-	free, longest := r.alloc.space()
-	size := r.sb.usable(r.geo.size)
-	return Usage{
-		Size:        size,
-		Allocated:   size - free*r.geo.unit,
-		Free:        free * r.geo.unit,
-		LargestFree: longest * r.geo.unit,
-		FileBytes:   r.fileBytes.Load(),
-		Removed:     r.removedUnits.Load() * r.geo.unit,
-		Files:       int(r.files.Load()),
-		Dirs:        int(r.dirs.Load()),
-		LogUsed:     int(r.ns.end()),
-		LogCapacity: int(lastIndex(r.sb.LogSize) + 1),
-	}
-}
 
 // FreeSpace yields the runs of free space, as extents of device 0 in ascending order.
 // What is created or given back meanwhile may or may not show.
@@ -376,12 +338,8 @@ func (f *FS) catchUp() (n int, err error) {
 	if err := f.sameDevice(); err != nil {
 		return 0, err
 	}
-	policy := failAtCorrupt
-	if f.config.tolerant {
-		policy = stopAtCorrupt
-	}
 	err = Guard(func() error {
-		n, err = f.replica.catchUp(policy, false)
+		n, err = f.replica.catchUp(f.config.onCorrupt(), false)
 		return err
 	})
 	return n, f.notice(err)
@@ -446,4 +404,19 @@ func (g *gate) shut() (holders int64, ok bool) {
 		time.Sleep(50 * time.Microsecond)
 	}
 	return 0, true
+}
+
+// lookup finds a name as it is given to the methods of fs.FS.
+func (f *FS) lookup(name string) (int64, node, error) {
+	if !fs.ValidPath(name) {
+		return 0, node{}, fmt.Errorf("not a path relative to the root (see fs.ValidPath): %w", fs.ErrInvalid)
+	}
+	if err := f.sameDevice(); err != nil {
+		return 0, node{}, err
+	}
+	index, ok := f.replica.ns.lookup(name)
+	if !ok {
+		return 0, node{}, fs.ErrNotExist
+	}
+	return index, f.replica.ns.node(index), nil
 }

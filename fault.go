@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"unsafe"
 )
 
 // FaultError reports that memory behind a mapping could not be read or written:
@@ -161,8 +160,4 @@ func (b *addressBook) find(addr uintptr) (name string, offset int64, closed bool
 		}
 	}
 	return "", -1, false
-}
-
-func addressOf(mem []byte) uintptr {
-	return uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
 }

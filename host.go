@@ -111,9 +111,9 @@ func deriveSystemUUID(text []byte) (UUID, error) {
 	return UUID(mac.Sum(nil)[:16]).version4(), nil
 }
 
-// roleOf says what a host with these UUIDs is to a file system.
-func roleOf(host []UUID, sb Superblock) Role {
-	if slices.Contains(host, sb.SystemUUID) {
+// roleOf says what a host with these UUIDs is to the file system of the host master.
+func roleOf(host []UUID, master UUID) Role {
+	if slices.Contains(host, master) {
 		return Master
 	}
 	return Client

@@ -205,9 +205,9 @@ func TestRoleOf(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			assert.Equal(t, test.want, roleOf(test.host, sb))
+			assert.Equal(t, test.want, roleOf(test.host, sb.SystemUUID))
 		})
 	}
-	assert.Equal(t, Client, roleOf(nil, Superblock{}), "a host without UUIDs is no master of a superblock without one")
+	assert.Equal(t, Client, roleOf(nil, UUID{}), "a host without UUIDs is no master of a superblock without one")
 	assert.Equal(t, []string{"client", "master"}, []string{Client.String(), Master.String()})
 }

@@ -38,21 +38,6 @@ type Attr struct {
 	Layout Layout
 }
 
-// lookup finds a name as it is given to the methods of fs.FS.
-func (f *FS) lookup(name string) (int64, node, error) {
-	if !fs.ValidPath(name) {
-		return 0, node{}, fmt.Errorf("not a path relative to the root (see fs.ValidPath): %w", fs.ErrInvalid)
-	}
-	if err := f.sameDevice(); err != nil {
-		return 0, node{}, err
-	}
-	index, ok := f.replica.ns.lookup(name)
-	if !ok {
-		return 0, node{}, fs.ErrNotExist
-	}
-	return index, f.replica.ns.node(index), nil
-}
-
 // find is lookup for op, which fails once the FS is closed.
 func (f *FS) find(op, name string) (int64, node, error) {
 	err := fs.ErrClosed

@@ -8,20 +8,68 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 )
 
-// Fixed places and values (format: log header, log entry).
+// Where the fields of the log's header are (format: log header).
 const (
-	logMagic      = 0xbadcafef00d
-	logHeaderSize = 48
-	logHeaderCRC  = 24 // where the CRC stands; it covers all before
+	logMagicAt    = 0
+	logLengthAt   = 8
+	lastIndexAt   = 16
+	logHeaderCRC  = 24 // it covers all before
 	nextSeqAt     = 32
 	nextIndexAt   = 40
-	entrySize     = 544
-	entryCRC      = 536
-	pathSize      = 80 // with its NUL
+	logHeaderSize = 48
+)
+
+// Where the fields of an entry are: those of all, and those of each type (format: log entry
+// and the payloads).
+const (
+	entrySeqAt  = 0
+	entryTypeAt = 8
+	entryCRC    = 536 // it covers all before
+	entrySize   = 544
+
+	fileSizeAt  = 16
+	fileFlagsAt = 24
+	fileUIDAt   = 28
+	fileGIDAt   = 32
+	fileModeAt  = 36
+	filePathAt  = 40
+	fileMapAt   = 120
+	fileCountAt = 128 // of extents, simple or interleaved
+	extentsAt   = 136 // simple
+
+	stripCountAt = 136 // interleaved
+	chunkAt      = 144
+	stripsAt     = 152
+
+	mkdirUIDAt  = 16
+	mkdirGIDAt  = 20
+	mkdirModeAt = 24
+	mkdirPathAt = 28
+
+	removesAt     = 16
+	removalPathAt = 24
+
+	addedSizeAt  = 16
+	addedUUIDAt  = 24
+	addedIndexAt = 40
+)
+
+// Where the fields of an extent or strip are in it.
+const (
+	extentDeviceAt = 0
+	extentOffsetAt = 8
+	extentLengthAt = 16
+	extentSize     = 24
+)
+
+// Values of these fields.
+const (
+	logMagic = 0xbadcafef00d
 
 	typeFile    = 0
 	typeMkdir   = 1
@@ -56,9 +104,9 @@ func entryAt(index uint64) int64 { return logOffset + logHeaderSize + int64(inde
 // encodeLogHeader returns the header of an empty log.
 func encodeLogHeader(logSize int64) (b [logHeaderSize]byte) {
 	le := binary.LittleEndian
-	le.PutUint64(b[0:], logMagic)
-	le.PutUint64(b[8:], uint64(logSize))
-	le.PutUint64(b[16:], lastIndex(logSize))
+	le.PutUint64(b[logMagicAt:], logMagic)
+	le.PutUint64(b[logLengthAt:], uint64(logSize))
+	le.PutUint64(b[lastIndexAt:], lastIndex(logSize))
 	le.PutUint64(b[logHeaderCRC:], checksum(b[:logHeaderCRC]))
 	return b
 }
@@ -67,14 +115,14 @@ func encodeLogHeader(logSize int64) (b [logHeaderSize]byte) {
 // length.
 func decodeLogHeader(b *[logHeaderSize]byte, logSize int64) (logHeader, error) {
 	le := binary.LittleEndian
-	h := logHeader{last: le.Uint64(b[16:]), next: le.Uint64(b[nextIndexAt:]), seq: le.Uint64(b[nextSeqAt:])}
-	if magic := le.Uint64(b[0:]); magic != logMagic {
+	h := logHeader{last: le.Uint64(b[lastIndexAt:]), next: le.Uint64(b[nextIndexAt:]), seq: le.Uint64(b[nextSeqAt:])}
+	if magic := le.Uint64(b[logMagicAt:]); magic != logMagic {
 		return h, fmt.Errorf("log header: found magic %#x, want %#x: %w", magic, uint64(logMagic), ErrCorrupt)
 	}
 	if found, want := le.Uint64(b[logHeaderCRC:]), checksum(b[:logHeaderCRC]); found != want {
 		return h, fmt.Errorf("log header: found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
 	}
-	if length := le.Uint64(b[8:]); length != uint64(logSize) {
+	if length := le.Uint64(b[logLengthAt:]); length != uint64(logSize) {
 		return h, fmt.Errorf("log header: found length %d, want %d as in the superblock: %w", length, logSize, ErrCorrupt)
 	}
 	if want := lastIndex(logSize); h.last != want {
@@ -114,18 +162,6 @@ type entry struct {
 	removes uint64 // index of its entry
 }
 
-// Where the parts of a payload stand in the entry.
-const (
-	filePathAt    = 40
-	fileMapAt     = 120
-	extentsAt     = 136
-	stripsAt      = 152
-	mkdirPathAt   = 28
-	removesAt     = 16
-	removalPathAt = 24
-	extentSize    = 24
-)
-
 // checkEntry says what makes b, a copy of entry index, unsound: what it says cannot
 // be believed at all, or has not arrived yet. The error does not name the entry.
 func checkEntry(b *[entrySize]byte, index uint64) error {
@@ -137,7 +173,7 @@ func checkEntrySum(b *[entrySize]byte, index, want uint64) error {
 	if found := checksumIn(b[:]); found != want {
 		return fmt.Errorf("found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
 	}
-	if seq := binary.LittleEndian.Uint64(b[0:]); seq != index {
+	if seq := binary.LittleEndian.Uint64(b[entrySeqAt:]); seq != index {
 		return fmt.Errorf("found sequence number %d, want %d: %w", seq, index, ErrCorrupt)
 	}
 	return nil
@@ -150,31 +186,31 @@ func checksumIn(b []byte) uint64 { return binary.LittleEndian.Uint64(b[entryCRC:
 // than there is room for.
 func (e *entry) decode(b *[entrySize]byte) {
 	le := binary.LittleEndian
-	e.seq, e.kind = le.Uint64(b[0:]), le.Uint32(b[8:])
+	e.seq, e.kind = le.Uint64(b[entrySeqAt:]), le.Uint32(b[entryTypeAt:])
 	e.path, e.extents, e.unserved = nil, nil, false
 	switch e.kind {
 	case typeFile:
-		e.size, e.flags = le.Uint64(b[16:]), le.Uint32(b[24:])
-		e.uid, e.gid, e.mode = le.Uint32(b[28:]), le.Uint32(b[32:]), le.Uint32(b[36:])
+		e.size, e.flags = le.Uint64(b[fileSizeAt:]), le.Uint32(b[fileFlagsAt:])
+		e.uid, e.gid, e.mode = le.Uint32(b[fileUIDAt:]), le.Uint32(b[fileGIDAt:]), le.Uint32(b[fileModeAt:])
 		e.decodePath(b[filePathAt : filePathAt+pathSize])
-		e.mapType, e.count = le.Uint32(b[fileMapAt:]), le.Uint32(b[128:])
+		e.mapType, e.count = le.Uint32(b[fileMapAt:]), le.Uint32(b[fileCountAt:])
 		e.strips, e.chunk = 0, 0
 		switch e.mapType {
 		case mapSimple:
 			e.decodeExtents(b[extentsAt:], uint64(e.count))
 		case mapInterleaved:
-			e.strips, e.chunk = le.Uint64(b[extentsAt:]), le.Uint64(b[extentsAt+8:])
+			e.strips, e.chunk = le.Uint64(b[stripCountAt:]), le.Uint64(b[chunkAt:])
 			e.decodeExtents(b[stripsAt:], e.strips)
 		}
 	case typeMkdir:
-		e.uid, e.gid, e.mode = le.Uint32(b[16:]), le.Uint32(b[20:]), le.Uint32(b[24:])
+		e.uid, e.gid, e.mode = le.Uint32(b[mkdirUIDAt:]), le.Uint32(b[mkdirGIDAt:]), le.Uint32(b[mkdirModeAt:])
 		e.decodePath(b[mkdirPathAt : mkdirPathAt+pathSize])
 	case typeRemoval:
 		e.removes = le.Uint64(b[removesAt:])
 		e.decodePath(b[removalPathAt : removalPathAt+pathSize])
 	case typeAddDev:
-		e.deviceSize, e.deviceIndex = le.Uint64(b[16:]), le.Uint32(b[40:])
-		e.deviceUUID = UUID(b[24:40])
+		e.deviceSize, e.deviceIndex = le.Uint64(b[addedSizeAt:]), le.Uint32(b[addedIndexAt:])
+		e.deviceUUID = UUID(b[addedUUIDAt:][:len(UUID{})])
 	}
 }
 
@@ -215,48 +251,69 @@ func (e *entry) decodeExtents(b []byte, count uint64) {
 	e.extents = e.extentSpace[:min(count, maxExtents)]
 	for i := range e.extents {
 		at := b[i*extentSize:]
-		e.extents[i] = rawExtent{le.Uint64(at), le.Uint64(at[8:]), le.Uint64(at[16:])}
+		e.extents[i] = rawExtent{le.Uint64(at[extentDeviceAt:]), le.Uint64(at[extentOffsetAt:]), le.Uint64(at[extentLengthAt:])}
 	}
 }
+
+// layout returns where the file's bytes lie, as the entry says.
+func (e *entry) layout() Layout {
+	l := Layout{Extents: make([]Extent, len(e.extents))}
+	if e.mapType == mapInterleaved {
+		l.Chunk = clamp(e.chunk)
+	}
+	for i := range e.extents {
+		l.Extents[i] = e.extents[i].extent()
+	}
+	return l
+}
+
+// extent returns x with signed numbers, which is the same for all that are acceptable.
+func (x *rawExtent) extent() Extent {
+	return Extent{Device: int(min(x.device, math.MaxInt)), Offset: clamp(x.offset), Length: clamp(x.length)}
+}
+
+// clamp keeps what does not fit from becoming negative.
+func clamp(v uint64) int64 { return int64(min(v, math.MaxInt64)) }
 
 // encode returns the record of e, whose fields must be valid.
 func (e *entry) encode() (b [entrySize]byte) {
 	le := binary.LittleEndian
-	le.PutUint64(b[0:], e.seq)
-	le.PutUint32(b[8:], e.kind)
+	le.PutUint64(b[entrySeqAt:], e.seq)
+	le.PutUint32(b[entryTypeAt:], e.kind)
 	switch e.kind {
 	case typeFile:
-		le.PutUint64(b[16:], e.size)
-		le.PutUint32(b[24:], e.flags)
-		le.PutUint32(b[28:], e.uid)
-		le.PutUint32(b[32:], e.gid)
-		le.PutUint32(b[36:], e.mode)
+		le.PutUint64(b[fileSizeAt:], e.size)
+		le.PutUint32(b[fileFlagsAt:], e.flags)
+		le.PutUint32(b[fileUIDAt:], e.uid)
+		le.PutUint32(b[fileGIDAt:], e.gid)
+		le.PutUint32(b[fileModeAt:], e.mode)
 		copy(b[filePathAt:filePathAt+pathSize-1], e.path)
 		le.PutUint32(b[fileMapAt:], e.mapType)
-		le.PutUint32(b[128:], e.count)
+		le.PutUint32(b[fileCountAt:], e.count)
 		at := b[extentsAt:]
 		if e.mapType == mapInterleaved {
-			le.PutUint64(b[extentsAt:], e.strips)
-			le.PutUint64(b[extentsAt+8:], e.chunk)
+			le.PutUint64(b[stripCountAt:], e.strips)
+			le.PutUint64(b[chunkAt:], e.chunk)
 			at = b[stripsAt:]
 		}
 		for i, x := range e.extents {
-			le.PutUint64(at[i*extentSize:], x.device)
-			le.PutUint64(at[i*extentSize+8:], x.offset)
-			le.PutUint64(at[i*extentSize+16:], x.length)
+			b := at[i*extentSize:]
+			le.PutUint64(b[extentDeviceAt:], x.device)
+			le.PutUint64(b[extentOffsetAt:], x.offset)
+			le.PutUint64(b[extentLengthAt:], x.length)
 		}
 	case typeMkdir:
-		le.PutUint32(b[16:], e.uid)
-		le.PutUint32(b[20:], e.gid)
-		le.PutUint32(b[24:], e.mode)
+		le.PutUint32(b[mkdirUIDAt:], e.uid)
+		le.PutUint32(b[mkdirGIDAt:], e.gid)
+		le.PutUint32(b[mkdirModeAt:], e.mode)
 		copy(b[mkdirPathAt:mkdirPathAt+pathSize-1], e.path)
 	case typeRemoval:
 		le.PutUint64(b[removesAt:], e.removes)
 		copy(b[removalPathAt:removalPathAt+pathSize-1], e.path)
 	case typeAddDev:
-		le.PutUint64(b[16:], e.deviceSize)
-		copy(b[24:40], e.deviceUUID[:])
-		le.PutUint32(b[40:], e.deviceIndex)
+		le.PutUint64(b[addedSizeAt:], e.deviceSize)
+		copy(b[addedUUIDAt:], e.deviceUUID[:])
+		le.PutUint32(b[addedIndexAt:], e.deviceIndex)
 	}
 	le.PutUint64(b[entryCRC:], checksum(b[:entryCRC]))
 	return b
@@ -379,3 +436,45 @@ func (x *rawExtent) check(g geometry) error {
 	}
 	return nil
 }
+
+// unixModes pairs the bits of the format above the permissions with Go's.
+var unixModes = [...]struct {
+	bit  uint32
+	mode fs.FileMode
+}{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}}
+
+// decodeMode and encodeMode translate mode bits of the format.
+func decodeMode(bits uint32) fs.FileMode {
+	mode := fs.FileMode(bits & 0o777)
+	for _, m := range unixModes {
+		if bits&m.bit != 0 {
+			mode |= m.mode
+		}
+	}
+	return mode
+}
+
+func encodeMode(mode fs.FileMode) uint32 {
+	bits := uint32(mode.Perm())
+	for _, m := range unixModes {
+		if mode&m.mode != 0 {
+			bits |= m.bit
+		}
+	}
+	return bits
+}
+
+// setLayout is the reverse of node.fill.
+func (e *entry) setLayout(l Layout) {
+	e.mapType, e.count = mapSimple, uint32(len(l.Extents))
+	if l.Chunk > 0 {
+		e.mapType, e.count, e.strips, e.chunk = mapInterleaved, 1, uint64(len(l.Extents)), uint64(l.Chunk)
+	}
+	e.extents = e.extentSpace[:len(l.Extents)]
+	for i, x := range l.Extents {
+		e.extents[i] = rawExtent{uint64(x.Device), uint64(x.Offset), uint64(x.Length)}
+	}
+}
+
+// ofEntry says which entry an error is about.
+func ofEntry(index uint64, err error) error { return fmt.Errorf("log entry %d: %w", index, err) }

@@ -8,9 +8,6 @@ import (
 	"hash/crc32"
 )
 
-// checksum is the format's: CRC-32/IEEE, zero-extended.
-func checksum(b []byte) uint64 { return uint64(crc32.ChecksumIEEE(b)) }
-
 // entryHead is how many bytes of an entry are other than zero for nearly all: a
 // directory, or a file of one extent.
 const entryHead = extentsAt + extentSize

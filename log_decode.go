@@ -73,8 +73,10 @@ type decoder struct {
 // the nearest cache when they are checked.
 const decodePiece = 64
 
-func newDecoder(r *replica) *decoder {
-	return &decoder{meta: r.meta, geo: r.geo, seed: r.ns.seed, sums: r.sums, settle: r.settle}
+// newDecoder returns one whose nodes are found by seed. settle is called before a record that
+// does not add up is read again.
+func newDecoder(meta sharedMemory, geo geometry, seed maphash.Seed, sums *entrySums, settle func(try int)) *decoder {
+	return &decoder{meta: meta, geo: geo, seed: seed, sums: sums, settle: settle}
 }
 
 // decodeGuarded decodes a block; a memory fault becomes d.err.
@@ -185,4 +187,29 @@ func insertOdd(odd []oddEntry, o oddEntry) []oddEntry {
 	copy(odd[at+1:], odd[at:])
 	odd[at] = o
 	return odd
+}
+
+// addedDevice is a device that an add-daxdev entry named.
+type addedDevice struct {
+	size uint64
+	uuid UUID
+}
+
+// claims returns the units of the device that an unacceptable entry claims, however
+// wrongly.
+func (e *entry) claims(g geometry) []unitRun {
+	var runs []unitRun
+	unit, units := uint64(g.unit), uint64(g.size/g.unit)
+	for _, x := range e.extents {
+		start := x.offset / unit
+		if x.device != 0 || x.length == 0 || start >= units {
+			continue
+		}
+		end := units
+		if last := x.offset + (x.length - 1); last >= x.offset {
+			end = min(units, last/unit+1)
+		}
+		runs = append(runs, unitRun{int64(start), int64(end - start)})
+	}
+	return runs
 }

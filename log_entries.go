@@ -106,12 +106,7 @@ func (e *entry) public(index int, b []byte) LogEntry {
 	switch e.kind {
 	case typeFile:
 		out.Type, out.Size, out.Flags = "file", clamp(e.size), e.flags
-		if e.mapType == mapInterleaved {
-			out.Layout.Chunk = clamp(e.chunk)
-		}
-		for _, x := range e.extents {
-			out.Layout.Extents = append(out.Layout.Extents, Extent{Device: int(min(x.device, math.MaxInt)), Offset: clamp(x.offset), Length: clamp(x.length)})
-		}
+		out.Layout = e.layout()
 	case typeMkdir:
 		out.Type, out.Mode = "mkdir", fs.ModeDir
 	case typeRemoval:
@@ -128,6 +123,3 @@ func (e *entry) public(index int, b []byte) LogEntry {
 	out.UID, out.GID = e.uid, e.gid
 	return out
 }
-
-// clamp keeps what does not fit from becoming negative.
-func clamp(v uint64) int64 { return int64(min(v, math.MaxInt64)) }

@@ -129,7 +129,7 @@ func TestReplayPanics(t *testing.T) {
 		r := heapReplica(1<<30, minLogSize, defaultUnit, count, func(i uint64) *entry { return forgedDir(fmt.Sprint(i)) })
 		var loading atomic.Int64
 		r.meta = brokenMemory{r.meta, entryAt(index), &loading}
-		r.single = newDecoder(r)
+		r.single = r.newDecoder()
 		assert.PanicsWithValue(t, errBroken, func() { r.catchUp(failAtCorrupt, true) })
 		assert.Zero(t, loading.Load())
 	}

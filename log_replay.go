@@ -12,15 +12,7 @@ import (
 	"math"
 	"runtime"
 	"sync/atomic"
-	"time"
 )
-
-// maxSettle bounds all the pausing of one replay: an image full of nonsense must not
-// take forever.
-const maxSettle = 500 * time.Millisecond
-
-// settleTimes are the pauses before a record that does not add up is read again.
-var settleTimes = [...]time.Duration{100 * time.Microsecond, 400 * time.Microsecond, time.Millisecond, 3 * time.Millisecond}
 
 // onCorrupt says what a replay does about corrupt entries.
 type onCorrupt uint8
@@ -30,10 +22,6 @@ const (
 	stopAtCorrupt                  // serve what comes before
 	skipCorrupt                    // read past it
 )
-
-// superblockLine is how much of the superblock a look compares: the cache line that has
-// magic, geometry and the UUID of the file system.
-const superblockLine = 64
 
 // look loads the log's header and checks it, and that the superblock is the one that was
 // opened: ErrReformatted if it is not. Both are loaded after one fence. That is not the
@@ -94,13 +82,6 @@ func (r *replica) loadLogHeader() (logHeader, error) {
 	return h, err
 }
 
-// settle waits before the next attempt at reading something.
-func (r *replica) settle(try int) {
-	if time.Duration(r.settled.Add(int64(settleTimes[try]))) <= maxSettle {
-		r.pause(settleTimes[try])
-	}
-}
-
 // catchUp replays all that is in the log and was not replayed yet, and returns how
 // many entries that was. Where it fails the replica is as it was, unless it is a
 // new one (fresh), which is then not to be used.
@@ -132,7 +113,7 @@ func (r *replica) sameFileSystem() error {
 		// Format and Wipe take the magic away first, whole, and then the rest.
 		var line [superblockLine]byte
 		r.meta.load(line[:], 0)
-		if magic := binary.LittleEndian.Uint64(line[:]); magic != 0 && [superblockLine - 8]byte(line[8:]) == [superblockLine - 8]byte(r.identity[8:]) {
+		if magic := binary.LittleEndian.Uint64(line[magicAt:]); magic != 0 && string(line[versionAt:]) == string(r.identity[versionAt:]) {
 			return fmt.Errorf("superblock: found magic %#x, want %#x, and all else as it was: %w", magic, uint64(superblockMagic), ErrCorrupt)
 		}
 		return fmt.Errorf("superblock: found none, want that of file system %s: %w", r.sb.UUID, ErrReformatted)
@@ -279,14 +260,11 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 	}
 	workers := crew{stop: line.end}
 	for range min(uint64(runtime.GOMAXPROCS(0)), maxWorkers, blocks) - 1 {
-		workers.start(func() { work(newDecoder(r)) })
+		workers.start(func() { work(r.newDecoder()) })
 	}
 	workers.lead(func() { work(r.single) })
 	return line.err
 }
-
-// ofEntry says which entry an error is about.
-func ofEntry(index uint64, err error) error { return fmt.Errorf("log entry %d: %w", index, err) }
 
 // readUnread adds to unread the problems of entries from to end, which are not served
 // because r.bad is corrupt. What readers have of unread does not change.

@@ -197,7 +197,7 @@ func writeFileSystem(m sharedMemory, sb Superblock) error {
 	header := encodeLogHeader(sb.LogSize)
 	m.store(logOffset, header[:])
 	record := sb.encode()
-	m.store(8, record[8:])
+	m.store(versionAt, record[versionAt:])
 	if err := errors.Join(flushAndFence(m, logOffset, logHeaderSize), flushAndFence(m, 0, superblockSize)); err != nil {
 		return err
 	}
@@ -220,10 +220,4 @@ func zero(m sharedMemory, off, n int64) error {
 		}
 	}
 	return flushAndFence(m, off, n)
-}
-
-func flushAndFence(m sharedMemory, off, n int64) error {
-	err := m.flush(off, n)
-	m.fenceStores()
-	return err
 }

@@ -15,6 +15,13 @@ import (
 	"unicode/utf8"
 )
 
+// pathSize is that of a path in an entry, with its NUL, and maxPath the length of the longest
+// (format: file payload).
+const (
+	pathSize = 80
+	maxPath  = pathSize - 1
+)
+
 // reservedDir is the reference's for its own metadata. Of what is in it, it logs one file,
 // for an allocator of its own.
 const (
@@ -94,4 +101,12 @@ func scanPath(b *[pathSize]byte) (end, nameAt int, plain bool) {
 		begins = slashes >> 63 << 7
 	}
 	return pathSize, nameAt, false
+}
+
+// parentPath returns the directory of path, "." for the root.
+func parentPath(path string) string {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i]
+	}
+	return "."
 }

@@ -20,7 +20,6 @@ package famfs
 import (
 	"hash/maphash"
 	"math"
-	"strings"
 	"sync/atomic"
 )
 
@@ -325,12 +324,4 @@ func (ns *namespace) children(dir node) (indexes []int64) {
 			return indexes
 		}
 	}
-}
-
-// parentPath returns the directory of path, "." for the root.
-func parentPath(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return path[:i]
-	}
-	return "."
 }

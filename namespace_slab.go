@@ -185,19 +185,12 @@ func (s *slab) fill(i int, e *entry, path string, pathAt int, hash uint32) {
 		return
 	}
 	n.size, n.flags = int64(e.size), e.flags
-	extents := n.simple[:]
-	if len(e.extents) > 1 || e.mapType == mapInterleaved {
-		layout := Layout{Extents: make([]Extent, len(e.extents))}
-		extents = layout.Extents
-		if e.mapType == mapInterleaved {
-			layout.Chunk = int64(e.chunk)
-		}
-		s.shapes = append(s.shapes, layout)
-		n.shape = uint16(len(s.shapes))
+	if len(e.extents) == 1 && e.mapType == mapSimple {
+		n.simple[0] = e.extents[0].extent()
+		return
 	}
-	for i, x := range e.extents {
-		extents[i] = Extent{Device: int(x.device), Offset: int64(x.offset), Length: int64(x.length)}
-	}
+	s.shapes = append(s.shapes, e.layout())
+	n.shape = uint16(len(s.shapes))
 }
 
 // isDir says that n is a directory.
@@ -271,31 +264,4 @@ func (n node) place() Layout {
 		return (*n.slab.layouts.Load())[n.shape-1]
 	}
 	return Layout{Extents: n.simple[:]}
-}
-
-// unixModes pairs the bits of the format above the permissions with Go's.
-var unixModes = [...]struct {
-	bit  uint32
-	mode fs.FileMode
-}{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}}
-
-// decodeMode and encodeMode translate mode bits of the format.
-func decodeMode(bits uint32) fs.FileMode {
-	mode := fs.FileMode(bits & 0o777)
-	for _, m := range unixModes {
-		if bits&m.bit != 0 {
-			mode |= m.mode
-		}
-	}
-	return mode
-}
-
-func encodeMode(mode fs.FileMode) uint32 {
-	bits := uint32(mode.Perm())
-	for _, m := range unixModes {
-		if mode&m.mode != 0 {
-			bits |= m.bit
-		}
-	}
-	return bits
 }

@@ -61,6 +61,14 @@ type openConfig struct {
 	prepare      func(*device)       // what tests do to a device before it is used; may be nil
 }
 
+// onCorrupt says what a replay does about corrupt entries.
+func (c *openConfig) onCorrupt() onCorrupt {
+	if c.tolerant {
+		return stopAtCorrupt
+	}
+	return failAtCorrupt
+}
+
 func newOpenConfig(opts []Option) openConfig {
 	c := openConfig{lockTimeout: DefaultLockTimeout, pause: time.Sleep}
 	for _, o := range opts {
@@ -201,20 +209,6 @@ func Owner(uid, gid uint32) CreateOption {
 // cannot be replaced, nor can one replace anything. A file that is pending with Replace has
 // two entries of the log kept for it.
 func Replace() CreateOption { return createOption(func(c *createConfig) { c.replace = true }) }
-
-// Interleaving says how a file is to be spread over the device, so that it is read
-// from several memory devices at a time where the device is made of several.
-type Interleaving struct {
-	// Strips is how many parts the file is spread over, 1 to 16.
-	Strips int
-	// Buckets is how many equal parts the device is thought to be cut into, Strips
-	// to 64; each strip comes from another.
-	Buckets int
-	// Chunk is how many bytes go to one strip before the next has its turn: a power
-	// of two and a multiple of the allocation unit. Files smaller than a chunk are
-	// not interleaved.
-	Chunk int64
-}
 
 // Interleave spreads the file over the device; the default is one extent, or a few
 // where no free run is long enough.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"math/bits"
 	"slices"
 	"sync/atomic"
@@ -34,12 +35,6 @@ func (p Problem) Error() string { return p.Err.Error() }
 
 // Unwrap returns p.Err.
 func (p Problem) Unwrap() error { return p.Err }
-
-// addedDevice is a device that an add-daxdev entry named.
-type addedDevice struct {
-	size uint64
-	uuid UUID
-}
 
 // replica is one host's picture of the log. One goroutine at a time may change it;
 // what the namespace, the allocator, the counters and problems offer to readers may
@@ -117,11 +112,15 @@ func newReplica(meta sharedMemory, sb Superblock, deviceSize int64, log *slog.Lo
 	}
 	record := sb.encode()
 	r.identity = [superblockLine]byte(record[:])
-	r.single = newDecoder(r)
+	r.single = r.newDecoder()
 	r.listed.Store(&problemList{})
 	r.alloc.restrict(sb.usable(deviceSize) / sb.AllocUnit)
 	r.alloc.claim(unitRun{0, (sb.logEnd() + sb.AllocUnit - 1) / sb.AllocUnit})
 	return r
+}
+
+func (r *replica) newDecoder() *decoder {
+	return newDecoder(r.meta, r.geo, r.ns.seed, r.sums, r.settle)
 }
 
 // addProblem notes that an entry was passed over. path must be a copy of its own.
@@ -351,21 +350,81 @@ func (r *replica) listProblems() []Problem {
 	return slices.Concat(list.passedOver, list.unread)
 }
 
-// claims returns the units of the device that an unacceptable entry claims, however
-// wrongly.
-func (e *entry) claims(g geometry) []unitRun {
+// allocate takes space for a file of size bytes.
+func (r *replica) allocate(size int64, interleave *Interleaving) (Layout, []unitRun, error) {
+	unit := r.geo.unit
 	var runs []unitRun
-	unit, units := uint64(g.unit), uint64(g.size/g.unit)
-	for _, x := range e.extents {
-		start := x.offset / unit
-		if x.device != 0 || x.length == 0 || start >= units {
-			continue
+	chunk, ok := int64(0), true
+	if interleave != nil && size >= interleave.Chunk {
+		chunk = interleave.Chunk
+		stripe := int64(interleave.Strips) * chunk
+		length := ((size-1)/stripe + 1) * chunk
+		// Later files begin with other buckets, so that all fill evenly.
+		runs, ok = r.alloc.spread(length/unit, interleave.Strips, interleave.Buckets, int(r.next%uint64(interleave.Buckets)))
+	} else {
+		units := (size-1)/unit + 1
+		if run, contiguous := r.alloc.allocate(units, 0, math.MaxInt64); contiguous {
+			runs = []unitRun{run}
+		} else {
+			runs, ok = r.alloc.gather(units, maxExtents)
 		}
-		end := units
-		if last := x.offset + (x.length - 1); last >= x.offset {
-			end = min(units, last/unit+1)
-		}
-		runs = append(runs, unitRun{int64(start), int64(end - start)})
 	}
-	return runs
+	if !ok {
+		free, longest := r.alloc.space()
+		shape := fmt.Sprintf("in at most %d extents", maxExtents)
+		if chunk > 0 {
+			shape = fmt.Sprintf("as %d strips in different ones of %d buckets", interleave.Strips, interleave.Buckets)
+		}
+		grown := ""
+		if more := r.geo.size - r.sb.usable(r.geo.size); more >= unit {
+			grown = fmt.Sprintf(", and the device has grown by %d, which Grow would add", more)
+		}
+		return Layout{}, nil, fmt.Errorf("%d bytes %s: %d bytes are free, %d of them in one run%s: %w", size, shape, free*unit, longest*unit, grown, ErrNoSpace)
+	}
+	layout := Layout{Chunk: chunk}
+	for _, run := range runs {
+		layout.Extents = append(layout.Extents, Extent{Offset: run.start * unit, Length: run.n * unit})
+	}
+	return layout, runs, nil
+}
+
+func (r *replica) usage() Usage {
+	free, longest := r.alloc.space()
+	size := r.sb.usable(r.geo.size)
+	return Usage{
+		Size:        size,
+		Allocated:   size - free*r.geo.unit,
+		Free:        free * r.geo.unit,
+		LargestFree: longest * r.geo.unit,
+		FileBytes:   r.fileBytes.Load(),
+		Removed:     r.removedUnits.Load() * r.geo.unit,
+		Files:       int(r.files.Load()),
+		Dirs:        int(r.dirs.Load()),
+		LogUsed:     int(r.ns.end()),
+		LogCapacity: int(lastIndex(r.sb.LogSize) + 1),
+	}
+}
+
+// settle waits before the next attempt at reading something.
+func (r *replica) settle(try int) {
+	if time.Duration(r.settled.Add(int64(settleTimes[try]))) <= maxSettle {
+		r.pause(settleTimes[try])
+	}
+}
+
+// Usage tells how full a file system is.
+type Usage struct {
+	// Size is that of the file system in bytes: the device's, or what the superblock says
+	// if the device has grown since (see Grow). Allocated of them are taken, by metadata,
+	// by files, by files that are being created through this FS, and by what
+	// unacceptable log entries claim; Free are not. LargestFree is the longest
+	// contiguous run of free bytes.
+	Size, Allocated, Free, LargestFree int64
+	// FileBytes is the sum of the sizes of all files. Removed is the space of files that were
+	// removed, which is a part of Allocated: it is not given out again.
+	FileBytes, Removed int64
+	// Files and Dirs are how many there are, not counting the root directory.
+	Files, Dirs int
+	// LogUsed of LogCapacity entries of the log are in use.
+	LogUsed, LogCapacity int
 }

@@ -31,7 +31,7 @@ func remains(m sharedMemory, deviceSize int64) string {
 	restoreMagic(&b)
 	var header [logHeaderSize]byte
 	read(m, header[:], logOffset)
-	h, err := decodeLogHeader(&header, int64(binary.LittleEndian.Uint64(header[8:])))
+	h, err := decodeLogHeader(&header, int64(binary.LittleEndian.Uint64(header[logLengthAt:])))
 	sound := isSoundHeader(&header)
 	used := sound && h.next > 0 || scanEntries(m, scanPiece, nil) > 0
 	switch {
@@ -69,7 +69,7 @@ func explainUnformatted(m sharedMemory, deviceSize int64, err error) error {
 func clearInterrupted(b []byte, at int64) {
 	le := binary.LittleEndian
 	if at == 0 && len(b) >= superblockSize {
-		if version := le.Uint64(b[8:]); le.Uint64(b) == 0 && (version == 0 || version == formatVersion) {
+		if version := le.Uint64(b[versionAt:]); le.Uint64(b[magicAt:]) == 0 && (version == 0 || version == formatVersion) {
 			clear(b[:superblockSize])
 		}
 	}
@@ -112,8 +112,8 @@ func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	sb := Superblock{Version: formatVersion, LogOffset: logOffset, AllocUnit: defaultUnit, OMFMajor: omfMajor, OMFMinor: omfMinor, DeviceSize: deviceSize}
 	var header [logHeaderSize]byte
 	read(m, header[:], logOffset)
-	claimed := binary.LittleEndian.Uint64(header[8:])
-	known := isSoundHeader(&header) || claimed == binary.LittleEndian.Uint64(b[24:])
+	claimed := binary.LittleEndian.Uint64(header[logLengthAt:])
+	known := isSoundHeader(&header) || claimed == binary.LittleEndian.Uint64(b[logSizeAt:])
 	if known && claimed <= math.MaxInt64 && checkLogSize(int64(claimed), deviceSize) == nil {
 		sb.LogSize = int64(claimed)
 	}

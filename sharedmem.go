@@ -11,6 +11,7 @@ package famfs
 
 import (
 	"encoding/binary"
+	"time"
 	"unsafe"
 )
 
@@ -119,3 +120,16 @@ func (m *mappedMemory) invalidate(off, n int64) {
 func (m *mappedMemory) fenceStores() { m.dev.cache.fenceStores() }
 
 func (m *mappedMemory) fenceLoads() { m.dev.cache.fenceLoads() }
+
+// maxSettle bounds all the pausing of one replay: an image full of nonsense must not
+// take forever.
+const maxSettle = 500 * time.Millisecond
+
+// settleTimes are the pauses before a record that does not add up is read again.
+var settleTimes = [...]time.Duration{100 * time.Microsecond, 400 * time.Microsecond, time.Millisecond, 3 * time.Millisecond}
+
+func flushAndFence(m sharedMemory, off, n int64) error {
+	err := m.flush(off, n)
+	m.fenceStores()
+	return err
+}

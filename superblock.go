@@ -8,33 +8,47 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"math"
 )
 
-// Fixed places and values (format: the device, superblock).
+// Fixed places and values (format: the device).
 const (
-	superblockArea  = 2 << 20 // reserved for it at offset 0
-	superblockSize  = 200     // bytes used
+	superblockArea = 2 << 20 // reserved for it at offset 0
+	logOffset      = superblockArea
+	minLogSize     = 8 << 20
+	defaultUnit    = 2 << 20
+	smallUnit      = 4096
+)
+
+// Where the fields of the superblock are (format: superblock).
+const (
+	magicAt        = 0
+	versionAt      = 8
+	logOffsetAt    = 16
+	logSizeAt      = 24
+	allocUnitAt    = 32
+	omfMajorAt     = 40
+	omfMinorAt     = 44
+	fsUUIDAt       = 48
+	deviceUUIDAt   = 64
+	systemUUIDAt   = 80
+	superblockCRC  = 96 // it covers all before
+	flagsAt        = 104
+	deviceSizeAt   = 112
+	deviceNameAt   = 136
+	deviceNameSize = 64
+	superblockSize = 200 // bytes used
+)
+
+// What they must be.
+const (
 	superblockMagic = 0x87b282ff
 	formatVersion   = 48
 	omfMajor        = 2
 	omfMinor        = 2
-	superblockCRC   = 96 // where the CRC stands; it covers all before
-	deviceNameSize  = 64
-
-	flagPrimary = 1 // the device that has the log
-
-	logOffset    = superblockArea
-	minLogSize   = 8 << 20
-	defaultUnit  = 2 << 20
-	smallUnit    = 4096
-	flagsAt      = 104
-	deviceSizeAt = 112
-	deviceNameAt = 136
-	deviceUUIDAt = 64
-	systemUUIDAt = 80
-	fsUUIDAt     = 48
+	flagPrimary     = 1 // the device that has the log
 )
 
 // Superblock is what the first bytes of a device say about its file system
@@ -94,13 +108,13 @@ func (sb *Superblock) logEnd() int64 { return sb.LogOffset + sb.LogSize }
 // encode returns the bytes of sb.
 func (sb *Superblock) encode() (b [superblockSize]byte) {
 	le := binary.LittleEndian
-	le.PutUint64(b[0:], superblockMagic)
-	le.PutUint64(b[8:], sb.Version)
-	le.PutUint64(b[16:], uint64(sb.LogOffset))
-	le.PutUint64(b[24:], uint64(sb.LogSize))
-	le.PutUint64(b[32:], uint64(sb.AllocUnit))
-	le.PutUint32(b[40:], sb.OMFMajor)
-	le.PutUint32(b[44:], sb.OMFMinor)
+	le.PutUint64(b[magicAt:], superblockMagic)
+	le.PutUint64(b[versionAt:], sb.Version)
+	le.PutUint64(b[logOffsetAt:], uint64(sb.LogOffset))
+	le.PutUint64(b[logSizeAt:], uint64(sb.LogSize))
+	le.PutUint64(b[allocUnitAt:], uint64(sb.AllocUnit))
+	le.PutUint32(b[omfMajorAt:], sb.OMFMajor)
+	le.PutUint32(b[omfMinorAt:], sb.OMFMinor)
 	copy(b[fsUUIDAt:], sb.UUID[:])
 	copy(b[deviceUUIDAt:], sb.DeviceUUID[:])
 	copy(b[systemUUIDAt:], sb.SystemUUID[:])
@@ -116,10 +130,10 @@ func (sb *Superblock) encode() (b [superblockSize]byte) {
 // behind the name: the reference leaves there what it finds.
 func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, error) {
 	le := binary.LittleEndian
-	if magic := le.Uint64(b[0:]); magic != superblockMagic {
+	if magic := le.Uint64(b[magicAt:]); magic != superblockMagic {
 		return Superblock{}, fmt.Errorf("superblock: found magic %#x, want %#x: %w", magic, uint64(superblockMagic), ErrNotFormatted)
 	}
-	version, major, minor := le.Uint64(b[8:]), le.Uint32(b[40:]), le.Uint32(b[44:])
+	version, major, minor := le.Uint64(b[versionAt:]), le.Uint32(b[omfMajorAt:]), le.Uint32(b[omfMinorAt:])
 	if version != formatVersion {
 		return Superblock{}, fmt.Errorf("superblock: found version %d, want %d: %w", version, formatVersion, ErrVersion)
 	}
@@ -130,7 +144,7 @@ func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, er
 	if major != omfMajor || minor < omfMinor {
 		return Superblock{}, fmt.Errorf("superblock: found on-media format %d.%d, want %d.%d or a higher minor version: %w", major, minor, omfMajor, omfMinor, ErrVersion)
 	}
-	offset, size, unit := le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])
+	offset, size, unit := le.Uint64(b[logOffsetAt:]), le.Uint64(b[logSizeAt:]), le.Uint64(b[allocUnitAt:])
 	switch {
 	case offset != logOffset:
 		return Superblock{}, fmt.Errorf("superblock: found log offset %#x, want %#x: %w", offset, logOffset, ErrCorrupt)
@@ -205,3 +219,10 @@ func readSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	}
 	return sb, err
 }
+
+// checksum is the format's: CRC-32/IEEE, zero-extended.
+func checksum(b []byte) uint64 { return uint64(crc32.ChecksumIEEE(b)) }
+
+// superblockLine is how much of the superblock a look compares: the cache line that has
+// magic, geometry and the UUID of the file system.
+const superblockLine = 64

@@ -157,9 +157,9 @@ func mappedSegments(t testing.TB, b []byte, device string) []segment {
 			return
 		}
 		assert.Equal(t, device, path)
-		segs = append(segs, segment{offset, int64(hi - lo)})
+		segs = appendSegment(segs, segment{offset, int64(hi - lo)})
 	})
-	return mergeSegments(segs)
+	return segs
 }
 
 // eachMapping goes through /proc/self/smaps.

@@ -40,7 +40,7 @@ var deviceMutants = []mutant{
 		old: "place.segments(roundUp(size, f.dev.info.Align))", new: "place.segments(roundUp(size, f.sb.AllocUnit))", tests: "TestRoomForWhatIsWritten",
 	},
 	{
-		name: "region-wholepages", why: "the end of a range is not written to disk", file: "dax_region_unix.go",
+		name: "region-wholepages", why: "the end of a range is not written to disk", file: "dax_pages.go",
 		old: "len(mem)+int(head))", new: "len(mem))", tests: "TestWholePages",
 	},
 	{
@@ -48,8 +48,8 @@ var deviceMutants = []mutant{
 		old: "if uintptr(p)&(align-1) == 0 {", new: "if true {", tests: "TestMapSegmentsAlignment TestRegionWrongGuess",
 	},
 	{
-		name: "region-merge", why: "segments with a gap between them are joined", file: "dax_region_unix.go",
-		old: "merged[n-1].off+merged[n-1].len == s.off {", new: "merged[n-1].off+merged[n-1].len <= s.off {", tests: "TestMergeSegments",
+		name: "region-merge", why: "segments with a gap between them are joined", file: "dax.go",
+		old: "segs[n-1].off+segs[n-1].len == s.off {", new: "segs[n-1].off+segs[n-1].len <= s.off {", tests: "TestAppendSegment",
 	},
 	{
 		name: "pages-last", why: "the last page of memory that begins inside one is not looked at", file: "dax_pages.go",

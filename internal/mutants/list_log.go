@@ -49,7 +49,7 @@ var logMutants = []mutant{
 		old: "case n > maxProblems:", new: "case n >= maxProblems:", tests: "TestMostProblems",
 	},
 	{
-		name: "replica-claims-last", why: "the last unit that an unacceptable entry claims is given out", file: "replica.go",
+		name: "replica-claims-last", why: "the last unit that an unacceptable entry claims is given out", file: "log_decode.go",
 		old: "end = min(units, last/unit+1)", new: "end = min(units, last/unit)", tests: "TestUnacceptableEntries",
 	},
 	{
@@ -65,7 +65,7 @@ var logMutants = []mutant{
 		old: "for block-q.next >= maxAhead && !q.ended {", new: "for block-q.next > maxAhead && !q.ended {", tests: "TestInTurn",
 	},
 	{
-		name: "replay-settled-unbounded", why: "one replay waits as often as there are bad entries", file: "log_replay.go",
+		name: "replay-settled-unbounded", why: "one replay waits as often as there are bad entries", file: "replica.go",
 		old: "<= maxSettle {", new: "<= maxSettle*1000 {", tests: "TestOneReplayWaitsSoLong",
 	},
 	{

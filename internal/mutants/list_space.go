@@ -73,10 +73,10 @@ var spaceMutants = []mutant{
 	},
 	{
 		name: "extent-runs-bound", why: "one run more than can be mapped", file: "extent.go",
-		old: "} else if n == maxSegments {", new: "} else if n > maxSegments {", tests: "TestLayoutOfTooManyRuns TestLimitRuns",
+		old: "len(segs) > maxSegments {", new: "len(segs) > maxSegments+1 {", tests: "TestLayoutOfTooManyRuns TestLimitRuns",
 	},
 	{
-		name: "extent-join-off", why: "neighbouring runs are not joined", file: "extent.go",
-		old: "segs[n-1].off+segs[n-1].len == off {", new: "segs[n-1].off+segs[n-1].len == off && false {", tests: "TestLayout",
+		name: "extent-join-off", why: "neighbouring runs are not joined", file: "dax.go",
+		old: "segs[n-1].off+segs[n-1].len == s.off {", new: "segs[n-1].off+segs[n-1].len == s.off && false {", tests: "TestLayout",
 	},
 }

@@ -16,7 +16,7 @@ var writerMutants = []mutant{
 		old: "\t\tp.forget()\n", new: "", tests: "TestMappedGivenUp TestInvalidatesOnlyShared",
 	},
 	{
-		name: "create-chunk-equal", why: "a file of just one chunk is not interleaved", file: "create.go",
+		name: "create-chunk-equal", why: "a file of just one chunk is not interleaved", file: "replica.go",
 		old: "size >= interleave.Chunk {", new: "size > interleave.Chunk {", tests: "TestCreateInterleaved",
 	},
 	{
@@ -60,7 +60,7 @@ var writerMutants = []mutant{
 		old: "taken := f.replica.next + uint64(f.promised);", new: "taken := f.replica.next;", tests: "TestLogFull TestLimitLog",
 	},
 	{
-		name: "create-bucket-turn", why: "every file begins with the first bucket", file: "create.go",
+		name: "create-bucket-turn", why: "every file begins with the first bucket", file: "replica.go",
 		old: "int(r.next%uint64(interleave.Buckets)))", new: "0)", tests: "TestCreateInterleaved TestBucketsInTurn",
 	},
 	{
@@ -135,7 +135,7 @@ var copyMutants = []mutant{
 		old: "\t\tdefer close(files)\n\t\terr = c.walk(ctx, copying, files, stop)\n", new: "\t\terr = c.walk(ctx, copying, files, stop)\n\t\tclose(files)\n", tests: "TestCopyFSPanics",
 	},
 	{
-		name: "fill-err-last", why: "an error that comes with the last bytes is lost", file: "create_fill.go",
+		name: "fill-err-last", why: "an error that comes with the last bytes is lost", file: "create_source.go",
 		old: "\t\tcase err != nil:\n\t\t\tif at < len(mem) {", new: "\t\tcase err != nil && at < len(mem):\n\t\t\tif at < len(mem) {", tests: "TestReadFromErrorWithBytes",
 	},
 	{
@@ -151,7 +151,7 @@ var copyMutants = []mutant{
 		old: "\t\tdefer src.close() // also if step panics\n", new: "", tests: "TestReadFromPanics",
 	},
 	{
-		name: "fill-nowriteback", why: "ReadFrom does not write back", file: "create_fill.go",
+		name: "fill-nowriteback", why: "ReadFrom does not write back", file: "create_source.go",
 		old: "\t\tcache.writeBack(piece[:n])\n", new: "", tests: "TestMappedCommit",
 	},
 	{
