@@ -237,7 +237,7 @@ func badPaths() []badEntry {
 		{"dot-dot first", "../bad", element},
 		{"dot-dot that leaves the root", "first/../../bad", `path "first/../../bad" ` + element},
 		{"dot-dot that leaves the root and comes back", "../bad/../bad", element},
-		{"dot-dot that ends above the root", "bad/../..", element},
+		{"dot-dot that ends above the root", "bad/../..", `path "bad/../.." ` + element},
 		{"dot below a file", "first/./bad", belowFile},
 		{"double slash below a file", "first//bad", belowFile},
 		{"not UTF-8", "bad\xff", "is not UTF-8"},

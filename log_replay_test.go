@@ -352,7 +352,7 @@ func TestFormattedWhileOpening(t *testing.T) {
 	for _, count := range []uint64{1, 3 * slabNodes} {
 		r, c, mem := cachedReplica(count, numberedDir)
 		c.onLoad = func(off int64, _ int) {
-			if off == logOffset {
+			if off >= entryAt(0) { // the superblock and the log's header were looked at
 				sb := r.sb
 				sb.UUID = UUID{9}
 				b := sb.encode()
@@ -361,6 +361,33 @@ func TestFormattedWhileOpening(t *testing.T) {
 			}
 		}
 		_, err := r.catchUp(failAtCorrupt, true)
+		assert.ErrorIs(t, err, ErrReformatted)
+	}
+}
+
+// Who stays at a corrupt entry looks whether it is the same file system's.
+func TestFormattedWhileStuck(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []onCorrupt{failAtCorrupt, stopAtCorrupt} {
+		const count, bad = 20, 15
+		r, c, mem := cachedReplica(count, numberedDir)
+		r.pause = func(time.Duration) {}
+		setCount(mem, 10)
+		_, err := r.catchUp(policy, true)
+		require.NoError(t, err)
+		flip(50)(recordIn(mem, bad))
+		setCount(mem, count)
+		_, err = r.catchUp(policy, false)
+		require.Equal(t, policy == failAtCorrupt, err != nil)
+		c.onLoad = func(off int64, _ int) {
+			if off == entryAt(bad) {
+				sb := r.sb
+				sb.UUID = UUID{9}
+				b := sb.encode()
+				copy(mem, b[:])
+			}
+		}
+		_, err = r.catchUp(policy, false)
 		assert.ErrorIs(t, err, ErrReformatted)
 	}
 }
@@ -501,6 +528,13 @@ func TestProblemsAreCopies(t *testing.T) {
 	problems = append(fsys.Problems()[:1], Problem{Path: "x"})
 	assert.Equal(t, "./bad", fsys.Problems()[1].Path)
 	assert.Equal(t, "x", problems[1].Path)
+	used = len(*slab.text.Load())
+	f.append(forgedDir("/bad"), nil)
+	f.append(forgedDir("/bad"), nil)
+	f.append(forgedDir("d"), nil)
+	_, err := fsys.Refresh()
+	require.NoError(t, err)
+	assert.Equal(t, used+1, len(*slab.text.Load()), "nor beside one that is")
 }
 
 // Readers of all kinds while the log is replayed in small and large steps, entries of all

@@ -90,7 +90,7 @@ var logMutants = []mutant{
 	},
 	{
 		name: "replay-bad-nosame", why: "a client that stays at a corrupt entry does not look whose it is", file: "log_replay.go",
-		old: "\tif err := r.sameFileSystem(); err != nil {\n\t\treturn false, err\n\t}\n\tif policy", new: "\tif policy", tests: "TestCorruptEntryStays",
+		old: "\tif err := r.sameFileSystem(); err != nil {\n\t\treturn false, err\n\t}\n\tif policy", new: "\tif policy", tests: "TestFormattedWhileStuck",
 	},
 	{
 		name: "replay-unread-stays", why: "what was not served is listed although the log has ended before it", file: "log_replay.go",

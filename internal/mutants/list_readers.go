@@ -117,7 +117,7 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "fault-closed-reused", why: "a fault at an address that is used again is blamed on what was there before", file: "fault.go",
-		old: "if closed && !isUnmapped(fault.Addr) {", new: "if closed && !isUnmapped(fault.Addr) && false {", tests: "TestGuardClosed",
+		old: "if closed && !isUnmapped(fault.Addr) {", new: "if closed && !isUnmapped(fault.Addr) && false {", tests: "TestGuardClosedReused",
 	},
 	{
 		name: "fault-closed-first", why: "of two closed mappings at one address the older one is named", file: "fault.go",
