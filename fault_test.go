@@ -5,6 +5,7 @@ package famfs
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -14,8 +15,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -731,4 +736,182 @@ func TestFaultWritingReadOnlyMapping(t *testing.T) {
 			assert.True(t, bytes.Equal(pattern(3*mib, 4), data))
 		})
 	}
+}
+
+// cutWhilePausing has the device cut when memory is read again, as if it had been taken
+// away at that moment.
+func cutWhilePausing(path string, to int64, after int) Option {
+	return openOption(func(c *openConfig) {
+		c.pause = func(time.Duration) {
+			if after--; after < 0 {
+				os.Truncate(path, to)
+			}
+		}
+	})
+}
+
+// corruptLog returns a device with a log of n entries, of which the last is corrupt.
+func corruptLog(t testing.TB, n int) string {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("this system does not let mapped files be cut")
+	}
+	f := newForgery(t)
+	m, err := Open(f.path, ReadWrite(), WithSystemUUID(testHost))
+	require.NoError(t, err)
+	for i := range n {
+		require.NoError(t, m.Mkdir(itoa(i), 0o755))
+	}
+	require.NoError(t, m.Close())
+	f.entry(uint64(n-1), nil, flip(entryCRC))
+	return f.path
+}
+
+// Memory that goes away while a device is being opened or checked: at the first time
+// that the log is read again, or the last; in one goroutine, or several.
+func TestFaultWhileOpening(t *testing.T) {
+	needsFaults(t)
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		entries int
+		to      int64
+		after   int
+	}{
+		{"at once", 3, 0, 0},
+		{"the log", 3, logOffset, 0},
+		{"at last", 3, 0, len(settleTimes) - 2},
+		{"many entries", 3 * slabNodes, 0, 0},
+	} {
+		for name, open := range map[string]func(string, ...Option) error{
+			"open": func(path string, opts ...Option) error {
+				_, err := Open(path, opts...)
+				return err
+			},
+			"open tolerant": func(path string, opts ...Option) error {
+				_, err := Open(path, append(opts, Tolerant())...)
+				return err
+			},
+			"open for writing": func(path string, opts ...Option) error {
+				_, err := Open(path, append(opts, ReadWrite(), WithSystemUUID(testHost))...)
+				return err
+			},
+			"check": func(path string, opts ...Option) error {
+				report, err := Check(path, opts...)
+				assert.Nil(t, report)
+				return err
+			},
+		} {
+			t.Run(c.name+", "+name, func(t *testing.T) {
+				t.Parallel()
+				path := corruptLog(t, c.entries)
+				err := open(path, cutWhilePausing(path, c.to, c.after))
+				var fault *FaultError
+				require.ErrorAs(t, err, &fault)
+				assert.ErrorIs(t, err, ErrDevice)
+				assert.ErrorContains(t, err, path)
+				assert.Equal(t, path, fault.Name)
+				assert.GreaterOrEqual(t, fault.Offset, int64(0))
+				assert.Less(t, fault.Offset, entryAt(uint64(c.entries)))
+			})
+		}
+	}
+	// What is not served is listed after the last attempt at reading it.
+	t.Run("while the unread is listed", func(t *testing.T) {
+		t.Parallel()
+		path := corruptLog(t, 3)
+		fsys, err := Open(path, Tolerant())
+		require.NoError(t, err)
+		require.Len(t, fsys.Problems(), 1)
+		require.NoError(t, os.Truncate(path, logOffset))
+		_, err = fsys.Refresh()
+		assert.ErrorIs(t, err, ErrDevice)
+		assert.Len(t, fsys.Problems(), 1)
+		require.NoError(t, fsys.Close())
+	})
+}
+
+// Refreshing when memory goes away between two reads.
+func TestFaultWhileRefreshing(t *testing.T) {
+	needsFaults(t)
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("this system does not let mapped files be cut")
+	}
+	for _, n := range []int{1, 3 * slabNodes} {
+		f := newForgery(t)
+		f.good("first", firstUnit)
+		fsys, err := Open(f.path, cutWhilePausing(f.path, 0, 0))
+		require.NoError(t, err)
+		usage := fsys.Usage()
+		for i := range n {
+			f.write(entryAt(uint64(i+1)), func() []byte {
+				e := forgedDir(itoa(i))
+				e.seq = uint64(i + 1)
+				b := e.encode()
+				return b[:]
+			}())
+		}
+		f.entry(uint64(n), nil, flip(entryCRC))
+		f.setNext(uint64(n + 1))
+		_, err = fsys.Refresh()
+		var fault *FaultError
+		require.ErrorAs(t, err, &fault)
+		assert.ErrorContains(t, err, "famfs: refresh "+f.path)
+		assert.Equal(t, usage, fsys.Usage(), "nothing of it was replayed")
+		assertAbsent(t, fsys, itoa(0))
+		require.NoError(t, fsys.Close())
+	}
+}
+
+// Copying to memory that is gone fails for every file, makes none of them, and holds
+// on to nothing.
+func TestFaultInCopyFS(t *testing.T) {
+	needsFaults(t)
+	t.Parallel()
+	c := newCutFS(t, ReadWrite())
+	usage := c.Usage()
+	src := fstest.MapFS{"x/a": {Data: pattern(5000, 1)}, "x/b": {Data: pattern(3*mib, 2)}, "c": {Data: []byte("x")}}
+	err := c.CopyFS(context.Background(), "copy", src, Workers(2))
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	assert.ErrorIs(t, err, ErrDevice)
+	for _, name := range []string{"copy/x/a", "copy/x/b", "copy/c"} {
+		assert.ErrorContains(t, err, name)
+		_, err := c.Stat(name)
+		assert.ErrorIs(t, err, fs.ErrNotExist, name)
+	}
+	after := c.Usage()
+	assert.Equal(t, usage.Free, after.Free)
+	assert.Equal(t, usage.Files, after.Files)
+	assert.Equal(t, usage.Dirs+2, after.Dirs, "directories need no memory but the log's")
+	assert.ErrorIs(t, c.WriteFile("other", []byte("x"), 0o644), ErrDevice)
+	assert.Equal(t, usage.Free, c.Usage().Free)
+	other := openTest(t, c.path, ReadWrite(), WithLockTimeout(0))
+	require.NoError(t, other.Mkdir("e", 0o755), "the lock is free")
+	c.requireClose(t)
+}
+
+// Reading through a directory whose files are gone goes on with those that are not.
+func TestFaultInWalk(t *testing.T) {
+	t.Parallel()
+	c := newCutFS(t)
+	var failed []string
+	require.NoError(t, fs.WalkDir(c.FS, ".", func(path string, d fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		if d.IsDir() {
+			return nil
+		}
+		if _, err := c.ReadFile(path); err != nil {
+			assert.ErrorIs(t, err, ErrDevice)
+			failed = append(failed, path)
+		}
+		return nil
+	}))
+	assert.Equal(t, []string{"d/cut"}, failed)
+	report, err := Check(c.path)
+	require.NoError(t, err, "the log is all there")
+	assert.False(t, report.Clean())
+	assert.True(t, slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.Error(), "d/cut") || p.Path == "d/cut" }))
+	c.requireClose(t)
 }

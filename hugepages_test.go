@@ -1,5 +1,8 @@
 package famfs
 
+// Large slices: their length, and what they hold. What needs the system's huge pages is
+// in hugepages_linux_test.go.
+
 import (
 	"bytes"
 	"testing"
@@ -25,31 +28,4 @@ func TestStringOf(t *testing.T) {
 	t.Parallel()
 	assert.Empty(t, stringOf(nil))
 	assert.Equal(t, "text", stringOf([]byte("text")))
-}
-
-// Slabs of one supply share nothing, however much room each wants; there are as many as
-// are taken, also when that is more than were announced.
-func TestSlabSupply(t *testing.T) {
-	t.Parallel()
-	for _, wanted := range []int{1, 3, slabsAtOnce, slabsAtOnce + 2} {
-		supply := &slabSupply{wanted: wanted}
-		var slabs []*slab
-		for i := range wanted + 2 {
-			s := supply.take(i % 7 * 10)
-			s.begin(0)
-			for j := range 5 {
-				path, at := s.path([]byte{byte(i), byte(i >> 8), byte(j)})
-				s.fill(j, &entry{kind: typeMkdir}, path, at, uint32(i))
-			}
-			s.show(0, 5)
-			slabs = append(slabs, s)
-		}
-		for i, s := range slabs {
-			for j := range 5 {
-				n := node{&s.records[j], s}
-				assert.Equal(t, string([]byte{byte(i), byte(i >> 8), byte(j)}), n.path())
-				assert.EqualValues(t, i, n.hash)
-			}
-		}
-	}
 }

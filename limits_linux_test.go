@@ -1,15 +1,13 @@
 package famfs
 
 // Limits that the system sets to a process: mappings, address space, and file
-// descriptors; each in a process of its own, which is this test binary run again. And
-// memory that faults at one store of an append, which takes the page away from it.
+// descriptors; each in a process of its own, which is this test binary run again.
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +19,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
-	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -367,80 +364,4 @@ func limitMappings(t *testing.T, device string) {
 	require.NoError(t, again.Close())
 	require.NoError(t, first.Close())
 	assert.Equal(t, 2, mappingsOf(t, device), "window and log")
-}
-
-// protect takes the right to write to the page of the log that has offset off. Not
-// under the race detector: it stores in C, where a fault ends the program; only loads
-// are made to fault before.
-func protect(t testing.TB, m *FS, off int64) (undo func()) {
-	t.Helper()
-	page := int64(os.Getpagesize())
-	mem := m.metaRegion.mem[off/page*page:][:page]
-	require.Zero(t, uintptr(unsafe.Pointer(&mem[0]))%uintptr(page))
-	require.NoError(t, unix.Mprotect(mem, unix.PROT_READ))
-	return func() { require.NoError(t, unix.Mprotect(mem, unix.PROT_READ|unix.PROT_WRITE)) }
-}
-
-// A store of an append faults: of the entry, or of the counters that make it exist.
-// Nothing is there, and once the memory can be written again the same is.
-func TestFaultInAppend(t *testing.T) {
-	needsFaults(t)
-	t.Parallel()
-	for name, at := range map[string]func(m *FS) int64{
-		"entry":    func(m *FS) int64 { return entryAt(uint64(m.Usage().LogUsed)) },
-		"counters": func(*FS) int64 { return logOffset },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			path := fileBacking(t, testSize)
-			require.NoError(t, Format(path, WithSystemUUID(testHost)))
-			m := openTest(t, path, ReadWrite())
-			require.NoError(t, m.WriteFile("first", limitContent, 0o644))
-			for i := range 20 { // so that entry and counters are on different pages
-				require.NoError(t, m.Mkdir(itoa(i), 0o755))
-			}
-			usage := m.Usage()
-			reader := openTest(t, path)
-			failed := func(err error) {
-				t.Helper()
-				var fault *FaultError
-				require.ErrorAs(t, err, &fault)
-				assert.ErrorIs(t, err, ErrDevice)
-				assert.Equal(t, path, fault.Name)
-				assert.Equal(t, at(m)&^63, fault.Offset&^63)
-				n, err := reader.Refresh()
-				require.NoError(t, err)
-				assert.Zero(t, n)
-			}
-
-			p, err := m.Create("new", 100)
-			require.NoError(t, err)
-			_, err = p.Write(limitContent[:100])
-			require.NoError(t, err)
-			undo := protect(t, m, at(m))
-			failed(p.Commit())
-			failed(p.Commit())
-			_, err = m.Stat("new")
-			assert.ErrorIs(t, err, fs.ErrNotExist)
-			failed(m.Mkdir("d", 0o755))
-			failed(m.WriteFile("f", []byte("x"), 0o644))
-			failed(m.MkdirAll("d/e", 0o755))
-			failed(m.CopyFS(context.Background(), itoa(0), fstest.MapFS{"a": {Data: []byte("x")}, "b/c": {Data: []byte("x")}}))
-			assert.Equal(t, usage.Free-2*mib, m.Usage().Free, "the pending file's space, and no other's, is taken")
-			assert.ErrorIs(t, m.Close(), ErrBusy)
-			undo()
-
-			require.NoError(t, p.Commit(), "it is still pending")
-			require.NoError(t, m.Mkdir("d", 0o755))
-			n, err := reader.Refresh()
-			require.NoError(t, err)
-			assert.Equal(t, 2, n)
-			data, err := reader.ReadFile("new")
-			require.NoError(t, err)
-			assert.Equal(t, limitContent[:100], data)
-			assert.Equal(t, usage.Free-2*mib, m.Usage().Free)
-			assertGoesOn(t, m, limitContent)
-			require.NoError(t, m.Close())
-		})
-	}
 }

@@ -116,3 +116,25 @@ func TestLogOfTolerant(t *testing.T) {
 	}
 	assert.Equal(t, count+1, n)
 }
+
+// The log shows removals as they are.
+func TestLogRemovals(t *testing.T) {
+	t.Parallel()
+	path := formatted(t, testSize)
+	m := openMaster(t, path)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("d/f", []byte{1}, 0o644))
+	require.NoError(t, m.RemoveAll("d"))
+	var found []LogEntry
+	for e, err := range openTest(t, path).Log() {
+		require.NoError(t, err)
+		if e.Type == "removal" {
+			e.CRC = 0
+			found = append(found, e)
+		}
+	}
+	assert.Equal(t, []LogEntry{
+		{Index: 2, Seq: 2, Type: "removal", Path: "d/f", Removes: 1},
+		{Index: 3, Seq: 3, Type: "removal", Path: "d", Removes: 0},
+	}, found)
+}

@@ -5,7 +5,6 @@ package famfs
 // of hostile entries, what a crash leaves in the simulations.
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -286,98 +284,6 @@ func TestReplace(t *testing.T) {
 	assert.EqualValues(t, 10, st.Size())
 }
 
-func TestCommitTogether(t *testing.T) {
-	t.Parallel()
-	path := formatted(t, testSize)
-	m := openMaster(t, path)
-	client := openTest(t, path)
-	foreign := &PendingFile{pendingFile: &pendingFile{fs: client, name: "x"}}
-	create := func(name string, opts ...CreateOption) *PendingFile {
-		p, err := m.Create(name, 100, opts...)
-		require.NoError(t, err)
-		t.Cleanup(func() { p.Close() })
-		copy(p.Bytes(), pattern(100, uint64(len(name))))
-		return p
-	}
-	require.NoError(t, m.Commit())
-	require.NoError(t, m.WriteFile("c", pattern(7, 1), 0o644))
-
-	a, b, c := create("a"), create("b"), create("c", Replace())
-	closed := create("closed")
-	require.NoError(t, closed.Close())
-	used := m.Usage().LogUsed
-	for _, bad := range []struct {
-		with *PendingFile
-		want error
-	}{{nil, fs.ErrInvalid}, {a, fs.ErrInvalid}, {foreign, fs.ErrInvalid}, {closed, fs.ErrClosed}} {
-		assert.ErrorIs(t, m.Commit(a, b, bad.with, c), bad.want)
-	}
-	assert.Equal(t, used, m.Usage().LogUsed)
-	assert.Equal(t, []string{"c"}, names(t, m))
-
-	require.NoError(t, m.Commit(c, a, b))
-	assert.Equal(t, used+4, m.Usage().LogUsed)
-	assert.ErrorIs(t, a.Commit(), fs.ErrClosed)
-	assert.ErrorIs(t, m.Commit(b), fs.ErrClosed)
-	for _, fsys := range []*FS{m, refreshed(t, client), openTest(t, path)} {
-		assert.Equal(t, []string{"a", "b", "c"}, names(t, fsys))
-		for _, name := range []string{"a", "b", "c"} {
-			data, err := fsys.ReadFile(name)
-			require.NoError(t, err)
-			assert.Equal(t, pattern(100, uint64(len(name))), data)
-		}
-	}
-
-	// From two goroutines, in either order: they are locked in one.
-	x, y := create("x"), create("y")
-	for _, files := range [][]*PendingFile{{x, y}, {y, x}} {
-		locked, err := m.lockPending(files)
-		require.NoError(t, err)
-		assert.Equal(t, []*PendingFile{x, y}, locked)
-		for _, p := range locked {
-			p.mu.Unlock()
-		}
-	}
-	errs := make([]error, 2)
-	var wait sync.WaitGroup
-	wait.Go(func() { errs[0] = m.Commit(x, y) })
-	wait.Go(func() { errs[1] = m.Commit(y, x) })
-	wait.Wait()
-	if errs[0] == nil {
-		errs[0], errs[1] = errs[1], errs[0]
-	}
-	assert.NoError(t, errs[1])
-	assert.ErrorIs(t, errs[0], fs.ErrClosed)
-	assert.Equal(t, []string{"a", "b", "c", "x", "y"}, names(t, m))
-}
-
-// If one of them cannot be committed none is, and all stay pending.
-func TestCommitTogetherFails(t *testing.T) {
-	t.Parallel()
-	path := formatted(t, testSize)
-	m := openMaster(t, path)
-	a, err := m.Create("a", 10)
-	require.NoError(t, err)
-	b, err := m.Create("b", 10)
-	require.NoError(t, err)
-	// Another implementation takes no lock.
-	func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		_, err := m.replica.appendOne(&entry{kind: typeMkdir, path: []byte("b"), mode: 0o755})
-		require.NoError(t, err)
-	}()
-	err = m.Commit(a, b)
-	var pathErr *fs.PathError
-	require.ErrorAs(t, err, &pathErr)
-	assert.Equal(t, "b", pathErr.Path)
-	assert.ErrorIs(t, err, fs.ErrExist)
-	assert.Equal(t, []string{"b/"}, names(t, m))
-	require.NoError(t, m.Remove("b"))
-	require.NoError(t, m.Commit(a, b))
-	assert.Equal(t, []string{"a", "b"}, names(t, openTest(t, path)))
-}
-
 // Each pending file, and each that replaces another, has the entries kept that it needs.
 func TestReplaceLogFull(t *testing.T) {
 	t.Parallel()
@@ -592,61 +498,6 @@ func TestReplaceWhileReading(t *testing.T) {
 		assert.Less(t, ns.used, 200, "the table's slots were used again")
 		assert.EqualValues(t, 1, *ns.node(index).live())
 	}
-}
-
-func TestWatchRemovals(t *testing.T) {
-	t.Parallel()
-	path := formatted(t, testSize)
-	m, client := openMaster(t, path), openTest(t, path)
-	require.NoError(t, m.WriteFile("before", []byte{1}, 0o644))
-	refreshed(t, client)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	events := client.Watch(ctx, time.Millisecond)
-	require.NoError(t, m.Mkdir("d", 0o755))
-	require.NoError(t, m.WriteFile("d/f", []byte{1, 2}, 0o644))
-	p, err := m.Create("d/f", 3, Replace())
-	require.NoError(t, err)
-	require.NoError(t, p.Commit())
-	require.NoError(t, m.Remove("before"))
-	require.NoError(t, m.RemoveAll("d"))
-	require.NoError(t, m.Mkdir("d", 0o755)) // a directory replaces nothing
-	require.NoError(t, m.Remove("d"))
-	require.NoError(t, m.WriteFile("d", []byte{1}, 0o644)) // nor does a file replace one
-	var found []string
-	for e, err := range events {
-		require.NoError(t, err)
-		found = append(found, fmt.Sprint(e.Name, " ", e.Info.Size(), " ", e.Removed, " ", e.Replaced))
-		if len(found) == 9 {
-			break
-		}
-	}
-	assert.Equal(t, []string{
-		"d 0 false false", "d/f 2 false false", "d/f 3 false true", "before 1 true false",
-		"d/f 3 true false", "d 0 true false", "d 0 false false", "d 0 true false", "d 1 false false",
-	}, found)
-}
-
-// The log shows removals as they are.
-func TestLogRemovals(t *testing.T) {
-	t.Parallel()
-	path := formatted(t, testSize)
-	m := openMaster(t, path)
-	require.NoError(t, m.Mkdir("d", 0o755))
-	require.NoError(t, m.WriteFile("d/f", []byte{1}, 0o644))
-	require.NoError(t, m.RemoveAll("d"))
-	var found []LogEntry
-	for e, err := range openTest(t, path).Log() {
-		require.NoError(t, err)
-		if e.Type == "removal" {
-			e.CRC = 0
-			found = append(found, e)
-		}
-	}
-	assert.Equal(t, []LogEntry{
-		{Index: 2, Seq: 2, Type: "removal", Path: "d/f", Removes: 1},
-		{Index: 3, Seq: 3, Type: "removal", Path: "d", Removes: 0},
-	}, found)
 }
 
 // The memory of a name that was removed and made many thousand times is bounded by the log.
