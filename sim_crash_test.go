@@ -37,6 +37,8 @@ const (
 type crashEntry struct {
 	path           string
 	dir            bool
+	removal        bool // of what entry removes made
+	removes        int
 	size           int64
 	layout         Layout
 	mode, uid, gid uint32
@@ -44,7 +46,10 @@ type crashEntry struct {
 
 func (c *crashEntry) encode() *entry {
 	e := &entry{kind: typeMkdir, path: []byte(c.path), mode: c.mode, uid: c.uid, gid: c.gid}
-	if !c.dir {
+	switch {
+	case c.removal:
+		*e = entry{kind: typeRemoval, path: []byte(c.path), removes: uint64(c.removes)}
+	case !c.dir:
 		e.kind, e.size, e.flags = typeFile, uint64(c.size), fileFlagReadWrite
 		e.setLayout(c.layout)
 	}
@@ -71,18 +76,39 @@ func (c *crashEntry) overlaps(o *crashEntry) bool {
 	return false
 }
 
-// check says how r's picture of entry index differs from c.
-func (c *crashEntry) check(r *replica, index int) error {
+// crashLive says which entry made what is there of each path, after all of entries.
+func crashLive(entries []crashEntry) map[string]int {
+	live := make(map[string]int)
+	for i := range entries {
+		if c := &entries[i]; c.removal {
+			delete(live, c.path)
+		} else {
+			live[c.path] = i
+		}
+	}
+	return live
+}
+
+// check says how r's picture of entry index differs from c. What was removed stays as it
+// is, but is not found.
+func (c *crashEntry) check(r *replica, index int, live map[string]int) error {
 	n := r.ns.node(int64(index))
+	if c.removal {
+		if !n.isRemoval() || n.size != int64(c.removes) {
+			return fmt.Errorf("entry %d: want the removal of entry %d, found %+v", index, c.removes, *n.nodeRecord)
+		}
+		return nil
+	}
 	at, ok := r.ns.lookup(c.path)
+	wantAt, want := live[c.path]
 	place := Layout{}
 	if !n.isDir() {
 		place = n.place()
 	}
-	if !ok || at != int64(index) || n.path() != c.path || n.isDir() != c.dir || n.size != c.size ||
+	if ok != want || ok && at != int64(wantAt) || n.path() != c.path || n.isDir() != c.dir || n.size != c.size ||
 		n.mode() != c.mode || n.uid != c.uid || n.gid != c.gid ||
 		place.Chunk != c.layout.Chunk || !slices.Equal(place.Extents, c.layout.Extents) {
-		return fmt.Errorf("entry %d: want %+v, found %q (%v at %d), dir %v, size %d, %+v", index, *c, n.path(), ok, at, n.isDir(), n.size, place)
+		return fmt.Errorf("entry %d: want %+v (%v at %d), found %q (%v at %d), dir %v, size %d, %+v", index, *c, want, wantAt, n.path(), ok, at, n.isDir(), n.size, place)
 	}
 	return nil
 }
@@ -91,14 +117,14 @@ func (c *crashEntry) check(r *replica, index int) error {
 type crashModel struct {
 	sb      Superblock
 	done    []crashEntry // complete: never missing
-	pending *crashEntry  // under way: there, whole, or not at all
+	pending []crashEntry // under way, at once: all of it is there, or nothing
 	splits  bool         // the master stores the two counters one after the other
 	scratch *simScratch
 }
 
 // open is what Open does, with every check of what is found. n is the number of
 // entries.
-func (c *crashModel) open(m sharedMemory, sb Superblock, entries []crashEntry, optional bool) (*replica, error) {
+func (c *crashModel) open(m sharedMemory, sb Superblock, entries []crashEntry, optional int) (*replica, error) {
 	r := c.scratch.replica(m, sb, crashDevice, func() {})
 	if _, err := r.catchUp(failAtCorrupt, true); err != nil {
 		return nil, fmt.Errorf("open: %w", err)
@@ -109,29 +135,45 @@ func (c *crashModel) open(m sharedMemory, sb Superblock, entries []crashEntry, o
 	return r, nil
 }
 
-// checkCrashed compares a replica with what must be there; of the last entry it
-// need not.
-func (r *replica) checkCrashed(entries []crashEntry, optional bool) error {
+// checkCrashed compares a replica with what must be there; of the last so many entries it
+// may have all or none.
+func (r *replica) checkCrashed(entries []crashEntry, optional int) error {
 	if problems := r.listProblems(); len(problems) > 0 {
 		return problems[0].Err
 	}
-	if found := int(r.next); found != len(entries) && !(optional && found == len(entries)-1) {
-		return fmt.Errorf("found %d entries of %d, of which the last is optional: %v", found, len(entries), optional)
+	if found := int(r.next); found != len(entries) && found != len(entries)-optional {
+		return fmt.Errorf("found %d entries of %d, of which the last %d are optional", found, len(entries), optional)
 	}
-	free := int64(crashUnits) - (r.sb.logEnd()+defaultUnit-1)/defaultUnit
+	live := crashLive(entries[:r.next])
+	free, removed, files := int64(crashUnits)-(r.sb.logEnd()+defaultUnit-1)/defaultUnit, int64(0), 0
 	for i := range entries[:r.next] {
-		if err := entries[i].check(r, i); err != nil {
+		e := &entries[i]
+		if err := e.check(r, i, live); err != nil {
 			return err
 		}
-		free -= entries[i].units()
+		free -= e.units() // also if it was removed
+		if at, ok := live[e.path]; e.removal || ok && at == i {
+			continue
+		}
+		removed += e.units()
+	}
+	for _, i := range live {
+		if !entries[i].dir {
+			files++
+		}
 	}
 	for i := range entries[r.next:] {
-		if _, ok := r.ns.lookup(entries[int(r.next)+i].path); ok {
-			return fmt.Errorf("%q is there, its entry is not", entries[int(r.next)+i].path)
+		e := &entries[int(r.next)+i]
+		at, ok := r.ns.lookup(e.path)
+		if wantAt, want := live[e.path]; ok != want || ok && at != int64(wantAt) {
+			return fmt.Errorf("%q is there: %v, at %d, want %v, at %d: its last entry is not there", e.path, ok, at, want, wantAt)
 		}
 	}
 	if found, _ := r.alloc.space(); found != free {
 		return fmt.Errorf("found %d free units, want %d", found, free)
+	}
+	if u := r.usage(); u.Removed != removed*defaultUnit || u.Files != files || u.Dirs != len(live)-files {
+		return fmt.Errorf("found %d files, %d directories and %d removed bytes, want %d, %d and %d", u.Files, u.Dirs, u.Removed, files, len(live)-files, removed*defaultUnit)
 	}
 	return nil
 }
@@ -150,9 +192,7 @@ func (c *crashModel) verify(m sharedMemory) error {
 
 func (c *crashModel) verifyLog(m sharedMemory) error {
 	entries := c.done
-	if c.pending != nil {
-		entries = append(entries[:len(entries):len(entries)], *c.pending)
-	}
+	entries = append(entries[:len(entries):len(entries)], c.pending...)
 	// What Check does.
 	r := c.scratch.replica(m, c.sb, crashDevice, func() {})
 	h, err := r.readLogHeader()
@@ -167,10 +207,10 @@ func (c *crashModel) verifyLog(m sharedMemory) error {
 			return fmt.Errorf("check: %w", err)
 		}
 	}
-	if err := r.checkCrashed(entries, c.pending != nil); err != nil {
+	if err := r.checkCrashed(entries, len(c.pending)); err != nil {
 		return fmt.Errorf("check: %w", err)
 	}
-	r, err = c.open(m, c.sb, entries, c.pending != nil)
+	r, err = c.open(m, c.sb, entries, len(c.pending))
 	if err != nil {
 		return err
 	}
@@ -205,13 +245,13 @@ func (c *crashModel) proceed(m sharedMemory, r *replica, entries []crashEntry) e
 		return fmt.Errorf("continue: %w", err)
 	}
 	entries = append(entries, dir, file)
-	if err := r.checkCrashed(entries, false); err != nil {
+	if err := r.checkCrashed(entries, 0); err != nil {
 		return fmt.Errorf("continue: %w", err)
 	}
 	if index, seq := m.load64(logOffset+nextIndexAt), m.load64(logOffset+nextSeqAt); index != seq || index != uint64(len(entries)) {
 		return fmt.Errorf("continue: next index %d and sequence number %d, want %d", index, seq, len(entries))
 	}
-	if _, err := c.open(m, c.sb, entries, false); err != nil {
+	if _, err := c.open(m, c.sb, entries, 0); err != nil {
 		return fmt.Errorf("continued, then %w", err)
 	}
 	return nil
@@ -400,15 +440,17 @@ func (s *crashScript) reopen() error {
 // crashed is what a program that is stopped panics with.
 type crashed struct{}
 
-// run appends e, and explores. With a countdown above 0 it stops before that store, in
-// a state that is then drawn, and a new master takes over.
-func (s *crashScript) run(e *crashEntry, countdown int) (err error) {
+// run appends entries at once, and explores. With a countdown above 0 it stops before that
+// store, in a state that is then drawn, and a new master takes over.
+func (s *crashScript) run(entries []crashEntry, countdown int) (err error) {
 	for i := range s.done {
-		if e.overlaps(&s.done[i]) {
-			return fmt.Errorf("%q gets space of %q", e.path, s.done[i].path)
+		for k := range entries {
+			if entries[k].overlaps(&s.done[i]) {
+				return fmt.Errorf("%q gets space of %q", entries[k].path, s.done[i].path)
+			}
 		}
 	}
-	s.pending = e
+	s.pending = entries
 	s.x.allowed++
 	if s.host.stored != nil {
 		s.x.explore(nil)
@@ -428,7 +470,7 @@ func (s *crashScript) run(e *crashEntry, countdown int) (err error) {
 			}
 		}()
 		var index int64
-		if index, err = s.r.appendOne(e.encode()); err == nil && index != int64(len(s.done)) {
+		if index, err = s.r.appendAll(entries); err == nil && index != int64(len(s.done)) {
 			err = fmt.Errorf("entry %d was written as %d", len(s.done), index)
 		}
 	}()
@@ -439,19 +481,22 @@ func (s *crashScript) run(e *crashEntry, countdown int) (err error) {
 			return err
 		}
 		if int(s.r.next) > len(s.done) {
-			s.done = append(s.done, *e)
+			s.done = append(s.done, entries...)
 		}
 		s.pending = nil
 		if err := s.r.repairSequence(); err != nil {
 			return err
 		}
 	} else {
-		s.done, s.pending = append(s.done, *e), nil
+		s.done, s.pending = append(s.done, entries...), nil
 	}
 	if err == nil {
-		err = s.r.checkCrashed(s.done, false)
+		err = s.r.checkCrashed(s.done, 0)
 	}
 	if err != nil {
+		if problems := s.r.listProblems(); len(problems) > 0 {
+			err = errors.Join(err, problems[0])
+		}
 		return fmt.Errorf("the master, after operation %d: %w", len(s.done), err)
 	}
 	s.x.allowed++
@@ -461,15 +506,70 @@ func (s *crashScript) run(e *crashEntry, countdown int) (err error) {
 	return s.x.err
 }
 
-// crashKinds are the kinds of operations.
-var crashKinds = []string{"mkdir", "simple", "extents", "interleaved"}
+// appendAll appends entries at once.
+func (r *replica) appendAll(entries []crashEntry) (int64, error) {
+	return r.append(func() (int, error) { return len(entries), nil }, func(i int, to *entry) {
+		e := entries[i].encode()
+		*to = *e
+		to.extents = to.extentSpace[:len(e.extents)]
+	})
+}
 
-// operation draws one of a kind. Where there is no space for it, it is a mkdir.
-func (s *crashScript) operation(kind string) *crashEntry {
+// crashKinds are the kinds of operations.
+var crashKinds = []string{"mkdir", "simple", "extents", "interleaved", "removal", "replacement"}
+
+// batch draws operations of these kinds, which are to be appended at once.
+func (s *crashScript) batch(kinds ...string) (entries []crashEntry) {
+	for _, kind := range kinds {
+		all := append(s.done[:len(s.done):len(s.done)], entries...)
+		switch at, ok := s.leaf(all, kind == "replacement"); {
+		case kind == "removal" && ok:
+			entries = append(entries, crashEntry{path: all[at].path, removal: true, removes: at})
+		case kind == "replacement" && ok:
+			e := s.operation(all, "simple")
+			if e.dir {
+				break // no space
+			}
+			e.path = all[at].path
+			entries = append(entries, crashEntry{path: e.path, removal: true, removes: at}, *e)
+		case kind == "removal" || kind == "replacement": // of what is not there yet
+			entries = append(entries, *s.operation(all, "simple"))
+		default:
+			entries = append(entries, *s.operation(all, kind))
+		}
+	}
+	return entries
+}
+
+// leaf draws an entry whose file, or empty directory, is there after all of entries.
+func (s *crashScript) leaf(entries []crashEntry, file bool) (at int, ok bool) {
+	live := crashLive(entries)
+	var leaves []int
+	for path, i := range live {
+		empty := true
+		for other := range live {
+			empty = empty && !strings.HasPrefix(other, path+"/")
+		}
+		if empty && (!file || !entries[i].dir) {
+			leaves = append(leaves, i)
+		}
+	}
+	if len(leaves) == 0 {
+		return 0, false
+	}
+	slices.Sort(leaves)
+	return leaves[s.rng.IntN(len(leaves))], true
+}
+
+// operation draws one of a kind, which comes after entries. Where there is no space for it,
+// it is a mkdir.
+func (s *crashScript) operation(entries []crashEntry, kind string) *crashEntry {
 	s.file++
+	live := crashLive(entries)
 	name := fmt.Sprintf("%c%s%d", 'a'+s.rng.IntN(26), strings.Repeat("x", s.rng.IntN(40)), s.file)
-	for i := range s.done {
-		if d := &s.done[i]; d.dir && len(d.path) < 30 && s.rng.IntN(3) == 0 {
+	for i := range entries {
+		d := &entries[i]
+		if at, ok := live[d.path]; ok && at == i && d.dir && len(d.path) < 30 && s.rng.IntN(3) == 0 {
 			name = d.path + "/" + name
 			break
 		}
@@ -546,20 +646,68 @@ func TestCrashAppend(t *testing.T) {
 				s.host.stored = nil
 				if when != "first" {
 					for _, k := range crashKinds {
-						require.NoError(t, s.run(s.operation(k), 0))
+						require.NoError(t, s.run(s.batch(k), 0))
 					}
 				}
 				if when == "over" {
-					require.NoError(t, s.run(s.operation("extents"), 40))
+					require.NoError(t, s.run(s.batch("extents"), 40))
 				}
 				s.host.stored = s.x.explore
-				require.NoError(t, s.run(s.operation(kind), 0))
+				require.NoError(t, s.run(s.batch(kind), 0))
 				t.Logf("%d states at %d points, %d of them exhaustively", s.x.states, s.x.points, s.x.exhausted)
 				total += s.x.states
 			})
 		}
 	}
 	t.Logf("%d states", total)
+}
+
+// Batches of one to five operations, of every kind, on a clean log and on one where something
+// of a batch that crashed is left: all of a batch is there, or nothing.
+func TestCrashBatch(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	seed := simSeed(t)
+	budget := simAmount(t, "FAMFS_SIM_STATES", 200_000)
+	medium := crashMedium(t)
+	bound, total := 4096, 0
+	if raceEnabled {
+		bound = 256
+	}
+	batches := [][]string{
+		{"removal"}, {"replacement"},
+		{"mkdir", "simple"}, {"removal", "removal"}, {"removal", "simple"},
+		{"mkdir", "removal", "simple"}, {"replacement", "extents"}, {"interleaved", "removal", "mkdir"},
+		{"replacement", "replacement"}, {"mkdir", "simple", "removal", "extents"},
+		{"simple", "simple", "mkdir", "interleaved", "extents"}, {"removal", "removal", "removal", "removal", "removal"},
+		{"mkdir", "replacement", "removal", "replacement"},
+	}
+	for _, kinds := range batches {
+		for i, when := range []string{"later", "over", "later", "over"} {
+			splits := i >= 2
+			t.Run(strings.Join(kinds, "+")+"/"+when+"/"+map[bool]string{false: "pairs", true: "words"}[splits], func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(seed, 5))
+				s, err := newCrashScript(medium, rng, bound, max(64, budget/8000))
+				require.NoError(t, err)
+				s.splits, s.host.splits = splits, splits
+				require.NoError(t, s.restart())
+				s.host.stored = nil
+				for _, k := range []string{"mkdir", "simple", "extents", "interleaved", "simple", "mkdir", "simple"} {
+					require.NoError(t, s.run(s.batch(k), 0))
+				}
+				if when == "over" {
+					require.NoError(t, s.run(s.batch("extents", "removal", "simple"), 100))
+				}
+				s.host.stored = s.x.explore
+				require.NoError(t, s.run(s.batch(kinds...), 0))
+				total += s.x.states
+				// The second comes upon what the first has left.
+				require.NoError(t, s.run(s.batch(kinds...), 0))
+			})
+		}
+	}
+	t.Logf("%d states", total)
+	assert.Greater(t, total, 10_000)
 }
 
 // Series of operations, drawn, of which some crash and are continued from.
@@ -581,11 +729,15 @@ func TestCrashSeries(t *testing.T) {
 		for range 1 + rng.IntN(8) {
 			countdown := 0
 			if rng.IntN(2) == 0 {
-				countdown = 1 + rng.IntN(70)
+				countdown = 1 + rng.IntN(70*(1+rng.IntN(3)))
 				crashes++
 			}
 			operations++
-			require.NoError(t, s.run(s.operation(crashKinds[rng.IntN(len(crashKinds))]), countdown))
+			kinds := make([]string, 1+rng.IntN(5)*rng.IntN(2))
+			for i := range kinds {
+				kinds[i] = crashKinds[rng.IntN(len(crashKinds))]
+			}
+			require.NoError(t, s.run(s.batch(kinds...), countdown))
 		}
 	}
 	t.Logf("%d states at %d points of %d operations in %d series, in which %d crashed and were continued", s.x.states, s.x.points, operations, series, crashes)
@@ -693,7 +845,7 @@ func crashFill(medium *simMedium, rng *rand.Rand, n int) (*crashModel, error) {
 	}
 	s.host.stored = nil
 	for range n {
-		if err := s.run(s.operation(crashKinds[rng.IntN(len(crashKinds))]), 0); err != nil {
+		if err := s.run(s.batch(crashKinds[rng.IntN(len(crashKinds))]), 0); err != nil {
 			return nil, err
 		}
 	}
@@ -894,12 +1046,12 @@ func TestCrashTeeth(t *testing.T) {
 			require.NoError(t, err)
 			s.host.stored = nil
 			for i := range before {
-				require.NoError(t, s.run(s.operation(crashKinds[i%len(crashKinds)]), 0))
+				require.NoError(t, s.run(s.batch(crashKinds[i%len(crashKinds)]), 0))
 			}
 			s.host.stored = s.x.explore
 			saboteur := sabotage(s.host, removed, confused)
 			for _, kind := range kinds {
-				if err := s.run(s.operation(kind), 0); err != nil {
+				if err := s.run(s.batch(strings.Split(kind, "+")...), 0); err != nil {
 					return nil, s.x.states, err
 				}
 				saboteur.next()
@@ -915,6 +1067,7 @@ func TestCrashTeeth(t *testing.T) {
 		{"Format", format},
 		{"in an empty log", appendTwo(0, "mkdir", "simple")},
 		{"in a log in use", appendTwo(5, "extents", "interleaved")},
+		{"several at once", appendTwo(5, "removal+simple", "replacement+mkdir")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			barriers, _, err := c.run(none)

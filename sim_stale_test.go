@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,7 @@ type stale struct {
 	sb       Superblock
 	log      []staleEntry // what was begun
 	complete int          // how many of those were
+	ends     []int        // where what was appended at once ends
 	stats    *staleStats
 	err      error
 }
@@ -89,7 +91,7 @@ func (g *staleStage) schedule(seed uint64, n int) *stale {
 	}
 	// What is read and written: some of it may be in any cache from the beginning.
 	s.interest = append(s.interest, 0, 64, 128, logOffset, logOffset, logOffset)
-	for at := entryAt(0) &^ (simLineSize - 1); at < entryAt(6); at += simLineSize {
+	for at := entryAt(0) &^ (simLineSize - 1); at < entryAt(14); at += simLineSize {
 		s.interest = append(s.interest, at)
 	}
 	return s
@@ -146,10 +148,11 @@ func (s *stale) master(scratch *simScratch) error {
 			return fmt.Errorf("open: %w", err)
 		}
 		// What was under way when the one before died is there or not.
-		if int(r.next) < s.complete || int(r.next) > len(s.log) {
+		if int(r.next) < s.complete || int(r.next) > len(s.log) || !s.isEnd(int(r.next)) {
 			return fmt.Errorf("found %d entries, %d are complete of %d", r.next, s.complete, len(s.log))
 		}
 		s.log, s.complete = s.log[:r.next], int(r.next)
+		s.ends = slices.DeleteFunc(s.ends, func(n int) bool { return n > int(r.next) })
 		countdown := -1
 		if s.rng.IntN(4) == 0 {
 			countdown = 1 + s.rng.IntN(200)
@@ -190,15 +193,86 @@ func (s *stale) life(r *replica, h *simHost, operations *int, countdown int) (di
 	return false, nil
 }
 
-// append makes a directory or a file, as Mkdir and Commit do.
+// isEnd says that n entries are none in part of what was appended at once.
+func (s *stale) isEnd(n int) bool { return n == 0 || slices.Contains(s.ends, n) }
+
+// live says which of the first n entries made what is there then.
+func (s *stale) live(n int) map[string]int { return staleLive(s.log[:n]) }
+
+func staleLive(log []staleEntry) map[string]int {
+	entries := make([]crashEntry, len(log))
+	for i := range entries {
+		entries[i] = log[i].crashEntry
+	}
+	return crashLive(entries)
+}
+
+// append makes directories and files, removes and replaces them, as Mkdir, Commit and
+// Remove do, one or several at once.
 func (s *stale) append(r *replica, h *simHost) error {
+	first := len(s.log)
+	n := 1 + s.rng.IntN(4)*s.rng.IntN(2)
+	for range n {
+		live := s.live(len(s.log))
+		path := ""
+		if at, ok := s.leaf(live); ok && s.rng.IntN(3) == 0 {
+			path = s.log[at].path
+			s.log = append(s.log, staleEntry{crashEntry: crashEntry{path: path, removal: true, removes: at}})
+			if s.log[at].dir || s.rng.IntN(2) == 0 {
+				continue
+			}
+		}
+		if err := s.make(r, h, live, path); err != nil {
+			return err
+		}
+	}
+	s.ends = append(s.ends, len(s.log))
+	entries := s.log[first:]
+	_, err := r.append(func() (int, error) { return len(entries), nil }, func(i int, to *entry) {
+		e := entries[i].encode()
+		*to = *e
+		to.extents = to.extentSpace[:len(e.extents)]
+	})
+	if err != nil {
+		return err
+	}
+	s.complete = len(s.log)
+	return nil
+}
+
+// leaf draws an entry whose file, or empty directory, is there.
+func (s *stale) leaf(live map[string]int) (at int, ok bool) {
+	var leaves []int
+	for path, i := range live {
+		empty := true
+		for other := range live {
+			empty = empty && !strings.HasPrefix(other, path+"/")
+		}
+		if empty {
+			leaves = append(leaves, i)
+		}
+	}
+	if len(leaves) == 0 {
+		return 0, false
+	}
+	slices.Sort(leaves)
+	return leaves[s.rng.IntN(len(leaves))], true
+}
+
+// make draws a file, or a directory, and stores its data. With a path it is a file, which
+// replaces one.
+func (s *stale) make(r *replica, h *simHost, live map[string]int, path string) error {
 	index := len(s.log)
 	e := staleEntry{crashEntry: crashEntry{path: fmt.Sprintf("%d", index), mode: 0o644, uid: s.rng.Uint32()}, seed: s.rng.Uint64()}
 	for i := range s.log {
-		if d := &s.log[i]; d.dir && s.rng.IntN(2) == 0 {
+		d := &s.log[i]
+		if at, ok := live[d.path]; ok && at == i && d.dir && s.rng.IntN(2) == 0 {
 			e.path = d.path + "/" + e.path
 			break
 		}
+	}
+	if path != "" {
+		e.path = path
 	}
 	var err error
 	e.size = 1 + s.rng.Int64N(3*defaultUnit)
@@ -226,6 +300,9 @@ func (s *stale) append(r *replica, h *simHost) error {
 	default:
 		e.layout, _, err = r.allocate(e.size, nil)
 	}
+	if errors.Is(err, ErrNoSpace) {
+		e.dir, e.size, e.layout, err = true, 0, Layout{}, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -252,10 +329,6 @@ func (s *stale) append(r *replica, h *simHost) error {
 		// No fence here, as in Commit: append's first one is for the data too.
 	}
 	s.log = append(s.log, e)
-	if _, err := r.appendOne(e.encode()); err != nil {
-		return err
-	}
-	s.complete++
 	return nil
 }
 
@@ -266,7 +339,6 @@ type staleClient struct {
 	scratch *simScratch
 	policy  onCorrupt
 	r       *replica
-	checked int // entries before this one were compared
 }
 
 func (c *staleClient) run() error {
@@ -305,7 +377,7 @@ func (c *staleClient) open() error {
 	if sb != c.sb {
 		return fmt.Errorf("superblock: found %+v", sb)
 	}
-	c.r, c.checked = c.replica(c.scratch, c.host), 0
+	c.r = c.replica(c.scratch, c.host)
 	return c.refresh(true)
 }
 
@@ -325,18 +397,22 @@ func (c *staleClient) refresh(fresh bool) error {
 		return fmt.Errorf("found %d entries when %d were complete", found, complete)
 	case found > len(c.log):
 		return fmt.Errorf("found %d entries when only %d were begun", found, len(c.log))
+	case !c.isEnd(found):
+		return fmt.Errorf("found %d entries, which is a part of what was appended at once: that ends at %v", found, c.ends)
 	}
 	if problems := c.r.listProblems(); len(problems) > 0 {
 		return problems[0].Err
 	}
-	for ; c.checked < found; c.checked++ {
-		if err := c.log[c.checked].check(c.r, c.checked); err != nil {
+	live := c.live(found)
+	for i := range found {
+		if err := c.log[i].check(c.r, i, live); err != nil {
 			return err
 		}
 	}
 	for i := found; i < len(c.log); i++ {
-		if _, ok := c.r.ns.lookup(c.log[i].path); ok {
-			return fmt.Errorf("%q is there, its entry is not", c.log[i].path)
+		at, ok := c.r.ns.lookup(c.log[i].path)
+		if wantAt, want := live[c.log[i].path]; ok != want || ok && at != int64(wantAt) {
+			return fmt.Errorf("%q is there: %v, at %d, want %v, at %d", c.log[i].path, ok, at, want, wantAt)
 		}
 	}
 	return nil
@@ -345,10 +421,10 @@ func (c *staleClient) refresh(fresh bool) error {
 // read reads a file's data where this client maps it, as with Mapping.Invalidate.
 func (c *staleClient) read(index int) error {
 	n, e := c.r.ns.node(int64(index)), &c.log[index]
-	if err := e.check(c.r, index); err != nil {
+	if err := e.check(c.r, index, c.live(int(c.r.next))); err != nil {
 		return err
 	}
-	if n.isDir() {
+	if n.isDir() || e.removal {
 		return nil
 	}
 	c.stats.reads++
@@ -427,7 +503,7 @@ func TestStaleFormat(t *testing.T) {
 			require.NoError(t, s.append(r, s.hosts[0]))
 		}
 		f := &staleFormat{stale: s, old: s.log, oldSB: s.sb, outcomes: outcomes}
-		s.log, s.complete, s.sb = nil, 0, crashSuperblock(2, minLogSize)
+		s.log, s.complete, s.ends, s.sb = nil, 0, nil, crashSuperblock(2, minLogSize)
 		programs := []func(){func() { s.fail("the master", f.master(g.scratch[0])) }}
 		for i, h := range s.hosts[1:] {
 			programs = append(programs, func() { s.fail(fmt.Sprintf("client %d", i), f.client(g.scratch[i+1], h)) })
@@ -537,8 +613,9 @@ func (f *staleFormat) compare(r *replica, entries []staleEntry) error {
 	if int(r.next) > len(entries) {
 		return fmt.Errorf("%w: %d entries of %d", errRace, r.next, len(entries))
 	}
+	live := staleLive(entries[:r.next])
 	for i := range entries[:r.next] {
-		if err := entries[i].check(r, i); err != nil {
+		if err := entries[i].check(r, i, live); err != nil {
 			return fmt.Errorf("%w: an entry of the other file system", errRace)
 		}
 	}
@@ -576,7 +653,7 @@ func (g *staleStage) runWriter(seed uint64, prepare func(*stale)) error {
 		}
 	}
 	was := len(s.log)
-	s.log, s.complete, s.sb = nil, 0, crashSuperblock(2, minLogSize)
+	s.log, s.complete, s.ends, s.sb = nil, 0, nil, crashSuperblock(2, minLogSize)
 	if s.rng.IntN(4) == 0 { // or only wiped
 		other.store64(0, 0)
 		if err := flushAndFence(other, 0, 8); err != nil {

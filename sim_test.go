@@ -514,6 +514,7 @@ func (s *simScratch) replica(m sharedMemory, sb Superblock, size int64, pause fu
 	r.single.buffer = s.buffer
 	s.slab.text.Store(nil)
 	s.slab.layouts.Store(nil)
+	s.slab.removed.Store(nil)
 	r.ns.attach(0, s.slab)
 	return r
 }
