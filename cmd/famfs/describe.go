@@ -43,6 +43,7 @@ type usageJSON struct {
 	Allocated   int64 `json:"allocated"`
 	Free        int64 `json:"free"`
 	LargestFree int64 `json:"largest_free"`
+	Removed     int64 `json:"removed"`
 	FileBytes   int64 `json:"file_bytes"`
 	Files       int   `json:"files"`
 	Dirs        int   `json:"directories"`
@@ -66,10 +67,14 @@ func describeDevice(d famfs.DeviceInfo, sb famfs.Superblock, u famfs.Usage) file
 			LogOffset: sb.LogOffset, LogSize: sb.LogSize, AllocUnit: sb.AllocUnit,
 			DeviceSize: sb.DeviceSize, DeviceName: sb.DeviceName,
 		},
-		Usage: usageJSON{
-			Size: u.Size, Allocated: u.Allocated, Free: u.Free, LargestFree: u.LargestFree, FileBytes: u.FileBytes,
-			Files: u.Files, Dirs: u.Dirs, LogUsed: u.LogUsed, LogCapacity: u.LogCapacity,
-		},
+		Usage: describeUsage(u),
+	}
+}
+
+func describeUsage(u famfs.Usage) usageJSON {
+	return usageJSON{
+		Size: u.Size, Allocated: u.Allocated, Free: u.Free, LargestFree: u.LargestFree, Removed: u.Removed, FileBytes: u.FileBytes,
+		Files: u.Files, Dirs: u.Dirs, LogUsed: u.LogUsed, LogCapacity: u.LogCapacity,
 	}
 }
 

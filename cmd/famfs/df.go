@@ -25,15 +25,16 @@ func (a *app) dfCommand() *cobra.Command {
 		Short: "Show how full devices are",
 		Long: `df shows the space of devices, in blocks of 1 KiB as df does. Used counts superblock,
 log and whole allocation units; Largest is the longest free run, the largest file
-that can lie in one extent. With -i it shows the entries of the log, one of which
-each file and directory takes.`,
+that can lie in one extent; Removed is what removed and replaced files had, a part of
+Used that is not given out again. With -i it shows the entries of the log, one of which
+each file and directory takes, and each removal.`,
 		Example: `  famfs df -h /dev/dax0.0 /dev/dax1.0
   famfs df -i /dev/dax0.0
   famfs df --json /dev/dax0.0 | jq '.[0].free'`,
 		Args: a.arguments(1, -1, "DEVICE..."),
 		RunE: func(_ *cobra.Command, args []string) error {
 			found := []dfJSON{}
-			rows := [][]string{{"Device", "1K-blocks", "Used", "Available", "Use%", "Largest", "Files", "Role"}}
+			rows := [][]string{{"Device", "1K-blocks", "Used", "Available", "Use%", "Largest", "Removed", "Files", "Role"}}
 			if humanSizes {
 				rows[0][1] = "Size"
 			}
@@ -53,7 +54,7 @@ each file and directory takes.`,
 				if humanSizes {
 					size = human
 				}
-				rows = append(rows, []string{a.displayName(t.device), size(u.Size), size(u.Allocated), size(u.Free), percent(u.Allocated, u.Size), size(u.LargestFree), strconv.Itoa(u.Files), d.Role})
+				rows = append(rows, []string{a.displayName(t.device), size(u.Size), size(u.Allocated), size(u.Free), percent(u.Allocated, u.Size), size(u.LargestFree), size(u.Removed), strconv.Itoa(u.Files), d.Role})
 				return nil
 			})
 			switch {
@@ -64,7 +65,7 @@ each file and directory takes.`,
 			case len(rows) == 1:
 				return nil
 			}
-			return columns(a.out, rows, 1, 2, 3, 4, 5, 6)
+			return columns(a.out, rows, 1, 2, 3, 4, 5, 6, 7)
 		},
 	}
 	cmd.Flags().BoolVarP(&humanSizes, "human-readable", "h", false, "sizes as 1.5 GiB")

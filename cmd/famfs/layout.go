@@ -26,8 +26,9 @@ func (a *app) layoutCommand() *cobra.Command {
 a colour for each file, or, where there are more than colours, for each directory;
 grey dots are free, white is superblock and log, and shaded areas are strips of
 interleaved files. Red crosses are what log entries claim that were passed over: it is
-no file's, and given to none; see famfs fsck. Without colours there are letters
-instead: capitals are interleaved, ! is claimed.
+no file's, and given to none; see famfs fsck. Pale grey is what removed and replaced
+files had, which is not given out again. Without colours there are letters instead:
+capitals are interleaved, - is removed, ! is claimed.
 
 --svg writes a picture for a browser, with names and sizes under the mouse. Pipes and
 symbolic links are written through; a device is never replaced.`,

@@ -42,7 +42,7 @@ var (
 
 // mapCell is what a cell shows: a colour in one of its shades, or what is no file.
 type mapCell struct {
-	owner       int // index of palette, or ownerFree, ownerMetadata, ownerClaimed, ownerNothing
+	owner       int // index of palette, or ownerFree, ownerMetadata, ownerClaimed, ownerRemoved, ownerNothing
 	light       int // which shade
 	interleaved bool
 }
@@ -54,6 +54,7 @@ const (
 	ansiFree     = 240
 	ansiMetadata = 252
 	ansiClaimed  = 124
+	ansiRemoved  = 245
 )
 
 // shades says which of the two shades each file has: the other one than its neighbour
@@ -172,6 +173,8 @@ func (c mapCell) ansi() int {
 		return ansiMetadata
 	case ownerClaimed:
 		return ansiClaimed
+	case ownerRemoved:
+		return ansiRemoved
 	}
 	return palette[c.owner][c.light].ansi
 }
@@ -189,6 +192,8 @@ func colouredChar(left, right mapCell) (style, glyph string) {
 		return fore(left), "·"
 	case left == right && left.owner == ownerClaimed:
 		return fore(left), "×"
+	case left == right && left.owner == ownerRemoved:
+		return fore(left), "░"
 	case left == right && left.interleaved:
 		return fore(left), "▒"
 	case left == right:
@@ -215,6 +220,8 @@ func letter(c mapCell) byte {
 		return '#'
 	case c.owner == ownerClaimed:
 		return '!'
+	case c.owner == ownerRemoved:
+		return '-'
 	case c.interleaved:
 		return 'A' + byte(c.owner)
 	}
@@ -266,11 +273,14 @@ func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, colo
 		}
 		line(swatch, printable(g.label), p.describe(g))
 	}
-	meta, claimed, free := "# ", "! ", ". "
+	meta, removed, claimed, free := "# ", "- ", "! ", ". "
 	if coloured {
-		meta, claimed, free = plain(ansiMetadata, "██"), plain(ansiClaimed, "××"), plain(ansiFree, "··")
+		meta, removed, claimed, free = plain(ansiMetadata, "██"), plain(ansiRemoved, "░░"), plain(ansiClaimed, "××"), plain(ansiFree, "··")
 	}
 	line(meta, "superblock and log", human(p.metadata))
+	if n := p.removed(); n > 0 {
+		line(removed, removedLabel, human(n))
+	}
 	if n := p.claimed(); n > 0 {
 		line(claimed, claimedLabel, human(n)+", "+claimedHint)
 	}

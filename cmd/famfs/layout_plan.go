@@ -41,13 +41,16 @@ const (
 	// ownerClaimed is log entries that were passed over: their space is given to
 	// nobody.
 	ownerClaimed = -3
+	// ownerRemoved is files that were removed: their space is not given out again.
+	ownerRemoved = -5
 )
 
 // placedRun is a run of bytes of the device: an extent, a strip, or what lies between.
 type placedRun struct {
 	off, len int64
-	owner    int // index of a file, or ownerFree, ownerMetadata, ownerClaimed
+	owner    int // index of a file, or ownerFree, ownerMetadata, ownerClaimed, ownerRemoved
 	extent   int
+	was      string // name of the file that was removed
 }
 
 // layoutJSONReport is the layout for programs.
@@ -58,6 +61,7 @@ type layoutJSONReport struct {
 	Metadata  extentJSON       `json:"metadata"`
 	Files     []placedFileJSON `json:"files"`
 	Free      []extentJSON     `json:"free"`
+	Removed   []removedJSON    `json:"removed"`
 	Claimed   []extentJSON     `json:"claimed_by_entries_passed_over"`
 	Usage     usageJSON        `json:"usage"`
 }
@@ -66,6 +70,12 @@ type placedFileJSON struct {
 	Path string     `json:"path"`
 	Size int64      `json:"size"`
 	Map  layoutJSON `json:"map"`
+}
+
+// removedJSON is a run of a file that was removed.
+type removedJSON struct {
+	Path string `json:"path"`
+	extentJSON
 }
 
 // planOf reads the layout of all files.
@@ -93,37 +103,92 @@ func planOf(fsys *famfs.FS) (*plan, error) {
 		return slices.MinFunc(f.layout.Extents, func(a, b famfs.Extent) int { return cmp.Compare(a.Offset, b.Offset) }).Offset
 	}
 	slices.SortFunc(p.files, func(a, b placedFile) int { return cmp.Compare(start(a), start(b)) })
-	p.runs = []placedRun{{0, min(p.metadata, p.size), ownerMetadata, 0}}
+	p.runs = []placedRun{{0, min(p.metadata, p.size), ownerMetadata, 0, ""}}
 	for i, f := range p.files {
 		for j, x := range f.layout.Extents {
 			if x.Device == 0 {
-				p.runs = append(p.runs, placedRun{x.Offset, x.Length, i, j})
+				p.runs = append(p.runs, placedRun{x.Offset, x.Length, i, j, ""})
 			}
 		}
 	}
 	for x := range fsys.FreeSpace() {
-		p.runs = append(p.runs, placedRun{x.Offset, x.Length, ownerFree, 0})
+		p.runs = append(p.runs, placedRun{x.Offset, x.Length, ownerFree, 0, ""})
 	}
-	slices.SortFunc(p.runs, func(a, b placedRun) int { return cmp.Compare(a.off, b.off) })
-	p.runs = withGaps(p.runs, p.size/p.unit*p.unit)
+	var removed []placedRun
+	if p.usage.Removed > 0 {
+		if removed, err = removedRuns(fsys, p.size); err != nil {
+			return nil, err
+		}
+	}
+	byOffset := func(a, b placedRun) int { return cmp.Compare(a.off, b.off) }
+	slices.SortFunc(p.runs, byOffset)
+	slices.SortFunc(removed, byOffset)
+	p.runs = withGaps(p.runs, removed, p.size/p.unit*p.unit)
 	return p, nil
 }
 
-// withGaps adds what is claimed between and behind runs. The library vouches for runs
-// that do not overlap.
-func withGaps(runs []placedRun, size int64) []placedRun {
+// removedRuns finds in the log where files lay that were removed. What it says is to be
+// believed where nothing else is known to lie.
+func removedRuns(fsys *famfs.FS, size int64) (removed []placedRun, err error) {
+	gone := make(map[int]bool) // files and directories, by their entry
+	eachSound := func(use func(famfs.LogEntry)) error {
+		for e, err := range fsys.Log() {
+			switch {
+			case err != nil && e.Type == "":
+				return err // no more can be read
+			case err == nil:
+				use(e)
+			}
+		}
+		return nil
+	}
+	err = eachSound(func(e famfs.LogEntry) {
+		if e.Type == "removal" {
+			gone[e.Removes] = true
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = eachSound(func(e famfs.LogEntry) {
+		for _, x := range e.Layout.Extents {
+			if gone[e.Index] && x.Device == 0 && x.Length <= size && x.Offset <= size-x.Length {
+				removed = append(removed, placedRun{x.Offset, x.Length, ownerRemoved, 0, e.Path})
+			}
+		}
+	})
+	return removed, err
+}
+
+// withGaps adds what is removed, and else claimed, between and behind runs. The library
+// vouches for runs that do not overlap.
+func withGaps(runs, removed []placedRun, size int64) []placedRun {
 	var all []placedRun
 	at := int64(0)
-	for _, r := range runs {
-		if r.off > at {
-			all = append(all, placedRun{at, r.off - at, ownerClaimed, 0})
+	fill := func(end int64) {
+		for ; len(removed) > 0 && removed[0].off < end; removed = removed[1:] {
+			r := removed[0]
+			r.len = min(r.len, end-r.off) - max(at-r.off, 0)
+			r.off = max(r.off, at)
+			if r.len <= 0 {
+				continue
+			}
+			if r.off > at {
+				all = append(all, placedRun{at, r.off - at, ownerClaimed, 0, ""})
+			}
+			all = append(all, r)
+			at = r.off + r.len
 		}
+		if at < end {
+			all = append(all, placedRun{at, end - at, ownerClaimed, 0, ""})
+		}
+	}
+	for _, r := range runs {
+		fill(r.off)
 		all = append(all, r)
 		at = r.off + r.len
 	}
-	if at < size {
-		all = append(all, placedRun{at, size - at, ownerClaimed, 0})
-	}
+	fill(size)
 	return all
 }
 
@@ -145,10 +210,17 @@ func (p *plan) claimed() int64 {
 	return total
 }
 
-// What claimed runs are called.
+// removed is how many bytes files had that were removed.
+func (p *plan) removed() int64 {
+	_, total, _ := p.of(ownerRemoved)
+	return total
+}
+
+// What claimed and removed runs are called.
 const (
 	claimedLabel = "claimed by log entries passed over"
 	claimedHint  = "see famfs fsck"
+	removedLabel = "removed, not given out again"
 )
 
 // summary is the device in a line.
@@ -163,6 +235,9 @@ func (p *plan) summary() string {
 	s := fmt.Sprintf("%s, %s of %s taking %s; %s free", human(p.size), count(len(p.files), "file", "files"), human(p.usage.FileBytes), human(taken), human(free))
 	if free > longest {
 		s += ", the longest run " + human(longest)
+	}
+	if n := p.removed(); n > 0 {
+		s += fmt.Sprintf("; %s %s", human(n), removedLabel)
 	}
 	if n := p.claimed(); n > 0 {
 		s += fmt.Sprintf("; %s %s, %s", human(n), claimedLabel, claimedHint)
@@ -185,8 +260,12 @@ func (p *plan) freeSummary() string {
 func (p *plan) report() layoutJSONReport {
 	r := layoutJSONReport{
 		Device: p.device, Size: p.size, AllocUnit: p.unit, Metadata: extentJSON{0, 0, p.metadata},
-		Files: []placedFileJSON{}, Free: p.extents(ownerFree), Claimed: p.extents(ownerClaimed),
-		Usage: usageJSON{p.usage.Size, p.usage.Allocated, p.usage.Free, p.usage.LargestFree, p.usage.FileBytes, p.usage.Files, p.usage.Dirs, p.usage.LogUsed, p.usage.LogCapacity},
+		Files: []placedFileJSON{}, Free: p.extents(ownerFree), Removed: []removedJSON{}, Claimed: p.extents(ownerClaimed),
+		Usage: describeUsage(p.usage),
+	}
+	runs, _, _ := p.of(ownerRemoved)
+	for _, x := range runs {
+		r.Removed = append(r.Removed, removedJSON{x.was, extentJSON{0, x.off, x.len}})
 	}
 	for _, f := range p.files {
 		r.Files = append(r.Files, placedFileJSON{f.name, f.size, *describeMap(f.layout)})
@@ -215,6 +294,8 @@ func (a *app) printPlan(p *plan) error {
 			part = "superblock and log"
 		case ownerClaimed:
 			part = "claimed"
+		case ownerRemoved:
+			part, what = "removed", a.displayName(r.was)
 		case ownerFree:
 		default:
 			f := &p.files[r.owner]

@@ -25,6 +25,8 @@ const (
 	svgLegend   = 3  // its columns
 	// svgClaimed fills what no file has and none gets: crosses.
 	svgClaimed = "url(#x)"
+	// svgRemoved fills what removed files had: thin stripes.
+	svgRemoved = "url(#r)"
 	// svgNarrow is how narrow a run must be to be drawn together with its neighbours.
 	svgNarrow = 0.7
 	// svgMostChunks bounds what is drawn of chunks.
@@ -65,6 +67,9 @@ func (p *plan) writeSVG(w io.Writer) error {
 	}
 	mapBottom := svgTop + int64(s.rows)*(s.rowHeight+svgGap)
 	entries := len(s.groups) + 2 // with log and free
+	if s.removed() > 0 {
+		entries++
+	}
 	if s.claimed() > 0 {
 		entries++
 	}
@@ -75,6 +80,9 @@ func (p *plan) writeSVG(w io.Writer) error {
 	s.printf("<title>%s</title>\n", escape("famfs layout of "+p.device))
 	s.printf(`<style>.f:hover rect{stroke:#111;stroke-width:2}.n{font-size:11px;pointer-events:none}.c{font-size:9px;text-anchor:middle;pointer-events:none}.h{paint-order:stroke;stroke-width:3px;stroke-linejoin:round}.a{font-size:11px;fill:#555}</style>` + "\n")
 	s.printf(`<defs><pattern id="h" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2.5" height="7" fill="#fff" fill-opacity=".38"/></pattern>`)
+	if s.removed() > 0 {
+		s.printf(`<pattern id="r" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(-45)"><rect width="6" height="6" fill="#f7f8f9"/><rect width="1.5" height="6" fill="#a9b0b8"/></pattern>`)
+	}
 	if s.claimed() > 0 {
 		s.printf(`<pattern id="x" width="9" height="9" patternUnits="userSpaceOnUse"><rect width="9" height="9" fill="#fbe9e7"/><path d="M2 2l5 5M7 2l-5 5" stroke="#b3261e" stroke-width="1.2"/></pattern>`)
 	}
@@ -125,9 +133,9 @@ func (s *svgPicture) scale() {
 // svgRun is a run to be drawn, or several narrow neighbours together.
 type svgRun struct {
 	placedRun
-	several int // how many runs; 0 is one
-	first   int // files of several
-	last    int
+	several int    // how many runs; 0 is one
+	first   string // files of several
+	last    string
 }
 
 // together joins neighbours that are too narrow to be seen, so that the picture stays
@@ -136,21 +144,29 @@ func (s *svgPicture) together() []svgRun {
 	var all []svgRun
 	for _, r := range s.plan.runs {
 		narrow := float64(r.len)/float64(s.perRow)*svgMap < svgNarrow
-		if n := len(all) - 1; narrow && r.owner >= 0 && n >= 0 && all[n].owner >= 0 {
+		if n := len(all) - 1; narrow && s.nameOf(r) != "" && n >= 0 && s.nameOf(all[n].placedRun) != "" {
 			before := &all[n]
 			if (before.several > 0 || float64(before.len)/float64(s.perRow)*svgMap < svgNarrow) && float64(before.len)/float64(s.perRow)*svgMap < 2*svgNarrow {
 				if before.several == 0 {
-					before.several, before.first = 1, before.owner
+					before.several, before.first = 1, s.nameOf(before.placedRun)
 				}
 				before.several++
 				before.len += r.len
-				before.last = r.owner
+				before.last = s.nameOf(r)
 				continue
 			}
 		}
 		all = append(all, svgRun{placedRun: r})
 	}
 	return all
+}
+
+// nameOf is the file that a run is of, or was; "" if it is none.
+func (p *plan) nameOf(r placedRun) string {
+	if r.owner >= 0 {
+		return p.files[r.owner].name
+	}
+	return r.was
 }
 
 // run draws a run, which may take several lines.
@@ -164,6 +180,8 @@ func (s *svgPicture) run(r svgRun) {
 		text = "free: " + human(r.len)
 	case ownerClaimed:
 		fill, text = svgClaimed, claimedLabel+": "+human(r.len)
+	case ownerRemoved:
+		fill, text = svgRemoved, r.was+"\n"+removedLabel
 	default:
 		file = &s.files[r.owner]
 		fill, name = s.colour(r.owner), path.Base(file.name)
@@ -173,7 +191,7 @@ func (s *svgPicture) run(r svgRun) {
 		}
 	}
 	if r.several > 0 {
-		text, name, file = fmt.Sprintf("%d extents, from %s to %s", r.several, s.files[r.first].name, s.files[r.last].name), "", nil
+		text, name, file = fmt.Sprintf("%d extents, from %s to %s", r.several, r.first, r.last), "", nil
 	}
 	text += fmt.Sprintf("\n%s at %s (offset %d)", human(r.len), human(r.off), r.off)
 	lines := strings.Split(text, "\n")
@@ -355,6 +373,9 @@ func (s *svgPicture) legend(top int64) {
 		entry(g.label, s.describe(g), s.groupColour(i, 0), second, hatched)
 	}
 	entry("superblock and log", human(s.metadata), "#4a5058", "#4a5058", false)
+	if n := s.removed(); n > 0 {
+		entry(removedLabel, human(n), svgRemoved, svgRemoved, false)
+	}
 	if n := s.claimed(); n > 0 {
 		entry(claimedLabel, human(n)+", "+claimedHint, svgClaimed, svgClaimed, false)
 	}

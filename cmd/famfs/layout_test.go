@@ -184,7 +184,7 @@ func TestSVGTogether(t *testing.T) {
 	s := &svgPicture{plan: &plan{}, perRow: 1 << 40}
 	const n = 100_000
 	for i := range n {
-		s.runs = append(s.runs, placedRun{int64(i) * 2 * mib, 2 * mib, i, 0})
+		s.runs = append(s.runs, placedRun{off: int64(i) * 2 * mib, len: 2 * mib, owner: i})
 		s.files = append(s.files, placedFile{name: strconv.Itoa(i)})
 	}
 	all := s.together()

@@ -11,7 +11,7 @@ import (
 	"famfs"
 )
 
-// logEntryJSON is an entry. Type is file, mkdir or add-daxdev, or "type" and a number;
+// logEntryJSON is an entry. Type is file, mkdir, removal or add-daxdev, or "type" and a number;
 // files and directories have the fields that they have in other commands. What is said
 // of an entry with a problem is what was found, not what is valid.
 type logEntryJSON struct {
@@ -21,7 +21,14 @@ type logEntryJSON struct {
 	Type  string `json:"type"`
 	*nodeJSON
 	AddedDevice *addedDeviceJSON `json:"added_device,omitempty"`
+	Removed     *removedNodeJSON `json:"removed,omitempty"`
 	Problem     *problemJSON     `json:"problem,omitempty"`
+}
+
+// removedNodeJSON is the file or directory that a removal removes, by its entry.
+type removedNodeJSON struct {
+	Index int    `json:"index"`
+	Path  string `json:"path"`
 }
 
 // addedDeviceJSON is what an add-daxdev entry adds.
@@ -48,7 +55,7 @@ func (a *app) logdumpCommand() *cobra.Command {
 		Aliases: []string{"logplay"},
 		Short:   "Show the log, entry by entry",
 		Long: `logdump shows the superblock and the log, entry by entry, as it stands on the device:
-files, directories (mkdir), further devices (add-daxdev), and what is wrong with an
+files, directories (mkdir), removals, further devices (add-daxdev), and what is wrong with an
 entry; with -v sequence numbers and checksums too. It is what the C tools do with
 logplay --dryrun; playing the log needs no command, as every program does that for
 itself when it opens the device.
@@ -95,6 +102,8 @@ func logEntries(fsys *famfs.FS) ([]logEntryJSON, error) {
 		switch e.Type {
 		case "file", "mkdir":
 			found.nodeJSON = &nodeJSON{Path: e.Path, Size: e.Size, Mode: fmt.Sprintf("%04o", octal(e.Mode)), UID: e.UID, GID: e.GID, Flags: e.Flags}
+		case "removal":
+			found.Removed = &removedNodeJSON{e.Removes, e.Path}
 		case "add-daxdev":
 			found.AddedDevice = &addedDeviceJSON{e.Device.Index, e.Device.Size, e.Device.UUID.String()}
 		}
@@ -138,6 +147,9 @@ func (a *app) printLog(fsys *famfs.FS, entries []logEntryJSON) error {
 		}
 		if d := e.AddedDevice; d != nil {
 			size, what = num(d.Size), fmt.Sprintf("device %d, %s", d.Index, d.UUID)
+		}
+		if r := e.Removed; r != nil {
+			what = fmt.Sprintf("%s  of entry %d", printable(r.Path), r.Index)
 		}
 		if e.Problem != nil {
 			what += "\n      problem: " + printable(e.Problem.Message) // on a line of its own

@@ -1,6 +1,6 @@
 package main
 
-// famfs watch: new files as they appear.
+// famfs watch: files as they appear, and as they go.
 
 import (
 	"errors"
@@ -14,6 +14,12 @@ import (
 	"famfs"
 )
 
+// eventJSON is a line of watch.
+type eventJSON struct {
+	Event string `json:"event"`
+	nodeJSON
+}
+
 func (a *app) watchCommand() *cobra.Command {
 	var (
 		every       time.Duration
@@ -22,9 +28,10 @@ func (a *app) watchCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "watch DEVICE[:PATH]",
-		Short: "Print new files and directories as they appear",
-		Long: `watch prints files and directories as the master makes them, until Ctrl-C. Each line
-is one of ls -l, or with --json one JSON object.`,
+		Short: "Print files and directories as they appear and go",
+		Long: `watch prints files and directories as the master makes, replaces and removes them,
+until Ctrl-C. Each line is one of ls -l, followed by (replaced) or (removed), or with
+--json one JSON object, of which "event" is appeared, replaced or removed.`,
 		Example: `  famfs watch /dev/dax0.0
   famfs watch --all --json /dev/dax0.0:/models | jq -r .path
   famfs watch --count 1 /dev/dax0.0:/ready    # waits for something to appear below /ready`,
@@ -44,18 +51,28 @@ is one of ls -l, or with --json one JSON object.`,
 			defer stop()
 			left := limit
 			l := newLister(a)
-			show := func(name string, st fs.FileInfo) (more bool, err error) {
+			show := func(event famfs.Event) (more bool, err error) {
+				name, st := event.Name, event.Info
 				if t.name != "." && name != t.name && !strings.HasPrefix(name, t.name+"/") {
 					return true, nil
 				}
+				what, note := "appeared", ""
+				switch {
+				case event.Removed:
+					what, note = "removed", "  (removed)"
+				case event.Replaced:
+					what, note = "replaced", "  (replaced)"
+				}
 				if asJSON {
-					err = a.printJSONLine(describeNode(t.device, name, st))
+					err = a.printJSONLine(eventJSON{what, describeNode(t.device, name, st)})
 				} else {
 					row := l.row(entry{shown: t.at(name), info: st})
-					_, err = fmt.Fprintf(a.out, "%s %s %s %12s %s\n", row[0], row[1], row[2], row[3], row[4])
+					_, err = fmt.Fprintf(a.out, "%s %s %s %12s %s%s\n", row[0], row[1], row[2], row[3], row[4], note)
 				}
-				left--
-				return err == nil && left != 0, err
+				if !event.Removed { // --count waits for something to be there
+					left--
+				}
+				return err == nil && (event.Removed || left != 0), err
 			}
 			events := fsys.Watch(ctx, every) // from before what is there is listed
 			if all {
@@ -68,7 +85,7 @@ is one of ls -l, or with --json one JSON object.`,
 					if err != nil {
 						return err
 					}
-					if more, err = show(name, st); err == nil && !more {
+					if more, err = show(famfs.Event{Name: name, Info: st}); err == nil && !more {
 						return fs.SkipAll
 					}
 					return err
@@ -87,7 +104,7 @@ is one of ls -l, or with --json one JSON object.`,
 					}
 					continue
 				}
-				if more, err := show(event.Name, event.Info); err != nil || !more {
+				if more, err := show(event); err != nil || !more {
 					return err
 				}
 			}
@@ -96,7 +113,7 @@ is one of ls -l, or with --json one JSON object.`,
 	}
 	cmd.Flags().DurationVarP(&every, "interval", "n", famfs.DefaultWatchInterval, "how often to look")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "what is there already first")
-	cmd.Flags().IntVarP(&limit, "count", "c", 0, "end after this `many` (default: go on until Ctrl-C)")
+	cmd.Flags().IntVarP(&limit, "count", "c", 0, "end after this `many` have appeared or been replaced (default: go on until Ctrl-C)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return cmd
 }
