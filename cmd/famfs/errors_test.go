@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -186,4 +187,20 @@ func TestFailuresInJSON(t *testing.T) {
 	}
 	one := parse[failureJSON](t, famfsRun(t, "stat", "--json", device+":/no"))
 	assert.Equal(t, failureJSON{device + ":/no", "stat: file does not exist"}, one)
+}
+
+// The status is the worst: what went wrong on the way does not hide a signal, nor a
+// command that was not understood.
+func TestWorstStatus(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		failed bool
+		err    error
+		want   int
+	}{
+		{false, nil, 0}, {true, nil, 1}, {true, &statusError{status: 130}, 130}, {false, &statusError{status: 130}, 130}, {true, &statusError{status: 2}, 2},
+	} {
+		a := &app{out: &output{to: io.Discard}, err: io.Discard, failed: c.failed, failStatus: statusFailed}
+		assert.Equal(t, c.want, a.status(c.err))
+	}
 }

@@ -75,6 +75,20 @@ func TestPipesInTheWay(t *testing.T) {
 	}
 }
 
+// Only plain files are parts: not a directory, not a link, not a pipe.
+func TestPartsOfNoFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	part := func(n string) string { return ".f.00000000000" + n + partEnd }
+	require.NoError(t, os.Mkdir(filepath.Join(dir, part("1")), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "precious"), []byte("x"), 0o600))
+	require.NoError(t, os.Symlink("precious", filepath.Join(dir, part("2"))))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, part("3")), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, part("4")), []byte("x"), 0o600))
+	removeLeftPartsOf(filepath.Join(dir, "f"))
+	assert.Equal(t, []string{part("1"), part("2"), part("3"), "precious"}, names(t, dir))
+}
+
 // ".." behind a link leads to what the link's target lies in.
 func TestDotDotBehindLink(t *testing.T) {
 	t.Parallel()

@@ -89,7 +89,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long: `verify checks the content of files: against a seed, as famfs creat --seed filled
 them, or against a file or a tree, which may itself be on a device. A directory
 stands for all files below it. Against a tree, files that only one side has count
-as differences.
+as differences; of symbolic links, as cp -L copies them, what they lead to counts.
 
 Caches are invalidated first, so that what another host wrote and flushed is seen.
 Status: 0 all as it should be, 1 something differs, 2 something could not be checked.`,
@@ -419,7 +419,10 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 	if err != nil {
 		return nil, finish, err
 	}
-	err = fs.WalkDir(refFS, root, func(name string, d fs.DirEntry, err error) error {
+	// What only the reference has. A link to a directory is one where the device has one:
+	// then it was copied so. Trees of links may have no end, those on a device have.
+	var walk fs.WalkDirFunc
+	walk = func(name string, d fs.DirEntry, err error) error {
 		if v.ctx.Err() != nil {
 			return fs.SkipAll
 		}
@@ -427,10 +430,19 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 			return err
 		}
 		at := counterpart(name, root, t.name)
+		if d.Type() == fs.ModeSymlink && isDir(refFS, name) && isDir(fsys, at) {
+			return fs.WalkDir(refFS, name, walk) // follows it
+		}
 		checks = append(checks, check{fsys: fsys, t: target{device: t.device, name: at}, err: &differs{-1, "does not exist on the device"}})
 		return nil
-	})
+	}
+	err = fs.WalkDir(refFS, root, walk)
 	return checks, finish, err
+}
+
+func isDir(fsys fs.FS, name string) bool {
+	st, err := fs.Stat(fsys, name)
+	return err == nil && st.IsDir()
 }
 
 // counterpart moves name, which lies at or below from, to the same place below to.

@@ -62,3 +62,26 @@ func TestVerifyLostMemory(t *testing.T) {
 		assert.Error(t, one(func([]byte) error { return nil }), "the caches of the file were invalidated")
 	}
 }
+
+// What was copied with -L is compared with what the links lead to.
+func TestVerifyLinks(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	src := filepath.Join(dir, "src")
+	writeTree(t, dir, map[string][]byte{"far/x": []byte("x"), "far/d/y": []byte("y"), "src/z": []byte("z")})
+	require.NoError(t, os.Symlink("../far", filepath.Join(src, "link")))
+	require.NoError(t, os.Symlink("z", filepath.Join(src, "file")))
+	asMaster(t, "cp", "-r", "-L", src, device+":/src")
+	r := famfsRun(t, "verify", "--against", src, device+":/src")
+	assert.Equal(t, 0, r.status, r.out+r.err)
+	assert.Contains(t, r.err, "checked 4 files")
+	// What is not there is missed, be it a link itself, one without end, or behind one.
+	writeTree(t, dir, map[string][]byte{"far/d/new": []byte("n")})
+	require.NoError(t, os.Symlink("..", filepath.Join(src, "loop")))
+	r = famfsRun(t, "verify", "-q", "--against", src, device+":/src")
+	assert.Equal(t, 1, r.status)
+	assert.ElementsMatch(t, []string{
+		"DIFFERS  " + device + ":/src/link/d/new: does not exist on the device",
+		"DIFFERS  " + device + ":/src/loop: does not exist on the device",
+	}, lines(r.out))
+}
