@@ -95,3 +95,20 @@ func TestOtherUser(t *testing.T) {
 	}
 	assert.Contains(t, namesOn(t, device), "tree/ok")
 }
+
+// What its owner may not read may be a device: --force does not replace it.
+func TestForceUnreadable(t *testing.T) {
+	if unprivileged(t) {
+		return
+	}
+	device, out := newDevice(t, "64M"), newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "10", device+":/f")
+	require.NoError(t, os.Chmod(out, 0o200))
+	for _, args := range [][]string{{"cp", "-f", device + ":/f", out}, {"layout", "--svg", out, device}} {
+		r := famfsRun(t, args...)
+		assert.Equal(t, 1, r.status, args)
+		assert.Contains(t, r.err, out+": may be a famfs device itself, which is never replaced: ", args)
+	}
+	require.NoError(t, os.Chmod(out, 0o600))
+	assert.Equal(t, 0, famfsRun(t, "fsck", out).status)
+}
