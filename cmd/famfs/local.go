@@ -48,7 +48,7 @@ func absolute(name string) (string, error) {
 	if !slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
 		return filepath.Abs(name)
 	}
-	trimmed := strings.TrimRight(name, "/"+string(filepath.Separator))
+	trimmed := strings.TrimRight(filepath.ToSlash(name), "/")
 	dir, base := filepath.Split(trimmed)
 	if base == ".." || base == "." {
 		dir, base = trimmed, ""
