@@ -23,7 +23,7 @@ var nameMutants = []mutant{
 		name: "ns-insert-order", why: "a child is linked before its next is set", file: "namespace.go", race: true,
 		old:   "\tn.next = dir.children\n\tslot, first := slotOf(n.hash, index), uint32(index+1)\n",
 		new:   "\tslot, first, next := slotOf(n.hash, index), uint32(index+1), dir.children\n\tdefer func() { n.next = next }()\n",
-		tests: "TestNamespaceReadersWhileGrowing TestConcurrentUse",
+		tests: "TestNamespaceReadersWhileReplacing TestNamespaceReadersWhileGrowing TestConcurrentUse",
 	},
 	{
 		name: "ns-grow-lost", why: "a table that grows loses names whose slot is taken", file: "namespace.go",

@@ -105,7 +105,7 @@ var readerMutants = []mutant{
 	},
 	{
 		name: "map-populate-user", why: "Populate that fails leaves the file mapped", file: "mapping.go",
-		old: "return nil, errors.Join(err, f.regions.leave(s))", new: "return nil, err", tests: "TestMapPopulateFails",
+		old: "return nil, errors.Join(err, f.regions.leave(s))", new: "return nil, errors.Join(err)", tests: "TestMapPopulateFails",
 	},
 	{
 		name: "map-nohold", why: "Map that fails keeps the file system open for ever", file: "mapping.go",
