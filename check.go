@@ -11,7 +11,7 @@ import (
 // Report is what Check found.
 type Report struct {
 	Device DeviceInfo
-	// Superblock is the device's; where it is invalid, what could be made of it.
+	// Superblock is the device's; if it is invalid, what could be made of it.
 	Superblock Superblock
 	// Usage counts what a tolerant reader that skips bad entries would find.
 	Usage Usage

@@ -74,12 +74,12 @@ const (
 // being with Commit. Its content is whatever stood in the memory before: write all of
 // it.
 //
-// Space is one contiguous run, the first that is long enough; where there is none, up
+// Space is one contiguous run, the first that is long enough; if there is none, up
 // to 16 runs; see Interleave for the alternative. Allocation is in units of
 // Superblock.AllocUnit. Errors: ErrNotMaster, ErrReadOnly, fs.ErrInvalid for a name
 // that is no valid path, is longer than 79 bytes or lies under .meta, and for a size
-// below 1; fs.ErrExist, also for a file that is pending, and see Replace; fs.ErrNotExist where the
-// directory is missing; ErrNoSpace, ErrLogFull; ErrLocked where another process wrote
+// below 1; fs.ErrExist, also for a file that is pending, and see Replace; fs.ErrNotExist if the
+// directory is missing; ErrNoSpace, ErrLogFull; ErrLocked if another process wrote
 // for longer than WithLockTimeout or WithContext allow; fs.ErrClosed.
 func (f *FS) Create(name string, size int64, opts ...CreateOption) (*PendingFile, error) {
 	p, err := f.create(name, size, newCreateConfig(opts))
@@ -161,7 +161,7 @@ func (f *FS) checkNew(name string, c *createConfig) error {
 	return f.checkParent(name, c.planned)
 }
 
-// checkThere says why the place of what stands there, at a log index, cannot be taken.
+// checkThere says why the place of what is there, made by the entry of index, cannot be taken.
 func (f *FS) checkThere(index int64, replace bool) error {
 	switch {
 	case index < 0:

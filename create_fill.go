@@ -2,7 +2,7 @@ package famfs
 
 // Filling a pending file: bytes of slices and readers, copied straight into its memory and
 // written back as they come, on several processors where there are many. What a pending
-// file is stands in create.go, what its bytes come from in create_source.go.
+// file is: see create.go; where its bytes come from: create_source.go.
 
 import (
 	"errors"

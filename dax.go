@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 )
 
-// Kind is what stands behind a device path.
+// Kind is what a device path leads to.
 type Kind uint8
 
 const (
@@ -57,7 +57,7 @@ type DeviceInfo struct {
 	// its extents are multiples of it.
 	Align int64
 	// NUMANode is the node whose processors are nearest, TargetNode the one that
-	// the memory itself would form; -1 where the system does not say.
+	// the memory itself would form; -1 if the system does not say.
 	NUMANode, TargetNode int
 	// Driver is what holds a DevDAX device, "device_dax"; "" otherwise.
 	Driver string
@@ -156,7 +156,7 @@ func (r *region) unmap() error {
 }
 
 // openDevice opens path, for writing too if write is set, and finds out what it
-// is. The error wraps ErrDevice where the path cannot serve as a device, and says
+// is. The error wraps ErrDevice if the path cannot serve as a device, and says
 // what to do about it.
 func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 	st, err := os.Stat(path)

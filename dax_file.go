@@ -35,7 +35,7 @@ func CreateBacking(path string, size int64) (err error) {
 	return f.Truncate(size)
 }
 
-// openFile opens a regular file and, where the system knows of such, finds out
+// openFile opens a regular file and, if the system knows of such, finds out
 // whether it is on fs-dax.
 func openFile(path string, write bool) (*device, error) {
 	f, err := openPath(path, write)

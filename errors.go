@@ -1,7 +1,7 @@
 package famfs
 
-// The package's own error values. What wraps them, and with which words, stands
-// where the error arises.
+// The package's own error values. They are wrapped, with words of their own, where the
+// error arises.
 
 import "errors"
 

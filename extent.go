@@ -56,7 +56,7 @@ func (l *Layout) locate(x int64) (off, run int64) {
 }
 
 // segments returns the first length bytes of the file as runs of the device,
-// joined where they are contiguous. length must not exceed the layout.
+// joined if they are contiguous. length must not exceed the layout.
 func (l *Layout) segments(length int64) ([]segment, error) {
 	if len(l.Extents) == 1 && length > 0 { // however many chunks it may be cut into
 		return []segment{{l.Extents[0].Offset, length}}, nil
@@ -74,7 +74,7 @@ func (l *Layout) segments(length int64) ([]segment, error) {
 }
 
 // Interleaving says how a file is to be spread over the device, so that it is read
-// from several memory devices at a time where the device is made of several.
+// from several memory devices at a time if the device is made of several.
 type Interleaving struct {
 	// Strips is how many parts the file is spread over, 1 to 16.
 	Strips int

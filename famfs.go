@@ -21,7 +21,7 @@
 package famfs
 
 // Opening and closing a file system, and what is known of it as a whole. The
-// pieces stand in rooms of their own: device (dax.go), log (log_replay.go,
+// pieces have rooms of their own: device (dax.go), log (log_replay.go,
 // log_append.go), names (namespace.go); what users do with an FS is in mapping.go,
 // iofs.go, create.go, watch.go.
 
@@ -75,10 +75,10 @@ type FS struct {
 // Open opens the file system on the device or file at path, read-only unless
 // ReadWrite is given.
 //
-// It fails with fs.ErrNotExist or fs.ErrPermission as os.Open does, ErrDevice where
-// path is nothing that can be mapped as shared memory, or where this architecture
+// It fails with fs.ErrNotExist or fs.ErrPermission as os.Open does, ErrDevice if
+// path is nothing that can be mapped as shared memory, or if this architecture
 // has no cache instructions and path needs them; ErrNotFormatted, ErrVersion,
-// ErrChecksum or ErrCorrupt for what stands on the device; ErrNotMaster where
+// ErrChecksum or ErrCorrupt for what is on the device; ErrNotMaster if
 // ReadWrite is wanted on a host that is not the master; fs.ErrInvalid for options
 // that exclude each other. Log entries that are sound but unacceptable are passed
 // over: see Problems.
@@ -204,7 +204,7 @@ func (f *FS) repairLog() error {
 	return errors.Join(f.replica.repairSequence(), f.lock.release())
 }
 
-// openMedium opens the device and maps it, whatever stands on it.
+// openMedium opens the device and maps it, whatever is on it.
 func openMedium(path string, c openConfig) (*FS, error) {
 	dev, err := openDevice(path, c.readWrite || c.clientWrites, c.log)
 	if err != nil {

@@ -1,6 +1,6 @@
 package famfs
 
-// Who this host is: the system UUIDs that may stand for it, and the role that
+// Who this host is: the system UUIDs by which it is known, and the role that
 // follows from them. Nothing here writes outside the device.
 
 import (
@@ -34,7 +34,7 @@ func (r Role) String() string {
 	return "client"
 }
 
-// Where a host's identity stands: the file of the reference implementation, and
+// Where a host's identity is kept: in the file of the reference implementation, and
 // that of systemd.
 const (
 	systemUUIDFile = "/opt/famfs/system_uuid"
@@ -48,7 +48,7 @@ var machineIDApplication = [16]byte{
 	0xf4, 0x31, 0x6d, 0x5e, 0x0b, 0x7c, 0x4a, 0x19, 0x9d, 0x52, 0xc8, 0xa6, 0x1e, 0x93, 0x70, 0x2b,
 }
 
-// hostUUIDs returns the UUIDs that stand for this host, best first: the given one
+// hostUUIDs returns the UUIDs of this host, best first: the given one
 // (unless zero), that in uuidFile, the one derived from idFile. Files that are not
 // there are passed over; those that cannot be read or parsed too, but the error
 // tells of them: it explains why a host may not be the master that it should be,

@@ -2,7 +2,7 @@ package famfs
 
 // Reading through io/fs: FS as an fs.FS, its files and directories, and what is
 // known of each. All bytes come out of the window over the whole device: no system
-// call, no mapping per file, and an error where the memory faults.
+// call, no mapping per file, and an error if the memory faults.
 
 import (
 	"cmp"

@@ -134,7 +134,7 @@ func decodeLogHeader(b *[logHeaderSize]byte, logSize int64) (logHeader, error) {
 	return h, nil
 }
 
-// rawExtent is an extent as it stands in an entry, not checked.
+// rawExtent is an extent as it is in an entry, not checked.
 type rawExtent struct{ device, offset, length uint64 }
 
 // entry is a decoded log entry, not checked beyond CRC and sequence number.
@@ -168,7 +168,7 @@ func checkEntry(b *[entrySize]byte, index uint64) error {
 	return checkEntrySum(b, index, checksum(b[:entryCRC]))
 }
 
-// checkEntrySum is checkEntry where the checksum that b should carry is known.
+// checkEntrySum is checkEntry for whoever knows the checksum that b should carry.
 func checkEntrySum(b *[entrySize]byte, index, want uint64) error {
 	if found := checksumIn(b[:]); found != want {
 		return fmt.Errorf("found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)

@@ -36,7 +36,7 @@ func newEntrySums() *entrySums {
 // of returns the checksum of an entry.
 func (s *entrySums) of(b *[entrySize]byte) uint64 {
 	sum, tail := crc32.ChecksumIEEE(b[:entryHead]), b[entryHead:entryCRC]
-	// All are zero if the first are, and each is what stands eight before it.
+	// All are zero if the first are, and each is the same as the one eight before it.
 	if binary.LittleEndian.Uint64(tail) != 0 || !bytes.Equal(tail[8:], tail[:len(tail)-8]) {
 		return uint64(crc32.Update(sum, crc32.IEEETable, tail))
 	}

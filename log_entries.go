@@ -1,6 +1,6 @@
 package famfs
 
-// The log as users may look at it: its entries one by one, as they stand on the
+// The log as users may look at it: its entries one by one, as they are on the
 // medium. What they come to is the namespace; this is for those who look for what went
 // wrong.
 

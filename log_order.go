@@ -9,9 +9,9 @@ import "sync"
 // decoded: it bounds what is at hand of a log that nobody has judged yet.
 const maxAhead = 64
 
-// inTurn finishes blocks in order, one at a time. Nobody waits for his turn: who comes with
-// the block whose turn it is finishes it, and all that have come early. What a processor
-// has just decoded is often in its caches still.
+// inTurn finishes blocks in order, one at a time. The worker that brings the next block
+// finishes it, and any later ones that are queued already. Workers wait only if they are
+// maxAhead blocks ahead. What a processor has just decoded is often in its caches still.
 type inTurn struct {
 	finish func(*decoded) (more bool, err error)
 
@@ -30,7 +30,7 @@ func newInTurn(finish func(*decoded) (bool, error)) *inTurn {
 	return q
 }
 
-// hand has block finished, now or by whoever is finishing others. It returns false if no
+// hand queues block d, and finishes those whose turn it is unless another worker does. It returns false if no
 // more blocks are wanted.
 func (q *inTurn) hand(block uint64, d *decoded) bool {
 	q.mu.Lock()
@@ -45,7 +45,7 @@ func (q *inTurn) hand(block uint64, d *decoded) bool {
 	return !q.ended
 }
 
-// end lets nobody wait any more: a block that is missing will not come.
+// end wakes all who wait: a block that is missing will not come.
 func (q *inTurn) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -127,7 +127,7 @@ func (r *replica) sameFileSystem() error {
 
 // stillCorrupt reports whether the corrupt entry at which the last replay ended is what it
 // was, so that reading all of the log again would come to the same end. What was logged
-// behind it is listed, where a tolerant replay does so.
+// behind it is listed, if the replay is tolerant.
 func (r *replica) stillCorrupt(end uint64, policy onCorrupt) (bool, error) {
 	bad := r.bad
 	if bad == nil || bad.index >= end || policy == skipCorrupt || policy == stopAtCorrupt && bad.index != r.next {

@@ -18,7 +18,7 @@ import (
 const maxMessages = maxProblems + 1000
 
 // journal keeps messages until they are told. All of its methods may be called
-// concurrently; tell and tellOr only where nothing is locked.
+// concurrently; tell and tellOr only when nothing is locked.
 type journal struct {
 	to      *slog.Logger // nil if nobody listens
 	waiting atomic.Bool  // there are messages

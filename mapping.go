@@ -115,13 +115,13 @@ func (t *regionTable) leave(s *sharedRegion) error {
 // do not wait for those that map other files, however long these take to populate them.
 //
 // Without Writable the memory cannot be written: a store is a fault. Writable is
-// refused with ErrNotMaster on a client, and with ErrReadOnly where the FS was opened
-// without ReadWrite, unless WithClientWrites was given; with fs.ErrPermission where
+// refused with ErrNotMaster on a client, and with ErrReadOnly if the FS was opened
+// without ReadWrite, unless WithClientWrites was given; with fs.ErrPermission if
 // the file is read-only on all hosts or has no write permission bit.
 //
 // Other errors: fs.ErrNotExist, fs.ErrInvalid for a directory or an invalid name,
-// fs.ErrClosed, ErrDevice where the file cannot be mapped or the memory is gone, and
-// the system's where it has no more address space or mappings (vm.max_map_count): then
+// fs.ErrClosed, ErrDevice if the file cannot be mapped or the memory is gone, and
+// the system's if it has no more address space or mappings (vm.max_map_count): then
 // reading through fs.FS still works.
 func (f *FS) Map(name string, opts ...MapOption) (*Mapping, error) {
 	var c mapConfig

@@ -28,7 +28,7 @@ import (
 //
 // The device must hold superblock, log and one allocation unit: 12 MiB with
 // the default log; fs.ErrInvalid otherwise. Other errors: as of Open, and ErrLocked
-// where another process is writing.
+// if another process is writing.
 func Format(path string, opts ...FormatOption) error {
 	c := formatConfig{logSize: DefaultLogSize}
 	for _, o := range opts {

@@ -1,6 +1,6 @@
 package famfs
 
-// What stands on a device that carries no famfs: the signatures of file systems, volume
+// What is on a device that carries no famfs: the signatures of file systems, volume
 // managers, partition tables, archives and images, and whether all is zeros. Nothing here
 // writes, and nothing here knows of famfs's own records: salvage.go does.
 
@@ -115,7 +115,7 @@ func isPartitionTable(b []byte) bool {
 	return used
 }
 
-// findContent says what stands in the first n bytes of a device, or "" if it may be
+// findContent says what is in the first n bytes of a device, or "" if it may be
 // overwritten: a known signature, and, if all is to be zeros, any other byte. What a
 // Format that was interrupted leaves counts as zeros.
 func findContent(m sharedMemory, n int64, zeros bool) string {

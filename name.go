@@ -65,7 +65,7 @@ func cleanName(path string) (string, bool) {
 	return clean, true
 }
 
-// scanPath looks at a path with its NUL: end is where that stands, pathSize if nowhere;
+// scanPath looks at a path with its NUL: end is where that is, pathSize if nowhere;
 // nameAt where the last element begins. A plain path is in ASCII, and has no element that is
 // empty or begins with a dot: it keeps all rules. Logs are full of them, and this takes eight
 // bytes at a time where the rules take several passes byte by byte.

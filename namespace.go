@@ -1,6 +1,6 @@
 package famfs
 
-// Names to files and directories: a tree, kept so that readers need no lock. Nodes stand at
+// Names to files and directories: a tree, kept so that readers need no lock. Nodes are kept at
 // the index of their log entry, in slabs; a hash table over whole paths holds their numbers,
 // and each directory has a list of its children. One writer at a time, the replica, adds
 // nodes and removes them.
@@ -23,7 +23,7 @@ import (
 	"sync/atomic"
 )
 
-// rootIndex stands for the root directory, which has no entry.
+// rootIndex is the index of the root directory, which has no entry.
 const rootIndex = -1
 
 // namespace is the tree. Readers may call lookup, node, child and end at any time;

@@ -105,7 +105,7 @@ func (s *slab) begin(size int) {
 	if cap(s.writing) == 0 {
 		s.writing = make([]byte, 0, max(size, 512))
 	}
-	// What stands behind the text that readers have, no string refers to.
+	// No string refers to what is behind the text that readers have.
 	s.writing = s.writing[:len(done)]
 	s.shapes = s.shapes[:0]
 	if layouts := s.layouts.Load(); layouts != nil {
@@ -223,7 +223,7 @@ func (n *nodeRecord) setRemoval(index int64) { *n = nodeRecord{size: index, bits
 // isRemoval says that n is such a note; size is the index.
 func (n *nodeRecord) isRemoval() bool { return n.bits == removalBit }
 
-// drop clears n: no node comes of its entry.
+// drop clears the record.
 func (n *nodeRecord) drop() { *n = nodeRecord{} }
 
 // mode returns the mode bits of the format.

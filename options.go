@@ -1,6 +1,6 @@
 package famfs
 
-// The options of Format, Open and Check, Map, and Create. What they do stands where
+// The options of Format, Open and Check, Map, and Create. What they do is documented where
 // they are used.
 
 import (
@@ -211,7 +211,7 @@ func Owner(uid, gid uint32) CreateOption {
 func Replace() CreateOption { return createOption(func(c *createConfig) { c.replace = true }) }
 
 // Interleave spreads the file over the device; the default is one extent, or a few
-// where no free run is long enough.
+// if no free run is long enough.
 func Interleave(i Interleaving) CreateOption {
 	return createOption(func(c *createConfig) { c.interleave = &i })
 }

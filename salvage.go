@@ -48,7 +48,7 @@ func remains(m sharedMemory, deviceSize int64) string {
 }
 
 // explainUnformatted says more about why a device carries no superblock, err: that it is
-// damaged, that something else stands there, or that it may be formatted.
+// damaged, that something else is there, or that it may be formatted.
 func explainUnformatted(m sharedMemory, deviceSize int64, err error) error {
 	if found := remains(m, deviceSize); found != "" {
 		return fmt.Errorf("superblock: found magic %#x, want %#x, yet here is %s; it is damaged, or being formatted just now: %w", m.load64(0), uint64(superblockMagic), found, ErrCorrupt)
@@ -99,7 +99,7 @@ func isSoundHeader(b *[logHeaderSize]byte) bool {
 }
 
 // guessSuperblock makes a superblock for a device whose own cannot be believed. If only the
-// magic is wrong it is what stands there; otherwise the log header says how long the log
+// magic is wrong it is what is there; otherwise the log header says how long the log
 // is, or superblock and header do where they agree, or the first file's place; and the
 // entries say what unit they are aligned to.
 func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {

@@ -1,7 +1,7 @@
 package famfs
 
 // The superblock: its codec, with every bound that can be checked without reading
-// further. Where it is read and written from stands in famfs.go and mkfs.go.
+// further. It is read by famfs.go and written by mkfs.go.
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ const (
 // (format: superblock). Sizes and offsets are in bytes.
 type Superblock struct {
 	Version uint64
-	// LogOffset and LogSize are where the log lies; behind it is file data.
+	// LogOffset and LogSize say where the log is; file data follows it.
 	LogOffset, LogSize int64
 	// AllocUnit is what files are allocated in: 2 MiB, or 4 KiB.
 	AllocUnit int64

@@ -1,6 +1,6 @@
 package famfs
 
-// UUIDs: their text form, and making new ones. Which UUID stands for this host is
+// UUIDs: their text form, and making new ones. Which UUIDs this host has is
 // host.go's concern.
 
 import (

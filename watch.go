@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// DefaultWatchInterval is how often Watch looks where it is not told.
+// DefaultWatchInterval is how often Watch looks if it is not told.
 const DefaultWatchInterval = 100 * time.Millisecond
 
 // Event is a file or directory that has appeared or gone.
