@@ -4,10 +4,12 @@ package famfs
 // that makes it exist is create_commit.go's concern.
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -92,6 +94,12 @@ func (f *FS) Create(name string, size int64, opts ...CreateOption) (*PendingFile
 		return nil, &fs.PathError{Op: "create", Path: name, Err: err}
 	}
 	return p, nil
+}
+
+// CreateContext is Create, and gives up waiting for a writer in another process when ctx is
+// done: the error wraps ErrLocked and the context's. It does not end anything else.
+func (f *FS) CreateContext(ctx context.Context, name string, size int64, opts ...CreateOption) (*PendingFile, error) {
+	return f.Create(name, size, append(slices.Clone(opts), WithContext(ctx))...)
 }
 
 func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile, err error) {
@@ -420,6 +428,11 @@ func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
 // Mkdir makes a directory in one that exists, owned by the user and group of the
 // process. For the errors see Create.
 func (f *FS) Mkdir(name string, perm fs.FileMode) error { return f.MkdirWith(name, Mode(perm)) }
+
+// MkdirContext is Mkdir, and gives up waiting as CreateContext does.
+func (f *FS) MkdirContext(ctx context.Context, name string, perm fs.FileMode) error {
+	return f.MkdirWith(name, Mode(perm), WithContext(ctx))
+}
 
 // MkdirWith is Mkdir with the options of Create, of which Interleave means nothing
 // here. The default mode is 0755.

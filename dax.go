@@ -70,6 +70,16 @@ type DeviceInfo struct {
 	Caution string
 }
 
+// LogValue says in a few words what the device is, as slog.LogValuer says: path, kind, size and
+// alignment, and what is known against it.
+func (d DeviceInfo) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("path", d.Path), slog.String("kind", d.Kind.String()), slog.Int64("size", d.Size), slog.Int64("align", d.Align)}
+	if d.Caution != "" {
+		attrs = append(attrs, slog.String("caution", d.Caution))
+	}
+	return slog.GroupValue(attrs...)
+}
+
 // segment is a run of bytes of the device.
 type segment struct{ off, len int64 }
 

@@ -582,3 +582,13 @@ func TestRoundUp(t *testing.T) {
 		assert.Equal(t, test[2], roundUp(test[0], test[1]), "%v", test)
 	}
 }
+
+func TestDeviceInfoLogValue(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	log.Info("opened", "device", DeviceInfo{Path: "/dev/dax0.0", Kind: DevDAX, Size: 1 << 30, Align: 2 << 20})
+	assert.Contains(t, text.String(), "device.path=/dev/dax0.0 device.kind=devdax device.size=1073741824 device.align=2097152\n")
+	log.Info("opened", "device", DeviceInfo{Caution: "not shared"})
+	assert.Contains(t, text.String(), `device.caution="not shared"`)
+}

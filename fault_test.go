@@ -915,3 +915,20 @@ func TestFaultInWalk(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(report.Problems, func(p Problem) bool { return strings.Contains(p.Error(), "d/cut") || p.Path == "d/cut" }))
 	c.requireClose(t)
 }
+
+func TestMappingSectionFault(t *testing.T) {
+	needsFaults(t)
+	needsFile(t, "the file is cut short")
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.WriteFile("f", pattern(5000, 1), 0o644))
+	mapping, err := m.Map("f")
+	require.NoError(t, err)
+	defer mapping.Close()
+	require.NoError(t, os.Truncate(path, mib))
+	n, err := mapping.Section().ReadAt(make([]byte, 100), 10)
+	var fault *FaultError
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, "f", fault.Name)
+	assert.Zero(t, n)
+}

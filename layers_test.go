@@ -80,7 +80,7 @@ func layerOf(t *testing.T, file string, patterns [][]string) int {
 			}
 		}
 	}
-	assert.GreaterOrEqual(t, found, 0, "docs/architecture.md has no place for %s", file)
+	require.GreaterOrEqual(t, found, 0, "docs/architecture.md has no place for %s", file)
 	return found
 }
 

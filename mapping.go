@@ -17,6 +17,7 @@ type Mapping struct {
 	name string
 	// since is what the device's disk.count was before anything could be stored.
 	since uint64
+	size  int64 // of the file
 	// shared is nil after Close: a slice of memory that was given back must not be kept,
 	// as its addresses may come to be those of the Go heap.
 	shared atomic.Pointer[sharedRegion]
@@ -91,6 +92,18 @@ func (t *regionTable) use(key regionKey, mapIt func(*sharedRegion) error) (*shar
 		}
 	}()
 	return s, mapIt(s)
+}
+
+// share becomes one more user of the region that a Mapping has, until leave. It returns nil
+// if the Mapping is closed: that takes the region from it first, and then leaves it.
+func (t *regionTable) share(of *atomic.Pointer[sharedRegion]) *sharedRegion {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := of.Load()
+	if s != nil {
+		s.users++
+	}
+	return s
 }
 
 // leave ends one use of s; the last one unmaps it.
@@ -181,7 +194,7 @@ func (f *FS) mapFile(name string, c mapConfig) (m *Mapping, err error) {
 			return nil, errors.Join(err, f.regions.leave(s))
 		}
 	}
-	m = &Mapping{fs: f, name: s.name, since: f.dev.disk.count.Load()}
+	m = &Mapping{fs: f, name: s.name, size: n.size, since: f.dev.disk.count.Load()}
 	m.shared.Store(s)
 	return m, nil
 }

@@ -218,6 +218,7 @@ func Interleave(i Interleaving) CreateOption {
 
 // WithContext gives up waiting for another process's lock when ctx is done; the
 // error wraps ErrLocked and the context's. It does not end anything else.
+// CreateContext and MkdirContext are the newer way to say so.
 func WithContext(ctx context.Context) CreateOption {
 	return createOption(func(c *createConfig) { c.ctx = ctx })
 }

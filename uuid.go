@@ -42,6 +42,24 @@ func (u UUID) String() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[0:4], u[4:6], u[6:8], u[8:10], u[10:16])
 }
 
+// AppendText appends the text form, as encoding.TextAppender says. It never fails.
+func (u UUID) AppendText(b []byte) ([]byte, error) { return append(b, u.String()...), nil }
+
+// MarshalText returns the text form, as encoding.TextMarshaler says: so it is what encoding/json
+// and log/slog write. It never fails.
+func (u UUID) MarshalText() ([]byte, error) { return u.AppendText(nil) }
+
+// UnmarshalText reads the text form, as encoding.TextUnmarshaler says. If it fails, u stays what
+// it was; see ParseUUID.
+func (u *UUID) UnmarshalText(text []byte) error {
+	parsed, err := ParseUUID(string(text))
+	if err != nil {
+		return err
+	}
+	*u = parsed
+	return nil
+}
+
 // version4 sets the version and variant bits of a random UUID.
 func (u UUID) version4() UUID {
 	u[6] = u[6]&0x0f | 0x40

@@ -3,6 +3,7 @@ package famfs
 // UUIDs as text, and new ones. Those of hosts are in host_test.go.
 
 import (
+	"encoding/json"
 	"io/fs"
 	"strings"
 	"testing"
@@ -77,4 +78,23 @@ func TestNewUUID(t *testing.T) {
 	for i := range fixed {
 		assert.Equal(t, ^fixed[i], ones[i]&zeros[i], "byte %d", i)
 	}
+}
+
+func TestUUIDMarshals(t *testing.T) {
+	t.Parallel()
+	const text = "01234567-89ab-4cde-8f01-23456789abcd"
+	u, err := ParseUUID(text)
+	require.NoError(t, err)
+	found, err := json.Marshal(map[string]UUID{"id": u})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"id":"`+text+`"}`, string(found))
+	var back map[string]UUID
+	require.NoError(t, json.Unmarshal(found, &back))
+	assert.Equal(t, u, back["id"])
+	appended, err := u.AppendText([]byte("id "))
+	require.NoError(t, err)
+	assert.Equal(t, "id "+text, string(appended))
+	kept := u
+	assert.ErrorIs(t, kept.UnmarshalText([]byte("no UUID")), fs.ErrInvalid)
+	assert.Equal(t, u, kept)
 }
