@@ -641,3 +641,89 @@ func TestReadersBesideReplay(t *testing.T) {
 		})
 	}
 }
+
+// heapReplica returns the replica of a log of these entries, on a device that need not
+// be there: only metadata is ever read.
+func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uint64) *entry) *replica {
+	mem := make([]byte, logOffset+logSize)
+	header := encodeLogHeader(logSize)
+	put64(nextIndexAt, count)(header[:])
+	copy(mem[logOffset:], header[:])
+	for i := range count {
+		e := entry(i)
+		e.seq = i
+		b := e.encode()
+		copy(mem[entryAt(i):], b[:])
+	}
+	sb := Superblock{Version: formatVersion, LogOffset: logOffset, LogSize: logSize, AllocUnit: unit, OMFMajor: omfMajor, OMFMinor: omfMinor}
+	record := sb.encode()
+	copy(mem, record[:])
+	return newReplica(&mappedMemory{dev: &device{cache: thisMachine}, mem: mem}, sb, deviceSize, slog.New(slog.DiscardHandler))
+}
+
+// Logs that a hostile hand made so that each entry costs as much as it can. They take
+// some milliseconds where the cost of an entry is bounded; where it grew with the
+// device or with the log, the tests' time limit would run out.
+func TestReplayBounded(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	const (
+		deviceSize = 1 << 40
+		start      = logOffset + minLogSize
+		all        = deviceSize - start
+	)
+	replay := func(t *testing.T, r *replica, count uint64, problems int, free int64) {
+		n, err := r.catchUp(failAtCorrupt, true)
+		require.NoError(t, err)
+		require.EqualValues(t, count, n)
+		assert.Len(t, r.listProblems(), problems)
+		assert.Equal(t, free, r.usage().Free) // claims are taken only now
+	}
+	t.Run("claims of all the device", func(t *testing.T) {
+		const count = 15_000
+		extents := make([]rawExtent, maxExtents)
+		for i := range extents {
+			extents[i] = rawExtent{0, start, all}
+		}
+		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
+			return forgedFile(fmt.Sprint(i), 0, extents...)
+		}), count, count, 0)
+	})
+	t.Run("files that overlap in their last extent", func(t *testing.T) {
+		const count = 15_000
+		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
+			return forgedFile(fmt.Sprint(i), 1, rawExtent{0, start, all}, rawExtent{0, start, smallUnit})
+		}), count, count, 0)
+	})
+	t.Run("the same whole device again", func(t *testing.T) {
+		const count = 15_000
+		replay(t, heapReplica(deviceSize, minLogSize, smallUnit, count, func(i uint64) *entry {
+			return forgedFile(fmt.Sprint(i), 1, rawExtent{0, start, all})
+		}), count, count-1, 0)
+	})
+	t.Run("devices", func(t *testing.T) {
+		const logSize = 64 * mib
+		const count = 80_000
+		replay(t, heapReplica(deviceSize, logSize, defaultUnit, count, func(i uint64) *entry {
+			e := forgedDevice(uint32(i+1), 1)
+			put64(8, i)(e.deviceUUID[:])
+			return e
+		}), count, 0, deviceSize-roundUp(logOffset+logSize, defaultUnit))
+	})
+	t.Run("one claim of all of 8 TiB", func(t *testing.T) {
+		const deviceSize = 8 << 40
+		r := heapReplica(deviceSize, minLogSize, smallUnit, 1, func(uint64) *entry {
+			return forgedFile("bad", 1<<62, rawExtent{0, start, deviceSize - start})
+		})
+		replay(t, r, 1, 1, 0)
+		blocks, nodes := made(r.alloc)
+		assert.Zero(t, blocks)
+		assert.Less(t, nodes, 100)
+	})
+	t.Run("one strip of small chunks", func(t *testing.T) {
+		l := Layout{Chunk: smallUnit, Extents: []Extent{{0, start, 1 << 44}}}
+		segs, err := l.segments(1 << 44)
+		require.NoError(t, err)
+		assert.Equal(t, []segment{{start, 1 << 44}}, segs)
+	})
+}
