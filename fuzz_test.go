@@ -327,6 +327,9 @@ func drawSketches(b []byte, unit uint64) (entries []byte) {
 			e = forgedDir(path)
 		case 7:
 			e = forgedDevice(uint32(b[3]), b[4])
+			if b[5]&1 == 1 {
+				e = forgedRemoval(uint64(b[3]), path)
+			}
 		}
 		record := e.encode()
 		entries = append(entries, record[:]...)
@@ -383,6 +386,7 @@ func imageSeeds(t testing.TB) (all [][]byte) {
 	sketch(0, 0, 0, 2, 1, 1, 0 /**/, 0, 1, 2, 1, 1, 0 /**/, 6, 0, 0, 0, 0, 0)
 	sketch(0, 2, 0, 4, 1, 1, 3 /**/, 2, 1, 4, 3, 1, 3 /**/, 7, 0, 0, 1, 1, 0)
 	sketch(smallUnits, 0x24, 0, 30, 1, 5, 5 /**/, 0x2c, 1, 23, 50, 4, 4 /**/, 0x14, 6, 1, 80, 1, 9)
+	sketch(0, 6, 0, 0, 0, 0, 0 /**/, 0, 2, 1, 1, 1, 0 /**/, 7, 2, 0, 1, 0, 1 /**/, 0, 2, 4, 3, 2, 0 /**/, 7, 2, 0, 3, 0, 1 /**/, 7, 0, 0, 0, 0, 1)
 	for _, e := range entrySeeds(t) {
 		all = append(all, append([]byte{byte(entriesOnly)}, e...))
 	}

@@ -122,6 +122,12 @@ func ownImage(t testing.TB, unit uint64) string {
 	}
 	f.append(forgedFile("nine", 8*unit+4097, sixteen...), nil)
 	f.append(forgedFile("elsewhere", 1, rawExtent{1, 0, unit}), nil)
+	gone := f.append(forgedDir("gone"), nil)
+	f.append(forgedFile("gone/f", unit, at(30, 1)), nil)
+	f.append(forgedRemoval(gone+1, "gone/f"), nil)
+	f.append(forgedFile("gone/f", unit-5, at(31, 1)), nil) // in its place
+	f.append(forgedRemoval(gone+3, "gone/f"), nil)
+	f.append(forgedRemoval(gone, "gone"), nil)
 	f.write(start, pattern(testSize-start, 5))
 	return f.path
 }
@@ -201,6 +207,8 @@ func (i *mutationImage) entry(index uint64) record {
 		}
 	case typeMkdir:
 		r.fields = append(r.fields, field{"uid", 16, 4, true}, field{"gid", 20, 4, true}, field{"mode", 24, 4, true})
+	case typeRemoval:
+		r.fields = append(r.fields, field{"removes", removesAt, 8, false})
 	case typeAddDev:
 		r.fields = append(r.fields, field{"size", 16, 8, false}, field{"uuid", 24, 8, false}, field{"index", 40, 4, false})
 	}
@@ -310,10 +318,7 @@ func (i *mutationImage) flipMutants(r record, n int) (all []mutant) {
 // pathMutants gives the entry index every kind of bad path, and those of others.
 func (i *mutationImage) pathMutants(index uint64) (all []mutant) {
 	r := i.entry(index)
-	at := filePathAt
-	if i.bytes(r)[8] == typeMkdir {
-		at = mkdirPathAt
-	}
+	at := map[byte]int{typeFile: filePathAt, typeMkdir: mkdirPathAt, typeRemoval: removalPathAt}[i.bytes(r)[entryTypeAt]]
 	paths := []string{"", "\x00x", "/", "//", ".", "..", "a/..", "../a", "./a", "a//b", "a/", "/a", ".meta", ".meta/log", "\xff", "a\x00b", "none/x", "\n", "..a", strings.Repeat("x", pathSize),
 		strings.Repeat("x", maxPath), strings.Repeat("d/", pathSize/2), strings.Repeat("d/", maxPath/2) + "x", "\xed\xa0\x80"}
 	for other := range i.next {
@@ -561,6 +566,20 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 	if err != nil {
 		return nil, nil, err
 	}
+	// What was removed keeps its space.
+	removed := int64(0)
+	for index := range fsys.replica.ns.end() {
+		n := fsys.replica.ns.node(index)
+		if !n.isRemoval() {
+			continue
+		}
+		if old := fsys.replica.ns.node(n.size); !old.isDir() {
+			for _, x := range old.place().Extents {
+				removed += x.Length
+				all = append(all, x)
+			}
+		}
+	}
 	// A size that leaves room for a file is believed, up to the real one.
 	size := i.size
 	if sb.DeviceSize >= sb.logEnd()+sb.AllocUnit {
@@ -584,7 +603,7 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 		}
 	}
 	want := Usage{
-		Size: size, Allocated: size - free, Free: free, LargestFree: longest, FileBytes: fileBytes, Files: len(attrs), Dirs: dirs,
+		Size: size, Allocated: size - free, Free: free, LargestFree: longest, FileBytes: fileBytes, Removed: removed, Files: len(attrs), Dirs: dirs,
 		LogUsed: u.LogUsed, LogCapacity: int(lastIndex(sb.LogSize) + 1),
 	}
 	if u != want || u.LogUsed > u.LogCapacity {
