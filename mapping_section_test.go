@@ -59,9 +59,9 @@ func TestMappingSection(t *testing.T) {
 func TestMappingSectionWhileClosing(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
-	content := pattern(64<<10, 1)
+	content := pattern(4096, 1)
 	require.NoError(t, m.WriteFile("f", content, 0o644))
-	for range 200 {
+	for range 50 {
 		mapping, err := m.Map("f")
 		require.NoError(t, err)
 		var wait sync.WaitGroup

@@ -435,7 +435,11 @@ func TestNamespaceReadersWhileReplacing(t *testing.T) {
 			}()
 		}()
 	}
-	for i := range 300_000 {
+	rounds := 300_000
+	if raceEnabled || testing.Short() {
+		rounds = 30_000
+	}
+	for i := range rounds {
 		at := i % files
 		path := fmt.Sprint("d/", at)
 		g.remove(index[at], dir, g.next)

@@ -287,7 +287,7 @@ func TestReplace(t *testing.T) {
 // Each pending file, and each that replaces another, has the entries kept that it needs.
 func TestReplaceLogFull(t *testing.T) {
 	t.Parallel()
-	path := formatted(t, testSize)
+	path := formatted(t, testSize, LogSize(minLogSize))
 	m := openMaster(t, path)
 	capacity := m.Usage().LogCapacity
 	for _, name := range []string{"f", "g", "h"} {
