@@ -450,6 +450,7 @@ func TestCopyFSChangedSource(t *testing.T) {
 
 // A source on a device that is formatted anew while it is copied, or compared, is of no file.
 func TestCopyFSReformattedSource(t *testing.T) {
+	needsFile(t, "it takes two devices")
 	t.Parallel()
 	m, _ := master(t, 256*mib)
 	source := func() (*FS, string) {

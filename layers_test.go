@@ -135,6 +135,7 @@ func uses(t *testing.T) map[string]map[string]string {
 // below it, which stand above it in the table.
 func TestLayers(t *testing.T) {
 	t.Parallel()
+	needsSources(t)
 	names, patterns := layers(t)
 	all := uses(t)
 	require.Greater(t, len(all), 40)
@@ -168,6 +169,7 @@ func TestLayers(t *testing.T) {
 // Records are read and written at offsets that have names, in tables: none is written out.
 func TestOffsetsHaveNames(t *testing.T) {
 	t.Parallel()
+	needsSources(t)
 	bare := regexp.MustCompile(`\.(Put)?Uint(16|32|64)\(\w+\[\d+:|\[\w+ ?[+-] ?\d+:`)
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
