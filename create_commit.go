@@ -216,7 +216,7 @@ func (p *pendingFile) confirm() (logged bool, err error) {
 		return false, nil
 	}
 	r := p.fs.replica
-	if !r.inLog(p.batch.first, p.batch.fill) {
+	if !r.inLog(p.batch.first, len(p.batch.items), p.batch.fill) {
 		p.batch = nil
 		return false, nil
 	}

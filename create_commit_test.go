@@ -102,3 +102,25 @@ func TestCommitTogetherFails(t *testing.T) {
 	require.NoError(t, m.Commit(a, b))
 	assert.Equal(t, []string{"a", "b"}, names(t, openTest(t, path)))
 }
+
+// Files of a commit that failed may be committed in other groups: what others have logged
+// in its place meanwhile is not taken for it, nor overwritten.
+func TestCommitInOtherGroups(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	var files []*PendingFile
+	for _, name := range []string{"a", "b"} {
+		p, err := m.Create(name, 100)
+		require.NoError(t, err)
+		files = append(files, p)
+	}
+	f := failFlushes(m, entryAt(m.replica.next))
+	require.ErrorIs(t, m.Commit(files...), errDisk)
+	f.repair(m)
+	require.NoError(t, files[0].Commit())
+	require.NoError(t, m.WriteFile("precious", pattern(9, 9), 0o644))
+	require.NoError(t, files[1].Commit())
+	for _, fsys := range []*FS{m, openTest(t, path)} {
+		assert.Equal(t, []string{"a", "b", "precious"}, names(t, fsys))
+	}
+}

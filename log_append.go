@@ -99,18 +99,23 @@ func (r *replica) makeCertain() error {
 	return nil
 }
 
-// inLog says whether entry index of the log is just what fill gives as number 0, as after
-// an append that failed half way.
-func (r *replica) inLog(index uint64, fill func(i int, e *entry)) bool {
-	if index >= r.next {
+// inLog says whether n entries of the log from index on are just what fill gives, as after
+// an append that failed half way. All of them count: another append may have begun with the
+// same entry.
+func (r *replica) inLog(index uint64, n int, fill func(i int, e *entry)) bool {
+	if index > r.next || uint64(n) > r.next-index {
 		return false
 	}
-	r.encode(index, 0, fill)
 	var b [entrySize]byte
-	r.meta.invalidate(entryAt(index), entrySize)
+	r.meta.invalidate(entryAt(index), int64(n)*entrySize)
 	r.meta.fenceLoads()
-	r.meta.load(b[:], entryAt(index))
-	return b == r.record
+	for i := range n {
+		r.encode(index+uint64(i), i, fill)
+		if r.meta.load(b[:], entryAt(index+uint64(i))); b != r.record {
+			return false
+		}
+	}
+	return true
 }
 
 // confirm stores n entries that are in the log from index on again, and the counters that

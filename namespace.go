@@ -189,8 +189,9 @@ func (ns *namespace) grow(n int) {
 		}
 		table[at] = slot
 	}
-	ns.swept.Add(1)
+	// The table first: who has the new count must have the new table.
 	ns.table.Store(&table)
+	ns.swept.Add(1)
 }
 
 // keep returns the slots of table but for those of removed nodes that no reader sees any
