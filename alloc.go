@@ -280,6 +280,13 @@ func (a *allocator) restrict(limit int64) {
 	a.claim(unitRun{limit, a.units - limit})
 }
 
+// ownsAny says whether a file owns any of these units.
+func (a *allocator) ownsAny(runs []unitRun) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.ContainsFunc(runs, a.isOwned)
+}
+
 // ownedBeyond says whether files own units that are not given out.
 func (a *allocator) ownedBeyond() bool {
 	a.mu.Lock()

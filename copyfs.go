@@ -283,8 +283,8 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		}
 	}
 	if p == nil {
-		same, err := c.passOver(ctx, from, st, there, name)
-		if same || err != nil {
+		verdict, err := c.passOver(ctx, from, st, there, name)
+		if verdict != toReplace || err != nil {
 			return err
 		}
 		// The source was read in part.
@@ -336,21 +336,30 @@ func checkSize(name string, st fs.FileInfo) error {
 	return nil
 }
 
+// verdict is what becomes of a file whose name is there already.
+type verdict uint8
+
+const (
+	toReplace   verdict = iota // it has other content
+	sameContent                // it has the same
+	leftOut                    // its source changed meanwhile, and such files are passed over
+)
+
 // passOver passes a file over if it is there with the content of its source. If it is there
 // with another, that is an error, unless it is to be replaced.
-func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileInfo, name string) (same bool, err error) {
+func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileInfo, name string) (verdict, error) {
 	target := path.Join(c.dir, name)
 	if err := c.compare(ctx, from, st, there, target); err != nil {
 		if c.replaces() && errors.Is(err, errOther) {
-			return false, nil
+			return toReplace, nil
 		}
-		return false, c.failChanged(target, 0, &fs.PathError{Op: "copy", Path: name, Err: err})
+		return leftOut, c.failChanged(target, 0, &fs.PathError{Op: "copy", Path: name, Err: err})
 	}
 	if err := c.fs.makeCertain(newCreateConfig(c.options(ctx, st))); err != nil {
-		return false, &fs.PathError{Op: "copy", Path: name, Err: err}
+		return sameContent, &fs.PathError{Op: "copy", Path: name, Err: err}
 	}
 	c.tell(Progress{Name: target, Done: true, Passed: true}, st.Size())
-	return true, nil
+	return sameContent, nil
 }
 
 // replaces says whether files with other content are to be replaced.

@@ -27,29 +27,39 @@ func Atomically() CopyOption { return copyOption(func(c *copyConfig) { c.atomica
 type plannedFile struct {
 	name    string // in the source
 	info    fs.FileInfo
-	same    bool         // it is there already
-	pending *PendingFile // otherwise, but for one that changes and is left out
+	verdict verdict
+	there   int          // the log entry of one that was passed over
+	pending *PendingFile // of one that is copied
 	untold  int64        // how many bytes OnProgress was not told of
 }
 
 func (c *copier) runAtomically(ctx context.Context) (err error) {
-	dirs, files, err := c.plan(ctx)
+	dirs, missing, files, err := c.plan(ctx)
 	if err != nil {
 		return err
 	}
 	if err := c.eachInParallel(ctx, files, c.compareFirst); err != nil {
 		return err
 	}
-	files = slices.DeleteFunc(files, func(file plannedFile) bool { return file.same })
-	if len(dirs) == 0 && len(files) == 0 {
+	plan := commitPlan{dirs: dirs, there: make(map[string]int)}
+	for i := range files {
+		if files[i].verdict == sameContent {
+			plan.there[path.Join(c.dir, files[i].name)] = files[i].there
+		}
+	}
+	files = slices.DeleteFunc(files, func(file plannedFile) bool { return file.verdict != toReplace })
+	if !missing && len(files) == 0 {
 		return nil
 	}
+	defer c.fs.journal.tell()
 	if !c.fs.gate.hold() {
 		return fs.ErrClosed
 	}
 	defer c.fs.gate.letGo()
-	config := newCreateConfig(append(slices.Clone(c.create), WithContext(ctx)))
-	if err := c.fs.beginWrite(path.Join(c.dir, "x"), config); err != nil {
+	if err := c.fs.mayLog(); err != nil {
+		return err
+	}
+	if err := c.fs.lock.acquire(ctx, c.fs.config.lockTimeout); err != nil {
 		return err
 	}
 	defer func() {
@@ -61,6 +71,7 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 		}
 		err = errors.Join(append(errs, c.fs.lock.release())...)
 	}()
+	config := newCreateConfig(c.create)
 	release, err := c.fs.keepRoom(dirs, len(files)*config.entries())
 	if err != nil {
 		return err
@@ -84,7 +95,7 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 			pending = append(pending, files[i].pending)
 		}
 	}
-	if err := c.fs.commit(dirs, pending); err != nil {
+	if err := c.fs.commit(plan, pending); err != nil {
 		return err
 	}
 	for i := range files {
@@ -95,24 +106,29 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 	return nil
 }
 
-// plan walks the source: which directories are to be made, and which files copied.
-func (c *copier) plan(ctx context.Context) (dirs []newDir, files []plannedFile, err error) {
-	var missing []string // above the directory of the copy
+// plan walks the source: which directories are to be there, whether any is missing, and which
+// files are to be copied.
+func (c *copier) plan(ctx context.Context) (dirs []newDir, missing bool, files []plannedFile, err error) {
+	var above []string // the directory of the copy, and those it is in
 	for dir := c.dir; dir != "."; dir = parentPath(dir) {
-		missing = append(missing, dir)
+		above = append(above, dir)
 	}
-	made := make(map[string]bool)
+	seen := make(map[string]bool)
 	addDir := func(target string, st fs.FileInfo) error {
+		if seen[target] {
+			return nil
+		}
+		seen[target] = true
 		there, err := c.fs.Stat(target)
 		switch {
-		case err == nil && there.IsDir() || made[target]:
-			return nil
-		case err == nil:
-			return &fs.PathError{Op: "copy", Path: target, Err: fmt.Errorf("a file stands there: %w", fs.ErrExist)}
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
+		case errors.Is(err, fs.ErrNotExist):
+			missing, err = true, checkNewName(target)
+		case err == nil && !there.IsDir():
+			err = fmt.Errorf("a file is there: %w", fs.ErrExist)
 		}
-		made[target] = true
+		if err != nil {
+			return &fs.PathError{Op: "copy", Path: target, Err: err}
+		}
 		dirs = append(dirs, newDir{target, newCreateConfig(c.options(ctx, st))})
 		return nil
 	}
@@ -141,12 +157,12 @@ func (c *copier) plan(ctx context.Context) (dirs []newDir, files []plannedFile, 
 			}
 		default:
 			err = c.checkIntoItself(name, st)
-			for _, dir := range slices.Backward(missing) {
+			for _, dir := range slices.Backward(above) {
 				if err == nil {
 					err = addDir(dir, st)
 				}
 			}
-			missing = nil
+			above = nil
 			if target := path.Join(c.dir, name); err == nil && target != "." {
 				err = addDir(target, st)
 			}
@@ -157,7 +173,7 @@ func (c *copier) plan(ctx context.Context) (dirs []newDir, files []plannedFile, 
 		errs = append(errs, err)
 		return skip
 	})
-	return dirs, files, errors.Join(append(errs, err)...)
+	return dirs, missing, files, errors.Join(append(errs, err)...)
 }
 
 // eachInParallel calls f for each of files, several at a time, until one fails.
@@ -200,31 +216,58 @@ func (c *copier) compareFirst(ctx context.Context, file *plannedFile) (err error
 	if err != nil {
 		return err
 	}
-	from, st, err := c.open(file.name)
+	from, st, err := c.openPlanned(file)
 	if err != nil {
-		return err
+		file.verdict = leftOut
+		return c.failChanged(path.Join(c.dir, file.name), 0, err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	file.same, err = c.passOver(ctx, from, st, there, file.name)
+	if attr, ok := there.Sys().(*Attr); ok {
+		file.there = attr.Index
+	}
+	file.verdict, err = c.passOver(ctx, from, st, there, file.name)
 	return err
 }
 
-// keepRoom looks whether there is room in the log for directories and further entries, and
-// keeps that of the directories until release. The writers' lock must be held.
+// openPlanned opens a file of the source, and fails with ErrChanged if it has not the size
+// any more with which it was planned.
+func (c *copier) openPlanned(file *plannedFile) (fs.File, fs.FileInfo, error) {
+	from, err := c.src.Open(file.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := from.Stat()
+	if err == nil && st.Size() != file.info.Size() {
+		err = &fs.PathError{Op: "copy", Path: file.name, Err: fmt.Errorf("from %d bytes to %d: %w", file.info.Size(), st.Size(), ErrChanged)}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, from.Close())
+	}
+	return from, st, nil
+}
+
+// keepRoom looks whether directories can be made, and whether there is room in the log for them
+// and further entries, and keeps that of the directories until release. The writers' lock must
+// be held.
 func (f *FS) keepRoom(dirs []newDir, further int) (release func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.catchUp(); err != nil {
 		return nil, err
 	}
-	if err := f.checkRoom(len(dirs) + further); err != nil {
+	var b batch
+	if _, err := f.addDirs(&b, dirs); err != nil {
 		return nil, err
 	}
-	f.promised += len(dirs)
+	n := len(b.items)
+	if err := f.checkRoom(n + further); err != nil {
+		return nil, err
+	}
+	f.promised += n
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.promised -= len(dirs)
+		f.promised -= n
 	}, nil
 }
 
@@ -246,22 +289,21 @@ func (c *copier) reserve(ctx context.Context, file *plannedFile, planned map[str
 
 // fillFirst fills a file, so that only its commit is left to be done.
 func (c *copier) fillFirst(ctx context.Context, file *plannedFile) (err error) {
-	fail := func(err error) error { return &fs.PathError{Op: "copy", Path: file.name, Err: err} }
-	from, st, err := c.open(file.name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
 	p := file.pending
-	if st.Size() != p.size {
-		err = fmt.Errorf("from %d bytes to %d: %w", p.size, st.Size(), ErrChanged)
-	} else if file.untold, err = c.fill(ctx, p, from, st); err == nil {
-		err = p.settle()
+	from, st, err := c.openPlanned(file)
+	if err == nil {
+		defer func() { err = errors.Join(err, from.Close()) }()
+		if file.untold, err = c.fill(ctx, p, from, st); err == nil {
+			err = p.settle()
+		}
+		if err != nil {
+			err = &fs.PathError{Op: "copy", Path: file.name, Err: err}
+		}
 	}
 	if err == nil {
 		return nil
 	}
-	if err = c.failChanged(p.name, file.untold, fail(err)); err == nil {
+	if err = c.failChanged(p.name, file.untold, err); err == nil {
 		file.pending = nil
 		err = p.Close()
 	}

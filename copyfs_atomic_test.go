@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -248,3 +250,206 @@ func (m meanwhile) Open(name string) (fs.File, error) {
 	}
 	return m.MapFS.Open(name)
 }
+
+// Directories keep the rules of names, as files do.
+func TestCopyFSAtomicallyDirNames(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]string{"long": strings.Repeat("x", 80), "reserved": ".meta", "not UTF-8": "\xff"} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := master(t, testSize)
+			src := dirNamed(dir)
+			assert.ErrorIs(t, m.CopyFS(context.Background(), ".", src), fs.ErrInvalid)
+			assert.ErrorIs(t, m.CopyFS(context.Background(), ".", src, Atomically()), fs.ErrInvalid)
+			assert.Empty(t, names(t, m))
+			assert.Zero(t, m.Usage().LogUsed)
+		})
+	}
+	m, _ := master(t, testSize)
+	longest := strings.Repeat("x", maxPath)
+	require.NoError(t, m.CopyFS(context.Background(), longest, fstest.MapFS{}, Atomically()))
+	assert.Equal(t, []string{longest + "/"}, names(t, m))
+}
+
+// dirNamed is a tree with one directory, whatever its name.
+func dirNamed(name string) fs.FS {
+	return oddlyNamed{fstest.MapFS{"d": {Mode: fs.ModeDir | 0o755}}, name}
+}
+
+type oddlyNamed struct {
+	fstest.MapFS
+	name string
+}
+
+func (o oddlyNamed) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name != "." {
+		return nil, nil
+	}
+	st, err := o.MapFS.Stat("d")
+	return []fs.DirEntry{fs.FileInfoToDirEntry(renamed{st, o.name})}, err
+}
+
+type renamed struct {
+	fs.FileInfo
+	name string
+}
+
+func (r renamed) Name() string { return r.name }
+
+// What was passed over must be there when the rest appears.
+func TestCopyFSAtomicallyPassedOver(t *testing.T) {
+	t.Parallel()
+	src := fstest.MapFS{"a": {Data: pattern(5, 1)}, "b": {Data: pattern(5, 2)}}
+	for name, change := range map[string]func(*FS) error{
+		"removed": func(m *FS) error { return m.Remove("a") },
+		"replaced": func(m *FS) error {
+			p, err := m.Create("a", 1, Replace())
+			if err != nil {
+				return err
+			}
+			return p.Commit()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := master(t, testSize)
+			require.NoError(t, m.WriteFile("a", pattern(5, 1), 0o644))
+			err := m.CopyFS(context.Background(), ".", src, Atomically(), OnProgress(func(p Progress) {
+				if p.Passed {
+					assert.NoError(t, change(m))
+				}
+			}))
+			assert.ErrorIs(t, err, fs.ErrNotExist)
+			assert.ErrorContains(t, err, `"a" was there with the same content`)
+			assert.NotContains(t, names(t, m), "b")
+		})
+	}
+	// A directory that goes meanwhile is made again.
+	m, path := master(t, testSize)
+	require.NoError(t, m.Mkdir("d", 0o755))
+	require.NoError(t, m.WriteFile("a", pattern(5, 1), 0o644))
+	src["d"] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
+	require.NoError(t, m.CopyFS(context.Background(), ".", src, Atomically(), OnProgress(func(p Progress) {
+		if p.Passed {
+			assert.NoError(t, m.Remove("d"))
+		}
+	})))
+	assert.Equal(t, []string{"a", "b", "d/"}, names(t, openTest(t, path)))
+}
+
+// No directory is made where a file is pending, nor a file where a directory is to be.
+func TestCopyFSAtomicallyInTheWay(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	p := pendingFileOf(t, m, "x")
+	err := m.CopyFS(context.Background(), "x", fstest.MapFS{"d": {Mode: fs.ModeDir | 0o755}}, Atomically())
+	assert.ErrorIs(t, err, fs.ErrExist)
+	assert.NoError(t, p.Commit())
+	used := m.Usage().LogUsed
+	err = m.CopyFS(context.Background(), ".", twice{fstest.MapFS{"y": {Mode: fs.ModeDir | 0o755}}}, Atomically())
+	assert.ErrorIs(t, err, fs.ErrExist)
+	assert.Equal(t, used, m.Usage().LogUsed)
+	assert.Equal(t, []string{"x"}, names(t, m))
+}
+
+// twice is a tree that lists the directory y as a file too.
+type twice struct{ fstest.MapFS }
+
+func (d twice) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := d.MapFS.ReadDir(name)
+	if name == "." {
+		st, err := fstest.MapFS{"y": {Data: []byte("1")}}.Stat("y")
+		return append(list, fs.FileInfoToDirEntry(st)), err
+	}
+	return list, err
+}
+
+func (d twice) Open(name string) (fs.File, error) {
+	if name == "y" {
+		return fstest.MapFS{"y": {Data: []byte("1")}}.Open("y")
+	}
+	return d.MapFS.Open(name)
+}
+
+// A source that has become empty has changed.
+func TestCopyFSAtomicallyEmptied(t *testing.T) {
+	t.Parallel()
+	src := emptied{fstest.MapFS{"a": {Data: make([]byte, 5)}, "b": {Data: make([]byte, 5)}}}
+	for name, there := range map[string]bool{"new": false, "there": true} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := master(t, testSize)
+			want := []string{"b"}
+			if there {
+				require.NoError(t, m.WriteFile("a", make([]byte, 5), 0o644))
+				want = []string{"a", "b"}
+			}
+			assert.ErrorIs(t, m.CopyFS(context.Background(), ".", src, Atomically()), ErrChanged)
+			require.NoError(t, m.CopyFS(context.Background(), ".", src, Atomically(), SkipChanged()))
+			assert.Equal(t, want, names(t, m))
+		})
+	}
+}
+
+// emptied is a tree whose file a is empty by the time it is opened.
+type emptied struct{ fstest.MapFS }
+
+func (e emptied) Open(name string) (fs.File, error) {
+	if name == "a" {
+		return fstest.MapFS{"a": {}}.Open("a")
+	}
+	return e.MapFS.Open(name)
+}
+
+// A source that changes while it is compared with what is there is left out, and told of
+// once, in every way of copying.
+func TestCopyFSChangedWhileCompared(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]CopyOption{"each": nil, "atomically": {Atomically()}, "each, replacing": {CreateWith(Replace())}, "atomically, replacing": {Atomically(), CreateWith(Replace())}} {
+		t.Run(name, func(t *testing.T) {
+			m, _ := master(t, testSize)
+			require.NoError(t, m.WriteFile("a", make([]byte, 10), 0o644))
+			src := func() fs.FS { return shrinking{fstest.MapFS{"a": {Data: make([]byte, 5)}}} }
+			assert.ErrorIs(t, m.CopyFS(context.Background(), ".", src(), opts...), ErrChanged)
+			changed := 0
+			opts := append(slices.Clone(opts), SkipChanged(), OnProgress(func(p Progress) {
+				if p.Changed {
+					changed++
+				}
+			}))
+			assert.NoError(t, m.CopyFS(context.Background(), ".", src(), opts...))
+			assert.Equal(t, 1, changed)
+			assert.EqualValues(t, 10, m.Usage().FileBytes)
+		})
+	}
+}
+
+// shrinking is a tree whose file a says at first that it is longer than it is.
+type shrinking struct{ fstest.MapFS }
+
+func (s shrinking) ReadDir(name string) ([]fs.DirEntry, error) {
+	st, err := s.MapFS.Stat("a")
+	return []fs.DirEntry{fs.FileInfoToDirEntry(longer{st})}, err
+}
+
+func (s shrinking) Open(name string) (fs.File, error) {
+	f, err := s.MapFS.Open(name)
+	if name == "a" {
+		return &shrinkingFile{File: f}, err
+	}
+	return f, err
+}
+
+type shrinkingFile struct {
+	fs.File
+	asked int
+}
+
+func (f *shrinkingFile) Stat() (fs.FileInfo, error) {
+	st, err := f.File.Stat()
+	if f.asked++; f.asked == 1 {
+		return longer{st}, err
+	}
+	return st, err
+}
+
+type longer struct{ fs.FileInfo }
+
+func (longer) Size() int64 { return 10 }

@@ -141,18 +141,35 @@ func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile,
 
 // beginWrite checks that name may be made and takes the writers' lock.
 func (f *FS) beginWrite(name string, c createConfig) error {
+	if err := f.mayLog(); err != nil {
+		return err
+	}
+	if err := checkNewName(name); err != nil {
+		return err
+	}
+	return f.lock.acquire(c.ctx, f.config.lockTimeout)
+}
+
+// mayLog says why this FS cannot write to the log.
+func (f *FS) mayLog() error {
 	switch {
 	case f.role != Master:
 		return fmt.Errorf("the superblock names host %s: %w", f.sb.SystemUUID, ErrNotMaster)
 	case !f.config.readWrite:
 		return fmt.Errorf("open with ReadWrite to create: %w", ErrReadOnly)
-	case len(name) > maxPath:
+	}
+	return nil
+}
+
+// checkNewName says why no file or directory can have this name.
+func checkNewName(name string) error {
+	if len(name) > maxPath {
 		return fmt.Errorf("path of %d bytes, want at most %d: %w", len(name), maxPath, fs.ErrInvalid)
 	}
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
 	}
-	return f.lock.acquire(c.ctx, f.config.lockTimeout)
+	return nil
 }
 
 // checkNew says why name cannot be made now as c says. f.mu and the writers' lock must be

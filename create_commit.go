@@ -29,30 +29,37 @@ import (
 // Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrReformatted; fs.ErrExist if
 // a writer that takes no lock, such as another implementation, made the file meanwhile;
 // ErrDevice if memory fails; a disk's if the device is a plain file on one.
-func (p *PendingFile) Commit() error { return p.fs.commit(nil, []*PendingFile{p}) }
+func (p *PendingFile) Commit() error { return p.fs.commit(commitPlan{}, []*PendingFile{p}) }
 
 // Commit commits several pending files of f at once: all of them exist from one moment on,
 // on all hosts, or none does. A host that reads the log at any time, and one that is open
 // when this host fails, sees all or none. What PendingFile.Commit says goes for each of
-// them; if there is an error, none of those that did not exist before exists, they all stay
-// pending, and may be committed again in any groups. No files are no error.
+// them, and they may be committed again in any groups: after an error by which a file exists,
+// or may exist, that goes for all of them, and after any other none exists and all stay
+// pending. No files are no error.
 //
 // A client that serves a corrupt log (Tolerant) may see those that were logged before the
 // corrupt entry only: nothing in the log says what was written at once.
 //
 // Errors: those of PendingFile.Commit, which name the file that they are about; fs.ErrInvalid
 // for nil, a file that is given twice and one of another FS.
-func (f *FS) Commit(files ...*PendingFile) error { return f.commit(nil, files) }
+func (f *FS) Commit(files ...*PendingFile) error { return f.commit(commitPlan{}, files) }
 
-// newDir is a directory that is to be made together with files.
+// commitPlan is what is to be true of a commit besides the files.
+type commitPlan struct {
+	dirs  []newDir       // that are to be there
+	there map[string]int // files that must be there still, with their log entries
+}
+
+// newDir is a directory that is to be there together with files.
 type newDir struct {
 	path   string
 	config createConfig
 }
 
-// commit makes directories and files exist. The writers' lock must be held, as it is as long
+// commit makes what plan wants and files exist. The writers' lock must be held, as it is as long
 // as any file is pending.
-func (f *FS) commit(dirs []newDir, files []*PendingFile) error {
+func (f *FS) commit(plan commitPlan, files []*PendingFile) error {
 	defer f.journal.tell()
 	inOrder, err := f.lockPending(files)
 	if err != nil {
@@ -63,7 +70,7 @@ func (f *FS) commit(dirs []newDir, files []*PendingFile) error {
 			p.mu.Unlock()
 		}
 	}()
-	if len(dirs) == 0 && len(files) == 0 {
+	if len(plan.dirs) == 0 && len(files) == 0 {
 		return nil
 	}
 	fail := func(p *PendingFile, err error) error {
@@ -82,7 +89,7 @@ func (f *FS) commit(dirs []newDir, files []*PendingFile) error {
 		// All of it is on the disk: a failure from here on is of what is stored later.
 		defer func() { p.since = f.dev.disk.count.Load() }()
 	}
-	if p, err := f.logFiles(dirs, files); err != nil {
+	if p, err := f.logFiles(plan, files); err != nil {
 		return fail(p, err)
 	}
 	var errs []error
@@ -113,7 +120,7 @@ func (f *FS) lockPending(files []*PendingFile) ([]*PendingFile, error) {
 	inOrder := slices.Clone(files)
 	slices.SortFunc(inOrder, func(a, b *PendingFile) int { return cmp.Compare(a.number, b.number) })
 	for i, p := range inOrder[min(1, len(inOrder)):] {
-		if p == inOrder[i] {
+		if p.pendingFile == inOrder[i].pendingFile {
 			return nil, fmt.Errorf("%s is given twice: %w", p.name, fs.ErrInvalid)
 		}
 	}
@@ -144,30 +151,25 @@ func (p *PendingFile) writeBack() error {
 	return nil
 }
 
-// logFiles appends what makes directories and files, all at once. If the error is about one
-// of the files, that is returned too.
-func (f *FS) logFiles(dirs []newDir, files []*PendingFile) (about *PendingFile, err error) {
+// logFiles appends what makes the directories of plan and files, all at once. If the error is
+// about one of the files, that is returned too.
+func (f *FS) logFiles(plan commitPlan, files []*PendingFile) (about *PendingFile, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	b := &batch{}
 	err = f.append(b, func() error {
-		planned := make(map[string]bool, len(dirs))
-		for i := range dirs {
-			d := &dirs[i]
-			if index, ok := f.replica.ns.lookupLatest(d.path); ok {
-				if index >= 0 && !f.replica.ns.node(index).isDir() {
-					return fmt.Errorf("directory %q: a file is there since log entry %d: %w", d.path, index, fs.ErrExist)
-				}
-				continue
-			}
-			if err := f.checkParent(d.path, planned); err != nil {
-				return err
-			}
-			planned[d.path] = true
-			b.items = append(b.items, batchItem{kind: typeMkdir, path: d.path, config: &d.config})
+		planned, err := f.addDirs(b, plan.dirs)
+		if err != nil {
+			return err
 		}
+		for path, index := range plan.there {
+			if now, ok := f.replica.ns.lookupLatest(path); !ok || now != int64(index) {
+				return fmt.Errorf("%q was there with the same content, and was removed or replaced meanwhile: %w", path, fs.ErrNotExist)
+			}
+		}
+		known := make(map[*batch]bool)
 		for _, p := range files {
-			logged, err := p.confirm()
+			logged, err := p.confirm(known)
 			if err == nil && !logged {
 				err = f.addFile(b, p, planned)
 			}
@@ -194,8 +196,48 @@ func (f *FS) logFiles(dirs []newDir, files []*PendingFile) (about *PendingFile, 
 	return about, err
 }
 
+// addDirs adds what makes those of dirs that are missing to b, and returns all their paths.
+func (f *FS) addDirs(b *batch, dirs []newDir) (planned map[string]bool, err error) {
+	planned = make(map[string]bool, len(dirs))
+	for i := range dirs {
+		d := &dirs[i]
+		missing, err := f.checkNewDir(d.path)
+		if err == nil && missing {
+			err = f.checkParent(d.path, planned)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("directory %q: %w", d.path, err)
+		}
+		planned[d.path] = true
+		if missing {
+			b.items = append(b.items, batchItem{kind: typeMkdir, path: d.path, config: &d.config})
+		}
+	}
+	return planned, nil
+}
+
+// checkNewDir says whether a directory is missing, or what is in its place.
+func (f *FS) checkNewDir(path string) (missing bool, err error) {
+	if _, pending := f.pending[path]; pending {
+		return false, fmt.Errorf("a file is being created there: %w", fs.ErrExist)
+	}
+	index, ok := f.replica.ns.lookupLatest(path)
+	if ok && index >= 0 && !f.replica.ns.node(index).isDir() {
+		return false, fmt.Errorf("a file is there since log entry %d: %w", index, fs.ErrExist)
+	}
+	return !ok, nil
+}
+
 // addFile adds what makes p to b, in the place of a file that is there if p replaces it.
 func (f *FS) addFile(b *batch, p *PendingFile, planned map[string]bool) error {
+	if planned[p.name] {
+		return fmt.Errorf("is to be a directory too: %w", fs.ErrExist)
+	}
+	if f.replica.alloc.ownsAny(p.runs) {
+		err := fmt.Errorf("another writer, which takes no lock, has given its space to a file; close it and create it again: %w", ErrCorrupt)
+		p.fails(err)
+		return err
+	}
 	if index, ok := f.replica.ns.lookupLatest(p.name); ok {
 		if err := f.checkThere(index, p.config.replace); err != nil {
 			return err
@@ -210,18 +252,27 @@ func (f *FS) addFile(b *batch, p *PendingFile, planned map[string]bool) error {
 }
 
 // confirm reports whether p is in the log, as after a commit that failed half way. If so, it
-// has all that was appended with it stored again: it is certain then.
-func (p *pendingFile) confirm() (logged bool, err error) {
-	if p.batch == nil {
+// has all that was appended with it stored again: it is certain then. known are the batches
+// of which that is known already.
+func (p *pendingFile) confirm(known map[*batch]bool) (logged bool, err error) {
+	b := p.batch
+	if b == nil {
 		return false, nil
 	}
-	r := p.fs.replica
-	if !r.inLog(p.batch.first, len(p.batch.items), p.batch.fill) {
+	logged, ok := known[b]
+	if !ok {
+		r := p.fs.replica
+		if logged = r.inLog(b.first, len(b.items), b.fill); logged {
+			err = r.confirm(b.first, len(b.items), b.fill)
+		}
+		known[b] = logged
+	}
+	if logged {
+		p.logged()
+	} else {
 		p.batch = nil
-		return false, nil
 	}
-	p.logged()
-	return true, r.confirm(p.batch.first, len(p.batch.items), p.batch.fill)
+	return logged, err
 }
 
 // logged notes that p is in the log, and needs no other entry. f.mu must be held.

@@ -103,24 +103,120 @@ func TestCommitTogetherFails(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, names(t, openTest(t, path)))
 }
 
-// Files of a commit that failed may be committed in other groups: what others have logged
-// in its place meanwhile is not taken for it, nor overwritten.
+// pendingFileOf returns a pending file with content of its own.
+func pendingFileOf(t *testing.T, m *FS, name string, opts ...CreateOption) *PendingFile {
+	t.Helper()
+	p, err := m.Create(name, 100, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { p.Close() })
+	copy(p.Bytes(), pattern(100, uint64(len(name))))
+	return p
+}
+
+// failOnce has the disk under the device not take the next log entries, once.
+func failOnce(t *testing.T, m *FS, do func() error) {
+	t.Helper()
+	f := failFlushes(m, entryAt(m.replica.next))
+	require.ErrorIs(t, do(), errDisk)
+	f.repair(m)
+}
+
+// Files of a commit that failed may be committed in other groups: what was logged in its
+// place meanwhile is not taken for it, nor overwritten.
 func TestCommitInOtherGroups(t *testing.T) {
 	t.Parallel()
+	t.Run("alone", func(t *testing.T) {
+		m, path := master(t, testSize)
+		a, b := pendingFileOf(t, m, "a"), pendingFileOf(t, m, "b")
+		failOnce(t, m, func() error { return m.Commit(a, b) })
+		require.NoError(t, a.Commit())
+		require.NoError(t, b.Commit())
+		assert.Equal(t, []string{"a", "b"}, names(t, m))
+		assert.Equal(t, []string{"a", "b"}, names(t, openTest(t, path)))
+	})
+	t.Run("after another", func(t *testing.T) {
+		m, path := master(t, testSize)
+		a, b := pendingFileOf(t, m, "a"), pendingFileOf(t, m, "b")
+		client := openTest(t, path)
+		failOnce(t, m, func() error { return m.Commit(a, b) })
+		require.NoError(t, a.Commit())
+		require.NoError(t, m.WriteFile("precious", pattern(9, 9), 0o644))
+		assert.Equal(t, []string{"a", "precious"}, names(t, refreshed(t, client)))
+		require.NoError(t, b.Commit())
+		assert.Equal(t, []string{"a", "b", "precious"}, names(t, openTest(t, path)))
+	})
+	t.Run("after the same removal", func(t *testing.T) {
+		m, path := master(t, testSize)
+		require.NoError(t, m.WriteFile("a", pattern(9, 9), 0o644))
+		p := pendingFileOf(t, m, "a", Replace())
+		failOnce(t, m, p.Commit)
+		require.NoError(t, m.Remove("a"))
+		require.NoError(t, m.WriteFile("precious", pattern(9, 9), 0o644))
+		require.NoError(t, p.Commit())
+		assert.Equal(t, []string{"a", "precious"}, names(t, openTest(t, path)))
+	})
+}
+
+// If a writer that takes no lock took the space of one file, nothing is logged of any.
+func TestCommitSpaceTaken(t *testing.T) {
+	t.Parallel()
 	m, path := master(t, testSize)
-	var files []*PendingFile
-	for _, name := range []string{"a", "b"} {
-		p, err := m.Create(name, 100)
+	require.NoError(t, m.WriteFile("a", pattern(9, 1), 0o644))
+	p, other := pendingFileOf(t, m, "a", Replace()), pendingFileOf(t, m, "other")
+	func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		e := entry{kind: typeFile, path: []byte("theirs"), mode: 0o644, size: 100, flags: fileFlagReadWrite}
+		e.setLayout(p.layout)
+		_, err := m.replica.appendOne(&e)
 		require.NoError(t, err)
-		files = append(files, p)
+	}()
+	for range 2 {
+		err := m.Commit(other, p)
+		require.ErrorIs(t, err, ErrCorrupt)
+		assert.ErrorContains(t, err, "commit a: ")
 	}
-	f := failFlushes(m, entryAt(m.replica.next))
+	assert.Equal(t, []string{"a", "theirs"}, names(t, openTest(t, path)))
+	require.NoError(t, other.Commit())
+	require.NoError(t, p.Close())
+	assert.Equal(t, []string{"a", "other", "theirs"}, names(t, openTest(t, path)))
+}
+
+// countingMemory counts flushes and stores of records.
+type countingMemory struct {
+	sharedMemory
+	flushes, stores int
+}
+
+func (c *countingMemory) flush(off, n int64) error  { c.flushes++; return c.sharedMemory.flush(off, n) }
+func (c *countingMemory) store(off int64, p []byte) { c.stores++; c.sharedMemory.store(off, p) }
+
+// What many files were logged in is made certain once.
+func TestCommitConfirmsOnce(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	var files []*PendingFile
+	for i := range 20 {
+		files = append(files, pendingFileOf(t, m, "f"+itoa(i)))
+	}
+	f := failFlushes(m, logOffset)
 	require.ErrorIs(t, m.Commit(files...), errDisk)
 	f.repair(m)
-	require.NoError(t, files[0].Commit())
-	require.NoError(t, m.WriteFile("precious", pattern(9, 9), 0o644))
-	require.NoError(t, files[1].Commit())
-	for _, fsys := range []*FS{m, openTest(t, path)} {
-		assert.Equal(t, []string{"a", "b", "precious"}, names(t, fsys))
-	}
+	c := &countingMemory{sharedMemory: m.replica.meta}
+	m.replica.meta = c
+	require.NoError(t, m.Commit(files...))
+	m.replica.meta = c.sharedMemory
+	assert.Equal(t, 2, c.flushes)
+	assert.Equal(t, len(files), c.stores)
+	assert.Equal(t, len(files), m.Usage().Files)
+}
+
+// A copy of a PendingFile is the same file.
+func TestCommitCopied(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	p := pendingFileOf(t, m, "a")
+	q := *p
+	assert.ErrorIs(t, m.Commit(p, &q), fs.ErrInvalid)
+	assert.NoError(t, p.Commit())
 }

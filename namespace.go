@@ -251,7 +251,7 @@ func (ns *namespace) insert(n node, index int64, dir node, free *uint64) {
 		ns.used++
 	} else {
 		ns.removed--
-		ns.swept.Add(1)
+		ns.swept.Add(1) // before the slot changes: who has the old count must look again
 	}
 	if ns.unseen {
 		*free, dir.children = slot, first
@@ -270,7 +270,7 @@ func (ns *namespace) remove(index, dirIndex, by int64) {
 	dir := ns.node(dirIndex)
 	*dir.live()--
 	*dir.removed()++
-	if dir.swollen() {
+	if last := len(ns.swollen) - 1; dir.swollen() && (last < 0 || ns.swollen[last] != dirIndex) {
 		ns.swollen = append(ns.swollen, dirIndex)
 	}
 }
@@ -287,7 +287,7 @@ func (ns *namespace) publish(end int64) {
 			ns.sweepChildren(dir)
 		}
 	}
-	ns.swollen = ns.swollen[:0]
+	ns.swollen = nil
 }
 
 // sweepChildren takes those that were removed out of a directory's list. A reader may stand

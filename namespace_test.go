@@ -459,3 +459,43 @@ func TestNamespaceReadersWhileReplacing(t *testing.T) {
 		assert.NoError(t, <-wrong)
 	}
 }
+
+// Who has the count of a table that was made anew has that table, or a later one: with an
+// older one a name that was replaced meanwhile would not be found.
+func TestNamespaceTableBeforeCount(t *testing.T) {
+	t.Parallel()
+	const grown = 50_000
+	ns := newNamespace()
+	first := ns.swept.Load()
+	type seen struct {
+		swept uint64
+		table *[]uint64
+	}
+	var pairs []seen
+	var begun, stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for last := ^uint64(0); !stop.Load(); {
+			swept, table := ns.swept.Load(), ns.table.Load()
+			if swept != last {
+				pairs, last = append(pairs, seen{swept, table}), swept
+			}
+			begun.Store(true)
+		}
+	}()
+	for !begun.Load() {
+		runtime.Gosched()
+	}
+	number := map[*[]uint64]uint64{ns.table.Load(): 0}
+	for i := range uint64(grown) {
+		ns.grow(1)
+		number[ns.table.Load()] = i + 1
+	}
+	stop.Store(true)
+	<-done
+	for _, p := range pairs {
+		require.GreaterOrEqual(t, number[p.table], p.swept-first)
+	}
+	require.NotEmpty(t, pairs)
+}

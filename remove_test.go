@@ -512,6 +512,7 @@ func TestRemoveManyTimes(t *testing.T) {
 		assert.Empty(t, fsys.Problems())
 		assert.LessOrEqual(t, fsys.replica.ns.used, 1)
 		assert.Zero(t, *fsys.replica.ns.root.removed())
+		assert.Nil(t, fsys.replica.ns.swollen, "nothing is kept of what was swept")
 	}
 }
 

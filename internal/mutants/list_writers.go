@@ -29,7 +29,7 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "append-twice", why: "a commit that is tried again logs the file twice", file: "create_commit.go",
-		old: "\tif p.batch == nil {", new: "\tif true {", tests: "TestCommitUncertain TestAppendInterrupted",
+		old: "\tif b == nil {", new: "\tif b == nil || true {", tests: "TestCommitUncertain TestAppendInterrupted",
 	},
 	{
 		name: "append-certain", why: "what a failed disk may lose counts as made for who asks again", file: "log_append.go",
