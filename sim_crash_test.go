@@ -508,11 +508,7 @@ func (s *crashScript) run(entries []crashEntry, countdown int) (err error) {
 
 // appendAll appends entries at once.
 func (r *replica) appendAll(entries []crashEntry) (int64, error) {
-	return r.append(func() (int, error) { return len(entries), nil }, func(i int, to *entry) {
-		e := entries[i].encode()
-		*to = *e
-		to.extents = to.extentSpace[:len(e.extents)]
-	})
+	return r.append(func() (int, error) { return len(entries), nil }, func(i int, to *entry) { entries[i].encode().copyTo(to) })
 }
 
 // crashKinds are the kinds of operations.
@@ -543,14 +539,18 @@ func (s *crashScript) batch(kinds ...string) (entries []crashEntry) {
 
 // leaf draws an entry whose file, or empty directory, is there after all of entries.
 func (s *crashScript) leaf(entries []crashEntry, file bool) (at int, ok bool) {
-	live := crashLive(entries)
+	return drawLeaf(s.rng, crashLive(entries), func(i int) bool { return !file || !entries[i].dir })
+}
+
+// drawLeaf draws one of the entries that suit, whose file or empty directory is there.
+func drawLeaf(rng *rand.Rand, live map[string]int, suits func(i int) bool) (at int, ok bool) {
 	var leaves []int
 	for path, i := range live {
 		empty := true
 		for other := range live {
 			empty = empty && !strings.HasPrefix(other, path+"/")
 		}
-		if empty && (!file || !entries[i].dir) {
+		if empty && suits(i) {
 			leaves = append(leaves, i)
 		}
 	}
@@ -558,7 +558,7 @@ func (s *crashScript) leaf(entries []crashEntry, file bool) (at int, ok bool) {
 		return 0, false
 	}
 	slices.Sort(leaves)
-	return leaves[s.rng.IntN(len(leaves))], true
+	return leaves[rng.IntN(len(leaves))], true
 }
 
 // operation draws one of a kind, which comes after entries. Where there is no space for it,

@@ -215,7 +215,7 @@ func (s *stale) append(r *replica, h *simHost) error {
 	for range n {
 		live := s.live(len(s.log))
 		path := ""
-		if at, ok := s.leaf(live); ok && s.rng.IntN(3) == 0 {
+		if at, ok := drawLeaf(s.rng, live, func(int) bool { return true }); ok && s.rng.IntN(3) == 0 {
 			path = s.log[at].path
 			s.log = append(s.log, staleEntry{crashEntry: crashEntry{path: path, removal: true, removes: at}})
 			if s.log[at].dir || s.rng.IntN(2) == 0 {
@@ -228,35 +228,12 @@ func (s *stale) append(r *replica, h *simHost) error {
 	}
 	s.ends = append(s.ends, len(s.log))
 	entries := s.log[first:]
-	_, err := r.append(func() (int, error) { return len(entries), nil }, func(i int, to *entry) {
-		e := entries[i].encode()
-		*to = *e
-		to.extents = to.extentSpace[:len(e.extents)]
-	})
+	_, err := r.append(func() (int, error) { return len(entries), nil }, func(i int, to *entry) { entries[i].encode().copyTo(to) })
 	if err != nil {
 		return err
 	}
 	s.complete = len(s.log)
 	return nil
-}
-
-// leaf draws an entry whose file, or empty directory, is there.
-func (s *stale) leaf(live map[string]int) (at int, ok bool) {
-	var leaves []int
-	for path, i := range live {
-		empty := true
-		for other := range live {
-			empty = empty && !strings.HasPrefix(other, path+"/")
-		}
-		if empty {
-			leaves = append(leaves, i)
-		}
-	}
-	if len(leaves) == 0 {
-		return 0, false
-	}
-	slices.Sort(leaves)
-	return leaves[s.rng.IntN(len(leaves))], true
 }
 
 // make draws a file, or a directory, and stores its data. With a path it is a file, which

@@ -836,8 +836,12 @@ func TestSimWorld(t *testing.T) {
 
 // appendOne appends e.
 func (r *replica) appendOne(e *entry) (int64, error) {
-	return r.append(func() (int, error) { return 1, nil }, func(_ int, to *entry) {
-		*to = *e
-		to.extents = to.extentSpace[:len(e.extents)]
-	})
+	return r.append(func() (int, error) { return 1, nil }, func(_ int, to *entry) { e.copyTo(to) })
+}
+
+// copyTo makes to the same entry, with extents of its own.
+func (e *entry) copyTo(to *entry) {
+	*to = *e
+	to.extents = to.extentSpace[:len(e.extents)]
+	copy(to.extents, e.extents)
 }

@@ -19,15 +19,16 @@ type Event struct {
 	// Info describes it, also if it is gone; Info.Sys is *Attr.
 	Info fs.FileInfo
 	// Removed says that it is gone. Replaced says that it has taken the place of a file of
-	// that name, which was removed at the same moment: there is no other event for that.
+	// that name, which the log entry just before removed: there is no other event for that.
 	Removed, Replaced bool
 }
 
 // Watch yields each file and directory that appears or goes after the call of Watch, once,
 // in the order of the log, whoever replays the log: Watch itself, every so often
 // (DefaultWatchInterval if every is not positive), Refresh, or creating and removing through
-// this FS. What has appeared may be gone when the caller opens it: fs.ErrNotExist. To see everything without a gap, call Watch, then list what is there, then
-// range over what Watch returned.
+// this FS. What has appeared may be gone when the caller opens it: fs.ErrNotExist. To see
+// everything without a gap, call Watch, then list what is there, then range over what Watch
+// returned.
 //
 // An error of Refresh is yielded, with an empty Event, each time that it happens;
 // after fs.ErrClosed and ErrReformatted, which last, the sequence ends. It also ends when
