@@ -1,28 +1,32 @@
 package famfs
 
-// Free space: which allocation units of the device may be given out, and finding them.
+// Free space: which allocation units of the device are free, and how to find them.
 //
-// A unit has one of these states:
+// A unit is in one of these states:
 //
-//	state    whose                     given out  an entry may have it  becomes
-//	free     nobody's                  yes        yes: owned            pending, owned
-//	pending  a pending file's          no         yes: owned            free, owned
-//	owned    a file of the namespace's no         no: it is refused     -
+//	state    belongs to               given out  an entry may have it  becomes
+//	free     nobody                   yes        yes: owned            pending, owned
+//	pending  a pending file           no         yes: owned            free, owned
+//	owned    a file of the namespace  no         no: it is refused     held
+//	held     a removed file           no         yes: owned            free, owned
 //
-// Beside that, whatever its state, a unit may be claimed: by the metadata, by an entry that
-// was passed over, or because it lies behind what the superblock gives the file system. A
-// claimed unit is never given out, and stays claimed: what a pending file or a file that has
-// it too does changes nothing. An entry may own it, as if it were free. A further state is a
-// further bitmap of blocks, which blockView takes into account.
+// (Units of removed files become held only where space is given out again: alloc_held.go.)
 //
-// Owned and pending units are bits, in blocks that are made when they are first needed;
-// claimed ones are runs. Over both stands a tree that knows of the runs of free units, so
-// that nothing ever walks over the bits of a device.
+// In any of these states a unit may also be claimed: by the metadata, by an entry that was
+// passed over, or because it is behind the end of the file system that the superblock gives.
+// A claimed unit is never given out, and stays claimed, even if a pending file or a file has
+// it too. An entry may own a claimed unit as if it were free.
 //
-// A log is hostile until proven otherwise: nothing that an entry can say may cost
-// time or memory in proportion to the device, only to the space that sound entries own.
+// To add a state, add a bitmap to block, and take it into account in blockView and freeIn.
 //
-// Nothing here knows of files or of what is on the medium.
+// Owned and pending units are bits in blocks; a block is made when it is first needed.
+// Claimed units are runs. A tree above both knows the runs of free units, so that nothing
+// has to walk over all bits of a device.
+//
+// A log is hostile until it is checked: an entry must not cost time or memory in proportion
+// to the device, only in proportion to the space that sound entries own.
+//
+// Nothing here knows of files or of the format on the medium.
 
 import (
 	"cmp"
@@ -43,11 +47,11 @@ type unitRun struct{ start, n int64 }
 
 func (r unitRun) end() int64 { return r.start + r.n }
 
-// freeRuns says what a range of units holds: how many free units it begins and ends
-// with, the longest run in it, and how many are free at all.
+// freeRuns describes a range of units: the number of free units at its beginning and at its
+// end, the length of its longest free run, and the number of all its free units.
 type freeRuns struct{ prefix, suffix, longest, free int64 }
 
-// join returns what two neighbouring ranges, of nl and nr units, hold together.
+// join returns the freeRuns of two neighbouring ranges, of nl and nr units, taken together.
 func join(l freeRuns, nl int64, r freeRuns, nr int64) freeRuns {
 	s := freeRuns{prefix: l.prefix, suffix: r.suffix, longest: max(l.longest, r.longest, l.suffix+r.prefix), free: l.free + r.free}
 	if l.prefix == nl {
@@ -59,20 +63,24 @@ func join(l freeRuns, nl int64, r freeRuns, nr int64) freeRuns {
 	return s
 }
 
-// maxClaims is how many claims at least wait for being merged with those before.
+// maxClaims is the smallest number of waiting claims that claim merges by itself.
 const maxClaims = 1 << 16
 
-// fanOut is how many counters of one level are summed up in one of the next.
+// fanOut is how many counters of one level add up to one counter of the next.
 const fanOut = 64
 
 // bitmap has a bit for each unit of a block.
 type bitmap [blockWords]uint64
 
-// block holds the states of blockUnits units: a bitmap for each state, nil if none of them
-// has it, allocator.all if all have.
-type block struct{ owned, pending *bitmap }
+// block holds the states of blockUnits units, one bitmap per state. A bitmap is nil if no
+// unit has the state, and allocator.all if every unit has it.
+type block struct {
+	owned, pending *bitmap
+	held           *heldUnits
+	used           *bitmap // units that were held at any time
+}
 
-// isOwned returns the units of word w that are owned.
+// isOwned returns a mask of the units of word w that are owned.
 func (b *block) isOwned(w int) uint64 {
 	if b == nil || b.owned == nil {
 		return 0
@@ -80,7 +88,7 @@ func (b *block) isOwned(w int) uint64 {
 	return b.owned[w]
 }
 
-// add gives units of word w the state whose bitmap is at m.
+// add sets the bits of mask in word w of the bitmap at m.
 func (a *allocator) add(m **bitmap, w int, mask uint64) {
 	switch *m {
 	case &a.all:
@@ -91,7 +99,7 @@ func (a *allocator) add(m **bitmap, w int, mask uint64) {
 	(*m)[w] |= mask
 }
 
-// remove takes that state from units of word w.
+// remove clears the bits of mask in word w of the bitmap at m.
 func (a *allocator) remove(m **bitmap, w int, mask uint64) {
 	switch *m {
 	case nil:
@@ -103,44 +111,45 @@ func (a *allocator) remove(m **bitmap, w int, mask uint64) {
 	(*m)[w] &^= mask
 }
 
-// nodeState says how a node of the tree stands to the array that keeps it.
+// nodeState says whether the array has the value of a node of the tree.
 type nodeState uint8
 
 const (
-	allFree nodeState = iota // nothing below it was ever touched; the array knows nothing
-	known                    // the array has it
-	closed                   // all of its units are claimed; it never changes again
+	allFree nodeState = iota // nothing below it was ever touched; the array has no value
+	known                    // the array has the value
+	closed                   // all of its units are claimed; this never changes again
 )
 
-// allocator keeps the units of one device. Its methods may be called concurrently.
+// allocator manages the units of one device. Its methods may be called concurrently.
 type allocator struct {
 	mu    sync.Mutex
 	units int64
 	limit int64 // units from here on are never given out
-	// none and all stand for the bitmaps of blocks of which no unit, or every unit, has a
-	// state: a file of many blocks needs none of its own. Nobody writes to them.
+	// none and all are shared bitmaps, for blocks of which no unit, or every unit, has a
+	// state, so that a large file needs no bitmaps of its own. They are never written to.
 	none, all bitmap
-	// blocks are made when a unit of theirs is first owned or pending.
+	// blocks[i] is nil until a unit of block i is first owned or pending.
 	blocks []*block
-	// claimed are the claimed units, in ascending order; runs do not touch each other.
+	// claimed holds the claimed units, in ascending order; runs do not touch each other.
 	claimed []unitRun
-	// claims are to be merged into claimed when the tree is next brought up to date.
+	// claims holds runs that are not merged into claimed yet; settle does it.
 	claims []unitRun
-	// tree is a complete binary tree in an array: node i has the children 2i and
-	// 2i+1, the leaves, one per block, begin at leaves.
+	// tree is a complete binary tree in an array: node i has the children 2i and 2i+1.
+	// There is one leaf per block; the first leaf is node leaves.
 	tree   []freeRuns
 	states []nodeState
 	leaves int
-	// stale are the blocks whose leaf is out of date, isStale has a bit for each.
+	// stale lists the blocks whose leaf is out of date; isStale has a bit for each block.
 	stale   []int
 	isStale []uint64
-	// owned counts owned units: per block, then per fanOut of the counters below, up
-	// to a single one. It is what makes asking about any range cheap.
+	// owned counts owned units: first per block, then each level sums up fanOut counters of
+	// the level before, up to a single one. So it is cheap to ask about a range of any size.
 	owned [][]int64
+	held  int64 // the number of held units
 }
 
-// newAllocator returns one for a device of units units, all free. It touches little memory,
-// however large the device is.
+// newAllocator returns an allocator for a device of the given number of units, all free. It
+// touches little memory, however large the device is.
 func newAllocator(units int64) *allocator {
 	n := int((units + blockUnits - 1) / blockUnits)
 	a := &allocator{units: units, limit: units, blocks: make([]*block, n), leaves: 1, isStale: make([]uint64, (n+63)/64)}
@@ -152,7 +161,7 @@ func newAllocator(units int64) *allocator {
 	}
 	a.tree = make([]freeRuns, 2*a.leaves)
 	a.states = make([]nodeState, 2*a.leaves)
-	// The rest of the last block, and leaves without one.
+	// Claim the rest of the last block, and the leaves that have no block.
 	if rest := a.span() - units; rest > 0 {
 		a.claims = append(a.claims, unitRun{units, rest})
 	}
@@ -164,7 +173,7 @@ func newAllocator(units int64) *allocator {
 	}
 }
 
-// span is how many units the tree covers.
+// span returns the number of units that the tree covers.
 func (a *allocator) span() int64 { return int64(a.leaves) * blockUnits }
 
 // node returns node i of the tree.
@@ -187,7 +196,7 @@ func (a *allocator) refresh(i int) {
 	}
 }
 
-// block returns block i for changing it.
+// block returns block i, to be changed.
 func (a *allocator) block(i int64) *block {
 	b := a.blocks[i]
 	if b == nil {
@@ -198,7 +207,7 @@ func (a *allocator) block(i int64) *block {
 	return b
 }
 
-// touch notes that the leaf of block i has to be brought up to date.
+// touch notes that the leaf of block i is out of date.
 func (a *allocator) touch(i int64) {
 	if w, bit := i/64, uint64(1)<<uint(i%64); a.isStale[w]&bit == 0 {
 		a.isStale[w] |= bit
@@ -206,7 +215,7 @@ func (a *allocator) touch(i int64) {
 	}
 }
 
-// maskBelow has the lowest n bits set, none for n <= 0, all for n >= 64.
+// maskBelow returns a mask of the lowest n bits: none for n <= 0, all for n >= 64.
 func maskBelow(n int64) uint64 {
 	switch {
 	case n <= 0:
@@ -217,7 +226,7 @@ func maskBelow(n int64) uint64 {
 	return 1<<uint(n) - 1
 }
 
-// holds says that r lies on the device.
+// holds reports whether r lies on the device.
 func (a *allocator) holds(r unitRun) bool { return r.start >= 0 && r.n >= 0 && r.n <= a.units-r.start }
 
 func (a *allocator) mustHold(r unitRun) {
@@ -237,8 +246,8 @@ func (a *allocator) eachWord(r unitRun, f func(block int64, word int, mask uint6
 	}
 }
 
-// change calls whole for every block that r has whole, and part for every other word that
-// it touches.
+// change calls whole for every block that lies in r completely, and part for every other
+// word that r touches.
 func (a *allocator) change(r unitRun, whole func(block int64), part func(block int64, word int, mask uint64)) {
 	a.mustHold(r)
 	for at := r.start; at < r.end(); {
@@ -252,14 +261,14 @@ func (a *allocator) change(r unitRun, whole func(block int64), part func(block i
 	}
 }
 
-// word returns where unit at stands, and a mask of the units from there to end that the
-// same word has.
+// word returns the block and the word of unit at, and a mask of the units from at to end
+// that are in this word.
 func (a *allocator) word(at, end int64) (block int64, word int, mask uint64) {
 	first := at % 64
 	return at / blockUnits, int(at / 64 % blockWords), maskBelow(min(64, first+end-at)) &^ maskBelow(first)
 }
 
-// claim keeps units from being given out, for good, whatever else becomes of them.
+// claim keeps units from being given out, for good, whatever else happens to them.
 func (a *allocator) claim(r unitRun) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -273,21 +282,21 @@ func (a *allocator) claim(r unitRun) {
 	}
 }
 
-// restrict keeps the units from limit on from being given out. Files may own them. It is
-// to be called before anything else.
+// restrict keeps the units from limit on from being given out. Files may own them. It must
+// be called before any other method.
 func (a *allocator) restrict(limit int64) {
 	a.limit = limit
 	a.claim(unitRun{limit, a.units - limit})
 }
 
-// ownsAny says whether a file owns any of these units.
+// ownsAny reports whether a file owns any of these units.
 func (a *allocator) ownsAny(runs []unitRun) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.ContainsFunc(runs, a.isOwned)
 }
 
-// ownedBeyond says whether files own units that are not given out.
+// ownedBeyond reports whether files own units beyond the limit.
 func (a *allocator) ownedBeyond() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -301,7 +310,8 @@ func (a *allocator) reserve(r unitRun) {
 		func(i int64, w int, mask uint64) { a.add(&a.block(i).pending, w, mask) })
 }
 
-// release ends that units are pending: those that nobody owns or claims are free again.
+// release ends the pending state of units: they are free again if no file owns them and
+// nothing claims them.
 func (a *allocator) release(runs []unitRun) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -320,14 +330,14 @@ func (a *allocator) release(runs []unitRun) {
 	}
 }
 
-// own gives all runs to one file. If one of the units is owned already, by another
-// file or by an earlier run of these, nothing changes and own returns false and the
-// number of that run.
+// own gives all runs to one file. If a unit is owned already, by another file or through an
+// earlier one of these runs, own changes nothing and returns the number of the bad run and
+// false.
 func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(runs) == 1 && a.holds(runs[0]) && runs[0].start/64 == (runs[0].end()-1)/64 {
-		// As most files: one word and no more.
+		// The usual case: the whole file is within one word.
 		i, w, mask := a.word(runs[0].start, runs[0].end())
 		if a.blocks[i].isOwned(w)&mask != 0 {
 			return 0, false
@@ -351,19 +361,27 @@ func (a *allocator) own(runs []unitRun) (bad int, ok bool) {
 	return 0, true
 }
 
-// ownBlock owns all units of a block of which none is owned.
+// ownBlock marks all units of a block as owned; none of them may be owned before.
 func (a *allocator) ownBlock(i int64) {
-	a.block(i).owned = &a.all
+	b := a.block(i)
+	b.owned = &a.all
+	if b.held != nil {
+		a.dropHeld(b, b.heldIn())
+	}
 	a.countOwned(i, blockUnits)
 }
 
-// ownWord owns the units of one word of one block that mask has set, of which none is owned.
+// ownWord marks the units in mask as owned; none of them may be owned before.
 func (a *allocator) ownWord(i int64, w int, mask uint64) {
-	a.add(&a.block(i).owned, w, mask)
+	b := a.block(i)
+	a.add(&b.owned, w, mask)
+	if b.held != nil {
+		a.unholdWord(i, w, mask, 0)
+	}
 	a.countOwned(i, int64(bits.OnesCount64(mask)))
 }
 
-// countOwned notes that n more units of block i are owned.
+// countOwned adds n to the counters of owned units of block i.
 func (a *allocator) countOwned(i, n int64) {
 	for _, counters := range a.owned {
 		counters[i] += n
@@ -371,7 +389,7 @@ func (a *allocator) countOwned(i, n int64) {
 	}
 }
 
-// isOwned says whether any unit of r is owned.
+// isOwned reports whether any unit of r is owned.
 func (a *allocator) isOwned(r unitRun) (owned bool) {
 	inWords := func(r unitRun) bool {
 		a.eachWord(r, func(i int64, w int, mask uint64) bool {
@@ -380,7 +398,7 @@ func (a *allocator) isOwned(r unitRun) (owned bool) {
 		})
 		return owned
 	}
-	// Blocks that r covers whole are asked by their counters.
+	// For blocks that lie in r completely, the counters are enough.
 	from, to := (r.start+blockUnits-1)/blockUnits, r.end()/blockUnits
 	if from >= to {
 		return inWords(r)
@@ -404,11 +422,11 @@ func (a *allocator) isOwned(r unitRun) (owned bool) {
 	return false
 }
 
-// mergeClaims adds the claims to those that were merged before. Entries that were passed
-// over may claim all of the device, each.
+// mergeClaims merges the waiting claims into claimed. Each entry that was passed over may
+// claim the whole device.
 func (a *allocator) mergeClaims() {
 	slices.SortFunc(a.claims, func(x, y unitRun) int { return cmp.Compare(x.start, y.start) })
-	fresh := a.claims[:0] // joined, and without what is claimed already
+	fresh := a.claims[:0] // joined, and without runs that are claimed already
 	for _, r := range a.claims {
 		if n := len(fresh); n > 0 && r.start <= fresh[n-1].end() {
 			fresh[n-1].n = max(fresh[n-1].end(), r.end()) - fresh[n-1].start
@@ -436,13 +454,13 @@ func (a *allocator) mergeClaims() {
 	a.claims = a.claims[:0]
 }
 
-// isClaimed says whether all of r is claimed.
+// isClaimed reports whether all of r is claimed.
 func (a *allocator) isClaimed(r unitRun) bool {
 	at := a.claimedFrom(r.start)
 	return at < len(a.claimed) && a.claimed[at].start <= r.start && a.claimed[at].end() >= r.end()
 }
 
-// claimedFrom returns the place of the first claimed run that ends behind unit.
+// claimedFrom returns the index of the first claimed run that ends behind unit.
 func (a *allocator) claimedFrom(unit int64) int {
 	at, _ := slices.BinarySearchFunc(a.claimed, unit, func(r unitRun, unit int64) int {
 		if r.end() > unit {
@@ -453,7 +471,7 @@ func (a *allocator) claimedFrom(unit int64) int {
 	return at
 }
 
-// insertClaim adds one run to those that are claimed.
+// insertClaim adds one run to claimed.
 func (a *allocator) insertClaim(r unitRun) {
 	from := a.claimedFrom(r.start - 1)
 	to := from
@@ -484,8 +502,8 @@ func joinRuns(x, y []unitRun) []unitRun {
 	return all
 }
 
-// cover makes the tree below node i, which covers units from lo on, know that r is claimed.
-// Blocks that r covers in part are brought up to date by settle.
+// cover records in the tree below node i that r is claimed. Node i covers units from lo on.
+// Blocks that r covers only in part are left to settle.
 func (a *allocator) cover(i int, lo, units int64, r unitRun) {
 	hi := lo + units
 	switch {
@@ -504,8 +522,8 @@ func (a *allocator) cover(i int, lo, units int64, r unitRun) {
 	a.refresh(i)
 }
 
-// settle brings the tree up to date. Changes only note which blocks they are in, so
-// that replaying a long log costs no more than setting bits.
+// settle brings the tree up to date. Changes only note which blocks they are in, so that
+// replaying a long log costs no more than setting bits.
 func (a *allocator) settle() {
 	if len(a.claims) > 0 {
 		a.mergeClaims()
@@ -522,7 +540,7 @@ func (a *allocator) settle() {
 			a.tree[nodes[n]], *leaf = a.freeIn(int64(i)), known
 		}
 	}
-	// Level by level, every parent once.
+	// Refresh the inner nodes level by level, each parent once.
 	for nodes[0] > 1 {
 		n := 0
 		for _, i := range nodes {
@@ -537,7 +555,7 @@ func (a *allocator) settle() {
 	a.stale = a.stale[:0]
 }
 
-// claimsIn returns the claimed runs that touch block i. Claims must be merged.
+// claimsIn returns the claimed runs that touch block i. All claims must be merged.
 func (a *allocator) claimsIn(i int64) []unitRun {
 	if len(a.claimed) == 0 {
 		return nil
@@ -550,36 +568,39 @@ func (a *allocator) claimsIn(i int64) []unitRun {
 	return a.claimed[from:to]
 }
 
-// blockView is a block for looking at which of its units may be given out.
+// blockView shows which units of a block may be given out.
 type blockView struct {
-	owned, pending *bitmap // never nil
-	claims         []unitRun
-	lo             int64 // its first unit
+	owned, pending, held *bitmap // never nil
+	claims               []unitRun
+	lo                   int64 // its first unit
 }
 
-// view returns block i for looking at it. Claims must be merged.
+// view returns a view of block i. All claims must be merged.
 func (a *allocator) view(i int64) blockView {
-	v := blockView{&a.none, &a.none, a.claimsIn(i), i * blockUnits}
+	v := blockView{&a.none, &a.none, &a.none, a.claimsIn(i), i * blockUnits}
 	if b := a.blocks[i]; b != nil && b.owned != nil {
 		v.owned = b.owned
 	}
 	if b := a.blocks[i]; b != nil && b.pending != nil {
 		v.pending = b.pending
 	}
+	if b := a.blocks[i]; b != nil && b.held != nil && b.held.units != nil {
+		v.held = b.held.units
+	}
 	return v
 }
 
-// free returns which units of word w may be given out: those that have no other state than
-// free, and are not claimed.
+// free returns a mask of the units of word w that may be given out: those that are neither
+// owned, pending, held nor claimed.
 func (v *blockView) free(w int) uint64 {
-	busy := v.owned[w] | v.pending[w]
+	busy := v.owned[w] | v.pending[w] | v.held[w]
 	if len(v.claims) > 0 {
 		busy |= v.claimed(w)
 	}
 	return ^busy
 }
 
-// claimed returns which units of word w are claimed.
+// claimed returns a mask of the units of word w that are claimed.
 func (v *blockView) claimed(w int) (claimed uint64) {
 	at := v.lo + int64(w)*64
 	for _, r := range v.claims {
@@ -588,14 +609,17 @@ func (v *blockView) claimed(w int) (claimed uint64) {
 	return claimed
 }
 
-// freeIn says what block i holds.
+// freeIn computes the freeRuns of block i.
 func (a *allocator) freeIn(i int64) (s freeRuns) {
 	v := a.view(i)
-	owned, pending, claimed := v.owned, v.pending, len(v.claims) > 0
-	run := int64(0)       // free units up to here without a gap
-	s.prefix = blockUnits // until a unit is met that is not free
+	owned, pending, held, claimed := v.owned, v.pending, v.held, len(v.claims) > 0
+	if owned == &a.all || held == &a.all {
+		return s
+	}
+	run := int64(0)       // length of the free run that ends here
+	s.prefix = blockUnits // until a unit is found that is not free
 	for w := range owned {
-		free := ^(owned[w] | pending[w])
+		free := ^(owned[w] | pending[w] | held[w])
 		if claimed {
 			free &^= v.claimed(w)
 		}
@@ -611,7 +635,7 @@ func (a *allocator) freeIn(i int64) (s freeRuns) {
 			s.prefix = run
 		}
 		s.longest = max(s.longest, run)
-		if n > s.longest { // more than a run that is known: it may hold a longer one
+		if n > s.longest { // more free units than the longest run so far: this word may hold a longer one
 			s.longest = max(s.longest, longestRun(free))
 		}
 		run = int64(bits.LeadingZeros64(^free))
@@ -620,8 +644,8 @@ func (a *allocator) freeIn(i int64) (s freeRuns) {
 	return s
 }
 
-// longestRun is the length of the longest run of ones: each step shortens all runs
-// by one.
+// longestRun returns the length of the longest run of ones. Each step shortens all runs by
+// one.
 func longestRun(w uint64) (n int64) {
 	for ; w != 0; n++ {
 		w &= w << 1
@@ -632,11 +656,11 @@ func longestRun(w uint64) (n int64) {
 // search looks for the first run of n free units within [from, to).
 type search struct {
 	from, to, n int64
-	run         unitRun // free units that end where the search stands
+	run         unitRun // the free units that end where the search is now
 }
 
-// find visits node i, which covers units from lo on, and reports whether the run is
-// long enough.
+// find searches node i, which covers units from lo on, and reports whether q.run is long
+// enough.
 func (a *allocator) find(q *search, i int, lo, units int64) bool {
 	hi := lo + units
 	if hi <= q.from || lo >= q.to {
@@ -648,7 +672,7 @@ func (a *allocator) find(q *search, i int, lo, units int64) bool {
 		return false
 	}
 	if lo >= q.from && hi <= q.to && s.longest < q.n {
-		// No run inside is enough; one that began before may end here.
+		// No run inside is long enough, but one that began before may end here.
 		if q.run.end() != lo || q.run.n == 0 {
 			q.run = unitRun{lo, 0}
 		}
@@ -670,7 +694,7 @@ func (a *allocator) find(q *search, i int, lo, units int64) bool {
 	return a.find(q, 2*i, lo, half) || a.find(q, 2*i+1, lo+half, half)
 }
 
-// findInBlock goes through the words of block i.
+// findInBlock searches block i, word by word.
 func (a *allocator) findInBlock(q *search, i, lo int64) bool {
 	v := a.view(i)
 	if q.run.end() != lo || q.run.n == 0 {
@@ -703,8 +727,8 @@ func (a *allocator) findInBlock(q *search, i, lo int64) bool {
 	return false
 }
 
-// allocate makes the first run of n free units within [from, to), clipped to the
-// device, pending.
+// allocate finds the first run of n free units within [from, to), clipped to the device, and
+// makes it pending.
 func (a *allocator) allocate(n, from, to int64) (unitRun, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -722,15 +746,15 @@ func (a *allocator) allocateLocked(n, from, to int64) (unitRun, bool) {
 	return r, true
 }
 
-// gather takes n free units in as few runs as there can be, at most maxRuns: the
-// longest first, so that if this fails no choice would do. The runs are in the order
-// in which they were taken.
+// gather takes n free units in as few runs as possible, at most maxRuns. It takes the longest
+// runs first, so if it fails, no other choice would succeed. The runs are in the order in
+// which they were taken.
 func (a *allocator) gather(n int64, maxRuns int) ([]unitRun, bool) {
 	var runs []unitRun
 	for n > 0 && len(runs) < maxRuns {
 		a.mu.Lock()
 		a.settle()
-		// The last piece needs no more than a run that just suffices.
+		// The last piece takes the first run that is long enough.
 		want := min(n, a.node(1).longest)
 		r, ok := a.allocateLocked(want, 0, a.units)
 		a.mu.Unlock()
@@ -747,7 +771,7 @@ func (a *allocator) gather(n int64, maxRuns int) ([]unitRun, bool) {
 	return runs, true
 }
 
-// space returns the number of free units, and of those in the longest run.
+// space returns the number of free units, and the length of the longest free run.
 func (a *allocator) space() (free, longest int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -755,8 +779,8 @@ func (a *allocator) space() (free, longest int64) {
 	return a.node(1).free, a.node(1).longest
 }
 
-// spread takes strips runs of n units each, every one in another of buckets equal
-// parts of the device, beginning with bucket first and going round.
+// spread divides the device into buckets of equal size and takes a run of n units from each of
+// strips different buckets. It begins with bucket first and goes round.
 func (a *allocator) spread(n int64, strips, buckets, first int) ([]unitRun, bool) {
 	size := a.limit / int64(buckets)
 	var runs []unitRun
@@ -773,7 +797,7 @@ func (a *allocator) spread(n int64, strips, buckets, first int) ([]unitRun, bool
 	return runs, true
 }
 
-// freeRun returns the first run of free units that begins at or after from, whole.
+// freeRun returns the first run of free units at or after from, up to its end.
 func (a *allocator) freeRun(from int64) (unitRun, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -786,8 +810,8 @@ func (a *allocator) freeRun(from int64) (unitRun, bool) {
 	return unitRun{start, a.end(1, 0, a.span(), start) - start}, true
 }
 
-// end returns the first unit from from on, below node i, that is not free; where the node
-// ends if there is none.
+// end returns the first unit below node i, at or after from, that is not free, or the end of
+// the node if there is none.
 func (a *allocator) end(i int, lo, units, from int64) int64 {
 	hi := lo + units
 	if hi <= from {

@@ -1,9 +1,8 @@
 package famfs
 
-// The allocator against a model so simple that it needs no proof: a slice of flags
-// and a search from its start. Random operations come from a seed that a failure
-// prints; FAMFS_TEST_SEED repeats it. What no model can show, that nothing walks over
-// the bits of a large device, BenchmarkAllocate measures.
+// The allocator against a simple model: a slice of flags and a search from its start. Random
+// operations come from a seed that a failure prints; FAMFS_TEST_SEED repeats it. A model cannot
+// show that nothing walks over the bits of a large device; BenchmarkAllocate measures that.
 
 import (
 	"fmt"
@@ -18,18 +17,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unitCounts lie around the ends of words and blocks, and of what counters cover.
+// unitCounts are near the ends of words and blocks, and of the ranges that counters cover.
 var unitCounts = []int64{1, 63, 64, 65, 4095, 4096, 4097, 3*4096 + 17, 100_000, 2*fanOut*blockUnits + 4097}
 
-// unitState is what is known of a unit: the table in alloc.go, word by word.
-type unitState struct{ pending, owned, claimed bool }
+// unitState is the state of a unit, as in the table in alloc.go.
+type unitState struct {
+	pending, owned, claimed bool
+	heldBy                  uint32 // as in heldUnits
+	used                    bool
+}
+
+// free reports whether a unit in this state may be given out.
+func (u unitState) free() bool {
+	u.used = false
+	return u == unitState{}
+}
 
 // modelAllocator has the state of every unit.
 type modelAllocator []unitState
 
 func newModelAllocator(units int64) modelAllocator { return make(modelAllocator, units) }
 
-func (m modelAllocator) taken(i int64) bool { return m[i] != unitState{} }
+func (m modelAllocator) taken(i int64) bool { return !m[i].free() }
 
 func (m modelAllocator) each(runs []unitRun, change func(u *unitState)) {
 	for _, r := range runs {
@@ -60,12 +69,24 @@ func (m modelAllocator) own(runs []unitRun) (bad int, ok bool) {
 				return n, false
 			}
 		}
-		m.each(runs[n:n+1], func(u *unitState) { u.owned = true })
+		m.each(runs[n:n+1], func(u *unitState) { u.owned, u.heldBy = true, 0 })
 	}
 	return 0, true
 }
 
-// find returns where the first run of n free units within [from, to) begins.
+func (m modelAllocator) hold(runs []unitRun, by int64) {
+	m.each(runs, func(u *unitState) { u.owned, u.heldBy, u.used = false, uint32(by+1), true })
+}
+
+func (m modelAllocator) unhold(r unitRun, by int64) {
+	m.each([]unitRun{r}, func(u *unitState) {
+		if u.heldBy == uint32(by+1) {
+			u.heldBy = 0
+		}
+	})
+}
+
+// find returns the start of the first run of n free units within [from, to).
 func (m modelAllocator) find(n, from, to int64) (int64, bool) {
 	run := int64(0)
 	for i := max(from, 0); i < min(to, int64(len(m))); i++ {
@@ -79,7 +100,7 @@ func (m modelAllocator) find(n, from, to int64) (int64, bool) {
 	return 0, false
 }
 
-// freeRunLengths returns how long the free runs are, the longest first.
+// freeRunLengths returns the lengths of the free runs, the longest first.
 func (m modelAllocator) freeRunLengths() (lengths []int64) {
 	run := int64(0)
 	for i := range int64(len(m)) + 1 {
@@ -95,7 +116,7 @@ func (m modelAllocator) freeRunLengths() (lengths []int64) {
 	return lengths
 }
 
-// fewestRuns returns how few of the free runs hold n units, or that maxRuns do not.
+// fewestRuns returns the smallest number of free runs that hold n units, or that maxRuns do not.
 func (m modelAllocator) fewestRuns(n int64, maxRuns int) (int, bool) {
 	for i, length := range m.freeRunLengths() {
 		if i == maxRuns {
@@ -109,10 +130,10 @@ func (m modelAllocator) fewestRuns(n int64, maxRuns int) (int, bool) {
 }
 
 func (m modelAllocator) isFree(r unitRun) bool {
-	return !slices.ContainsFunc(m[r.start:r.end()], func(u unitState) bool { return u != unitState{} })
+	return !slices.ContainsFunc(m[r.start:r.end()], func(u unitState) bool { return !u.free() })
 }
 
-// sameSpace compares what the two say is free, the sums only.
+// sameSpace compares only the sums of free units.
 func sameSpace(t testing.TB, m modelAllocator, a *allocator) {
 	t.Helper()
 	var wantFree, wantLongest int64
@@ -125,20 +146,31 @@ func sameSpace(t testing.TB, m modelAllocator, a *allocator) {
 	require.Equal(t, [2]int64{wantFree, wantLongest}, [2]int64{free, longest}, "free units, and those in the longest run")
 }
 
-// sameUnits compares the two unit by unit.
+// sameUnits compares allocator and model unit by unit.
 func sameUnits(t testing.TB, m modelAllocator, a *allocator) {
 	t.Helper()
 	for i := range int64(len(m)) {
 		found := unitState{claimed: a.isClaimed(unitRun{i, 1})}
 		if b := a.blocks[i/blockUnits]; b != nil {
 			has := func(m *bitmap) bool { return m != nil && m[i%blockUnits/64]>>uint(i%64)&1 == 1 }
-			found.owned, found.pending = has(b.owned), has(b.pending)
+			found.owned, found.pending, found.used = has(b.owned), has(b.pending), has(b.used)
+			if b.held != nil && has(b.held.units) {
+				found.heldBy = b.held.heldBy(int(i % blockUnits))
+				require.NotZero(t, found.heldBy, "unit %d", i)
+			}
 		}
 		if found != m[i] {
 			require.Equal(t, m[i], found, "unit %d", i)
 		}
 	}
-	// Claimed runs are as few as they can be.
+	held := int64(0)
+	for _, u := range m {
+		if u.heldBy > 0 {
+			held++
+		}
+	}
+	require.Equal(t, held, a.heldSpace())
+	// Claimed runs are as few as possible.
 	for i, r := range a.claimed {
 		require.Positive(t, r.n)
 		if i > 0 {
@@ -175,8 +207,8 @@ func sameUnits(t testing.TB, m modelAllocator, a *allocator) {
 	require.Len(t, a.owned[len(a.owned)-1], 1, "asking about all of the device takes one counter")
 }
 
-// testSeed returns a seed that is another each time, so that tests do not go over the
-// same ground for ever, and tells it to whoever looks into a failure.
+// testSeed returns a new seed each time, so that tests do not always do the same, and prints it for
+// whoever looks into a failure.
 func testSeed(t testing.TB) uint64 {
 	t.Helper()
 	seed := rand.Uint64()
@@ -196,9 +228,12 @@ type allocatorPair struct {
 	units int64
 	a     *allocator
 	m     modelAllocator
+	files [][]unitRun // that own their units
+	gone  []unitRun   // of removed files
+	next  int64       // the next log entry
 }
 
-// someRun is short in most cases, and often ends where a word or block does.
+// someRun returns a run that is usually short and often ends where a word or block does.
 func (p *allocatorPair) someRun() unitRun {
 	limit := []int64{1, 3, 64, 200, blockUnits, p.units}[p.rng.IntN(6)]
 	n := p.rng.Int64N(min(limit, p.units)) + 1
@@ -238,19 +273,55 @@ func (p *allocatorPair) own() {
 	runs := p.someRuns()
 	runs = runs[:min(len(runs), 3)]
 	for i := range runs {
-		runs[i].n = min(runs[i].n, 100)
+		if p.rng.IntN(4) > 0 {
+			runs[i].n = min(runs[i].n, 100)
+		}
+	}
+	if len(p.gone) > 0 && p.rng.IntN(2) == 0 {
+		runs[0] = p.gone[p.rng.IntN(len(p.gone))] // maybe shifted by a little
+		runs[0].start = min(p.units-runs[0].n, runs[0].start+p.rng.Int64N(3)*p.rng.Int64N(2))
 	}
 	wantBad, wantOK := p.m.own(runs)
 	bad, ok := p.a.own(runs)
 	require.Equal(p.t, wantOK, ok, "own %v", runs)
 	require.Equal(p.t, wantBad, bad, "own %v", runs)
-	if !ok {
-		// What the replica does with an entry that is passed over.
+	require.Equal(p.t, slices.ContainsFunc(runs, func(r unitRun) bool {
+		return slices.ContainsFunc(p.m[r.start:r.end()], func(u unitState) bool { return u.used })
+	}), p.a.wereUsed(runs))
+	if ok {
+		p.files = append(p.files, runs)
+	} else {
+		// The replica does this with an entry that is passed over.
 		for _, r := range runs {
 			p.a.claim(r)
 		}
 		p.m.claim(runs...)
 	}
+}
+
+// remove removes a file.
+func (p *allocatorPair) remove() {
+	if len(p.files) == 0 {
+		return
+	}
+	i := p.rng.IntN(len(p.files))
+	runs := p.files[i]
+	p.files = slices.Delete(p.files, i, i+1)
+	p.next++
+	p.a.hold(runs, p.next)
+	p.m.hold(runs, p.next)
+	p.gone = append(p.gone, runs...)
+}
+
+// giveBack frees what one of the last removals holds of some run.
+func (p *allocatorPair) giveBack() {
+	r := p.someRun()
+	if len(p.gone) > 0 && p.rng.IntN(4) > 0 {
+		r = p.gone[p.rng.IntN(len(p.gone))]
+	}
+	by := max(0, p.next-p.rng.Int64N(4))
+	p.a.unhold(r, by)
+	p.m.unhold(r, by)
 }
 
 func (p *allocatorPair) gather() {
@@ -304,8 +375,8 @@ func (p *allocatorPair) spread() {
 	p.gains(runs, n*int64(strips))
 }
 
-// gains checks that runs, total units together, were free, and takes them from the
-// model.
+// gains checks that runs, total units together, were free, and removes them from the free units
+// of the model.
 func (p *allocatorPair) gains(runs []unitRun, total int64) {
 	for _, r := range runs {
 		require.Positive(p.t, r.n)
@@ -317,7 +388,7 @@ func (p *allocatorPair) gains(runs []unitRun, total int64) {
 }
 
 func (p *allocatorPair) step() {
-	switch p.rng.IntN(20) {
+	switch p.rng.IntN(26) {
 	case 0, 1, 2, 3, 4, 5:
 		p.allocate()
 	case 6, 7:
@@ -328,8 +399,12 @@ func (p *allocatorPair) step() {
 		r := p.someRun()
 		p.a.claim(r)
 		p.m.claim(r)
-	case 12:
+	case 12, 20, 21:
 		p.own()
+	case 22, 23:
+		p.remove()
+	case 24, 25:
+		p.giveBack()
 	default:
 		runs := p.someRuns()
 		p.a.release(runs)
@@ -338,6 +413,7 @@ func (p *allocatorPair) step() {
 }
 
 func TestAllocatorAgainstModel(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	t.Parallel()
 	for _, units := range unitCounts {
@@ -394,7 +470,7 @@ func TestAllocatorOwn(t *testing.T) {
 			bad, ok := a.own(test.runs)
 			assert.Equal(t, test.ok, ok)
 			assert.Equal(t, test.bad, bad)
-			// Where it failed nobody owns more than before: what is not owned can be.
+			// If it failed, nobody owns more than before: what is not owned can be owned.
 			for i := range int64(units) {
 				owned := slices.ContainsFunc(test.owned, func(r unitRun) bool { return i >= r.start && i < r.end() })
 				if ok {
@@ -408,15 +484,15 @@ func TestAllocatorOwn(t *testing.T) {
 	}
 }
 
-// Whether a range has an owner is asked of counters where it is long: the answer is
-// that of the one unit that is owned, wherever the range begins and ends.
+// isOwned uses counters for long ranges. It must find the one unit that is owned, wherever the
+// range begins and ends.
 func TestAllocatorIsOwned(t *testing.T) {
 	t.Parallel()
 	for _, units := range []int64{1, 4097, fanOut*blockUnits - 1, fanOut * blockUnits, 1 << 23, 1<<24 + 12345} {
 		t.Run(fmt.Sprint(units), func(t *testing.T) {
 			t.Parallel()
 			rng := rand.New(rand.NewPCG(testSeed(t), uint64(units)))
-			// Places that lie at, or beside, the ends of what is counted together.
+			// Offsets at, or next to, the ends of what one counter covers.
 			place := func() int64 {
 				part := []int64{1, 64, blockUnits, fanOut * blockUnits, fanOut * fanOut * blockUnits}[rng.IntN(5)]
 				return min(max(rng.Int64N(units+1)/part*part+rng.Int64N(3)-1, 0), units)
@@ -442,8 +518,8 @@ func TestAllocatorIsOwned(t *testing.T) {
 	}
 }
 
-// Claims may be many, overlap, and come in any order; a hostile log makes nothing but
-// such. Together they take what each of them would.
+// Claims may be many, overlap, and come in any order; a hostile log may make only such claims.
+// Together they claim exactly what each of them claims.
 func TestAllocatorClaims(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -474,14 +550,14 @@ func TestAllocatorClaims(t *testing.T) {
 				free, longest := a.space()
 				assert.Equal(t, [2]int64{test.free, test.longest}, [2]int64{free, longest})
 			}
-			// What is only claimed can be owned by one.
+			// A file can own units that are only claimed.
 			_, ok := a.own([]unitRun{{0, 10_000}})
 			assert.True(t, ok)
 		})
 	}
 }
 
-// More claims than are kept waiting are taken in between.
+// If there are more claims than may wait, they are merged early.
 func TestAllocatorManyClaims(t *testing.T) {
 	t.Parallel()
 	a := newAllocator(1000)
@@ -494,7 +570,7 @@ func TestAllocatorManyClaims(t *testing.T) {
 	assert.EqualValues(t, 499, longest)
 }
 
-// Owned units survive being released: that is what PendingFile does after a commit.
+// Owned units stay owned when they are released: PendingFile releases them after a commit.
 func TestAllocatorReleaseKeepsOwned(t *testing.T) {
 	t.Parallel()
 	a := newAllocator(1000)
@@ -511,8 +587,9 @@ func TestAllocatorReleaseKeepsOwned(t *testing.T) {
 	assert.Equal(t, unitRun{60, 11}, next)
 }
 
-// The table in alloc.go: what becomes of a run of units, and whether it is given out.
+// The table in alloc.go: the next states of a run of units, and whether it is given out.
 func TestAllocatorStates(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	type step func(t *testing.T, a *allocator, run unitRun)
 	type steps []step
@@ -528,6 +605,9 @@ func TestAllocatorStates(t *testing.T) {
 		require.True(t, ok)
 	}
 	settle := func(_ *testing.T, a *allocator, _ unitRun) { a.space() }
+	hold := func(_ *testing.T, a *allocator, run unitRun) { a.hold([]unitRun{run}, 6) }
+	unhold := func(_ *testing.T, a *allocator, run unitRun) { a.unhold(run, 6) }
+	other := func(_ *testing.T, a *allocator, run unitRun) { a.unhold(run, 5) }
 	for name, test := range map[string]struct {
 		steps steps
 		state unitState
@@ -547,6 +627,13 @@ func TestAllocatorStates(t *testing.T) {
 		"claimed while owned":               {steps{own, claim}, unitState{owned: true, claimed: true}},
 		"owned while claimed":               {steps{claim, own}, unitState{owned: true, claimed: true}},
 		"claimed while pending, then owned": {steps{reserve, claim, own, release}, unitState{owned: true, claimed: true}},
+		"removed":                           {steps{own, hold}, unitState{heldBy: 7, used: true}},
+		"removed before it was given back":  {steps{reserve, own, hold, release}, unitState{heldBy: 7, used: true}},
+		"removed, and not by this entry":    {steps{own, hold, other}, unitState{heldBy: 7, used: true}},
+		"removed, and free again":           {steps{own, hold, unhold}, unitState{used: true}},
+		"removed while claimed":             {steps{own, claim, hold, unhold}, unitState{claimed: true, used: true}},
+		"removed, and owned by an entry":    {steps{own, hold, own}, unitState{owned: true, used: true}},
+		"and freed too late":                {steps{own, hold, own, unhold}, unitState{owned: true, used: true}},
 		"claimed twice":                     {steps{claim, settle, claim}, unitState{claimed: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -561,7 +648,7 @@ func TestAllocatorStates(t *testing.T) {
 				sameSpace(t, m, a)
 				sameUnits(t, m, a)
 				_, ok := a.allocate(run.n, run.start, run.end())
-				assert.Equal(t, test.state == unitState{}, ok, "given out")
+				assert.Equal(t, test.state.free(), ok, "given out")
 				_, ok = a.own([]unitRun{run})
 				assert.Equal(t, !test.state.owned, ok, "owned by an entry")
 			}
@@ -569,7 +656,7 @@ func TestAllocatorStates(t *testing.T) {
 	}
 }
 
-// made counts what an allocator has made or changed of what grows with the device.
+// made counts the things that an allocator has made or changed that could grow with the device.
 func made(a *allocator) (blocks, nodes int) {
 	for _, b := range a.blocks {
 		if b != nil {
@@ -584,9 +671,10 @@ func made(a *allocator) (blocks, nodes int) {
 	return blocks, nodes
 }
 
-// However large the device, an allocator that is new, and an entry that claims as much of it
-// as an entry can, cost a path or two of the tree.
+// For any size of device, a new allocator, and an entry that claims as much as possible, change
+// only a path or two of the tree.
 func TestAllocatorClaimsOfLargeDevice(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for name, units := range map[string]int64{"8 TiB in units of 4 KiB": 8 << 40 / smallUnit, "and some": 8<<40/smallUnit - 4321} {
 		t.Run(name, func(t *testing.T) {
@@ -612,8 +700,8 @@ func TestAllocatorClaimsOfLargeDevice(t *testing.T) {
 			assert.LessOrEqual(t, blocks, 4)
 			assert.LessOrEqual(t, nodes, 9*depth)
 
-			// Claims of single units all over it cost themselves, and a path each at most; those
-			// of what is claimed already nothing.
+			// Claims of single units all over the device cost at most their own size and one
+			// path each. Claims of what is claimed already cost nothing.
 			for i := range int64(1000) {
 				a.claim(unitRun{2561 + i*2_000_000, 1})
 			}
@@ -639,8 +727,9 @@ func TestAllocatorClaimsOfLargeDevice(t *testing.T) {
 	}
 }
 
-// Files of many whole blocks, pending or logged, need bitmaps at their ends alone.
+// Files of many whole blocks, pending or logged, need bitmaps only for their ends.
 func TestAllocatorWholeBlocks(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	const units = 1000*blockUnits + 77
 	a, m := newAllocator(units), newModelAllocator(units)
@@ -692,7 +781,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// Nothing gives out, or takes, what lies behind the end of the device.
+// Nothing gives out, or takes, units behind the end of the device.
 func TestAllocatorEnd(t *testing.T) {
 	t.Parallel()
 	for _, units := range unitCounts {
@@ -746,8 +835,8 @@ func TestAllocatorRefusesNonsense(t *testing.T) {
 	assert.Equal(t, int64(1000), longest)
 }
 
-// Only the sixteen longest runs decide: one unit more than they hold cannot be had,
-// however much is free.
+// Only the sixteen longest runs matter: one unit more than they hold is refused, however much is
+// free.
 func TestAllocatorGatherLimit(t *testing.T) {
 	t.Parallel()
 	const units = 3 * blockUnits
@@ -778,7 +867,7 @@ func TestAllocatorGatherLimit(t *testing.T) {
 	}
 }
 
-// Strips begin with the bucket asked for, go round, and pass over full buckets.
+// Strips begin with the given bucket, go round, and pass over full buckets.
 func TestAllocatorSpreadOrder(t *testing.T) {
 	t.Parallel()
 	a := newAllocator(1003) // ten buckets of 100, and three units in none
@@ -795,8 +884,8 @@ func TestAllocatorSpreadOrder(t *testing.T) {
 	assert.Equal(t, free, after)
 }
 
-// scattered returns an allocator in which one unit in a hundred is free, none beside
-// another.
+// scattered returns an allocator in which one unit in a hundred is free, and no two free units are
+// neighbours.
 func scattered(units int64) *allocator {
 	a := newAllocator(units)
 	a.reserve(unitRun{0, units}) // not a claim, which would still wait when the runs are free
@@ -809,6 +898,7 @@ func scattered(units int64) *allocator {
 }
 
 func TestAllocatorLargeDevices(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	tests := map[string]int64{
 		"16 TiB in units of 2 MiB": 16 << 40 / defaultUnit,

@@ -1,17 +1,21 @@
 package famfs
 
-// Where tests get their devices from: one helper, so that the same suite runs on a
-// file in a temporary folder, on tmpfs, or on a real device.
+// Where tests get their devices: one helper, so that the same suite runs on a file in a temporary
+// folder, on tmpfs, or on a real device.
 //
 //	FAMFS_TEST_DIR     folder for stand-in files, such as one on tmpfs
 //	FAMFS_TEST_DEVICE  a real device, or a file on fs-dax; what is on it is lost
+//	FAMFS_TEST_DEVICES 2 or 3: file systems have so many devices, stand-ins; files come to lie on all
 //	FAMFS_TEST_EMULATOR  set where a user-mode emulator runs the tests
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +28,7 @@ const (
 	testSize = 64 * mib
 )
 
-// testHost and otherHost are system UUIDs: that of the master, and of a client.
+// testHost and otherHost are the system UUIDs of the master and of a client.
 var (
 	testHost  = UUID{0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4c, 0xde, 0x8f, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd}
 	otherHost = UUID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x4f, 0xff, 0x8f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
@@ -32,6 +36,9 @@ var (
 
 // realDevice is held by the test that uses the one real device.
 var realDevice sync.Mutex
+
+// realDeviceUser is the test that uses it.
+var realDeviceUser atomic.Pointer[string]
 
 // testDir returns a folder for stand-in devices.
 func testDir(t testing.TB) string {
@@ -46,8 +53,8 @@ func testDir(t testing.TB) string {
 	return dir
 }
 
-// testBacking returns the path of a device for this test alone: a sparse file of size
-// bytes, or the real device, which has a size of its own and at least that.
+// testBacking returns the path of a device for this test alone: a sparse file of size bytes, or
+// the real device, which has its own size, at least that.
 func testBacking(t testing.TB, size int64) string {
 	t.Helper()
 	path := os.Getenv("FAMFS_TEST_DEVICE")
@@ -56,8 +63,16 @@ func testBacking(t testing.TB, size int64) string {
 		require.NoError(t, CreateBacking(path, size))
 		return path
 	}
+	if user := realDeviceUser.Load(); user != nil && *user == t.Name() {
+		t.Fatal("this test has the real device already, and would wait for itself: use a subtest for each use, or needsFile")
+	}
 	realDevice.Lock()
-	t.Cleanup(realDevice.Unlock)
+	user := t.Name()
+	realDeviceUser.Store(&user)
+	t.Cleanup(func() {
+		realDeviceUser.Store(nil)
+		realDevice.Unlock()
+	})
 	dev, err := openDevice(path, true, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer dev.close()
@@ -75,9 +90,14 @@ func needsFile(t testing.TB, why string) {
 	}
 }
 
-// underEmulator says that a user-mode emulator such as qemu-aarch64 runs this program, as
+// underEmulator reports whether a user-mode emulator such as qemu-aarch64 runs this program, as
 // .ci/emulated does.
 func underEmulator() bool { return os.Getenv("FAMFS_TEST_EMULATOR") != "" }
+
+// slow says that the code runs about ten times slower than it does otherwise.
+func slow() bool {
+	return raceEnabled || underEmulator() || os.Getenv("FAMFS_TEST_SCENARIO") != ""
+}
 
 // needsFaults skips a test under a user-mode emulator.
 func needsFaults(t testing.TB) {
@@ -103,9 +123,9 @@ func needsAdvice(t testing.TB) {
 	}
 }
 
-// needsNoDevice skips a test in guests of test/vm/run and under a user-mode emulator: it
-// shows the same with any device or none, and on any processor, and emulated ones would
-// take minutes for it.
+// needsNoDevice skips a test in guests of test/vm/run and under a user-mode emulator. The test
+// shows the same with any device or none, and on any processor, and would take minutes on an
+// emulated one.
 func needsNoDevice(t testing.TB) {
 	t.Helper()
 	if underEmulator() {
@@ -116,26 +136,59 @@ func needsNoDevice(t testing.TB) {
 	}
 }
 
-// fileBacking is testBacking for tests that change the file behind the library's
-// back, or need several of them.
+// fileBacking is testBacking for tests that change the file without the library, or need several
+// files.
 func fileBacking(t testing.TB, size int64) string {
 	t.Helper()
 	needsFile(t, "the test works on a file of its own")
 	return testBacking(t, size)
 }
 
+// testDevices is how many devices the file systems of formatted have.
+func testDevices() int {
+	n, err := strconv.Atoi(os.Getenv("FAMFS_TEST_DEVICES"))
+	if err != nil || os.Getenv("FAMFS_TEST_DEVICE") != "" {
+		return 1
+	}
+	return n
+}
+
+// needsOneDevice skips a test that makes no sense on a file system with several devices.
+func needsOneDevice(t testing.TB, why string) {
+	t.Helper()
+	if testDevices() > 1 {
+		t.Skip("not on several devices: " + why)
+	}
+}
+
+// otherDevices returns the paths of the further devices of the file system that formatted makes at path.
+func otherDevices(path string) (paths []string) {
+	for i := 1; i < testDevices(); i++ {
+		paths = append(paths, fmt.Sprintf("%s-%d", path, i))
+	}
+	return paths
+}
+
+// withDevices says where the further devices are of a file system that formatted has made, also to
+// another process. openTest and openMaster say it by themselves.
+func withDevices(path string) Option { return WithDevices(otherDevices(path)...) }
+
 // formatted returns a device with an empty file system, whose master is testHost.
 func formatted(t testing.TB, size int64, opts ...FormatOption) string {
 	t.Helper()
 	path := testBacking(t, size)
-	require.NoError(t, Format(path, append([]FormatOption{WithSystemUUID(testHost), Force()}, opts...)...))
+	others := otherDevices(path)
+	for _, other := range others {
+		require.NoError(t, CreateBacking(other, size))
+	}
+	require.NoError(t, Format(path, append([]FormatOption{WithSystemUUID(testHost), Force(), Secondaries(others...)}, opts...)...))
 	return path
 }
 
 // openTest opens a device until the end of the test, as the master's host.
 func openTest(t testing.TB, path string, opts ...Option) *FS {
 	t.Helper()
-	fsys, err := Open(path, append([]Option{WithSystemUUID(testHost)}, opts...)...)
+	fsys, err := Open(path, append([]Option{WithSystemUUID(testHost), withDevices(path)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { fsys.Close() })
 	return fsys

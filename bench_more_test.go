@@ -11,8 +11,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // Stat and ReadDir among 100,000 files, in directories of a thousand and in one.
@@ -73,9 +75,35 @@ func BenchmarkMapLayout(b *testing.B) {
 		require.NoError(b, p.Commit())
 		mapAndClose(b, openTest(b, path), "f")
 	})
+	b.Run("baseline-chunks=1024", func(b *testing.B) {
+		m, _ := benchMaster(b, 3072*mib)
+		p, err := m.Create("f", 2048*mib)
+		require.NoError(b, err)
+		require.NoError(b, p.Commit())
+		f, off := openPlain(b, m, "f", false)
+		const chunks, total = 1024, uintptr(2048 * mib)
+		for b.Loop() {
+			// devdax wants addresses that are aligned as its memory is.
+			reserved, err := unix.MmapPtr(-1, 0, nil, total+2*mib, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+			if err != nil {
+				b.Fatal(err)
+			}
+			base := unsafe.Add(reserved, -uintptr(reserved)%(2*mib))
+			for i := range chunks {
+				// The strips of 16 buckets in turn, so that no two neighbours join.
+				chunk := i%16*(chunks/16) + i/16
+				if _, err := unix.MmapPtr(int(f.Fd()), off+int64(chunk)*2*mib, unsafe.Add(base, i*2*mib), 2*mib, unix.PROT_READ, unix.MAP_SHARED|unix.MAP_FIXED); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := unix.MunmapPtr(reserved, total+2*mib); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
-// What several goroutines do at a time, with the same file system.
+// Several goroutines at the same time, on the same file system.
 func BenchmarkParallel(b *testing.B) {
 	const size = 64 * mib
 	work := []struct {
@@ -149,7 +177,7 @@ func BenchmarkParallel(b *testing.B) {
 	}
 }
 
-// inGoroutines has op called b.N times by n goroutines.
+// inGoroutines calls op b.N times from n goroutines.
 func inGoroutines(b *testing.B, n int, op func(i int64) error) {
 	const batch = 16 // so that counting does not count
 	var next atomic.Int64
@@ -174,8 +202,8 @@ func inGoroutines(b *testing.B, n int, op func(i int64) error) {
 	running.Wait()
 }
 
-// How the figures that must not depend on the number of files do depend on it, and how
-// those grow that may.
+// How figures that must not depend on the number of files depend on it, and how those grow that
+// may.
 func BenchmarkGrowth(b *testing.B) {
 	work := []struct {
 		name string
@@ -195,8 +223,8 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// Copying past the caches, as CopyInto does where there is much to copy, against copying
-// through them and back, whether the memory is in the caches before or not.
+// Copying past the caches, as CopyInto does for large copies, against copying through them and
+// writing back, whether the memory was in the caches before or not.
 func BenchmarkCopyInto(b *testing.B) {
 	const span = 64 * mib // more than the caches hold
 	m, _ := benchMaster(b, span+64*mib)

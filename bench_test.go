@@ -124,9 +124,9 @@ func BenchmarkRead4K(b *testing.B) {
 	})
 }
 
-// Row: Open with a full log. Further: the first Open of a program, whose heap is yet to be
-// made; the baseline over a mapping that is as new as that of Open; and what Open cannot do
-// without, mapping, copying and checksums, on all processors.
+// Row: Open with a full log. Further: the first Open of a program, which has no heap yet; the
+// baseline over a mapping that is as new as Open's; and the parts that Open cannot do without
+// (mapping, copying and checksums), on all processors.
 func BenchmarkOpen(b *testing.B) {
 	const logSize = 256 * mib
 	n := int(lastIndex(logSize) + 1)
@@ -178,7 +178,25 @@ func BenchmarkOpen(b *testing.B) {
 	bothWays(b, "first", func(b *testing.B, opts ...Option) { openAndClose(b, path, n, debug.FreeOSMemory, opts...) })
 }
 
-// checkOnly copies n entries and sums them up, and makes nothing of them.
+// Row: Open with a full log of 4 GiB, of nearly 8 million entries, against one of 256 MiB.
+func BenchmarkOpenLarge(b *testing.B) {
+	for _, size := range []struct {
+		name string
+		log  int64
+	}{{"baseline", 256 * mib}, {"famfs", 4096 * mib}} {
+		b.Run(size.name, func(b *testing.B) {
+			if testing.Short() {
+				b.Skip("takes 5 GiB of memory")
+			}
+			n := int(lastIndex(size.log) + 1)
+			path := logged(b, n, size.log)
+			openAll(b, path, n).Close()
+			openAndClose(b, path, n, func() {})
+		})
+	}
+}
+
+// checkOnly copies n entries and computes their checksums, and does nothing else.
 func checkOnly(mem []byte, n int) {
 	var next, total atomic.Uint64
 	var running sync.WaitGroup
@@ -247,8 +265,8 @@ func refreshNothing(b *testing.B, entries int, opts ...Option) {
 	}
 }
 
-// refreshNew times only Refresh, with a clock of its own: to stop and start that of the
-// benchmark takes longer than what is to be measured.
+// refreshNew times only Refresh, with its own clock: stopping and starting the benchmark's clock
+// takes longer than what is measured.
 func refreshNew(b *testing.B, fresh int, opts ...Option) {
 	path := logged(b, 1000, roomyLog)
 	open := func() (reader, writer *FS) {
@@ -289,7 +307,7 @@ func BenchmarkCreate(b *testing.B) {
 	}
 }
 
-// create times Create + Commit where the log holds entries already.
+// create times Create + Commit with a log that holds entries already.
 func create(b *testing.B, entries int, opts ...Option) {
 	opts = append(opts, ReadWrite())
 	path := logged(b, entries, roomyLog)
@@ -340,9 +358,9 @@ func allocate(b *testing.B, a *allocator) {
 	}
 }
 
-// Row: copying 1 GiB in from a file in tmpfs. Further: what of that time goes where pages
-// are small, faults for all pages of the file and of the memory, and nothing else; and what
-// it takes without any mapping, by system calls alone, which devices do not have.
+// Row: copying 1 GiB in from a file in tmpfs. Further: the part of that time that faults for all
+// pages of the file and of the memory take if pages are small; and the time without any mapping,
+// with system calls alone, which devices do not have.
 func BenchmarkCopyIn(b *testing.B) {
 	const n = 1 << 30
 	path := tmpfsFile(b, n)
@@ -421,8 +439,7 @@ func BenchmarkCopyIn(b *testing.B) {
 	})
 }
 
-// faults maps n bytes of f at off, takes all page faults as filling a file does, and
-// unmaps them.
+// faults maps n bytes of f at off, takes all page faults as filling a file does, and unmaps them.
 func faults(b *testing.B, f *os.File, off, n int64, write bool) {
 	prot := unix.PROT_READ
 	if write {

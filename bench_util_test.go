@@ -2,8 +2,8 @@
 
 package famfs
 
-// What benchmarks share: devices on tmpfs, logs of any length, and plain mappings of what
-// a file lies on, for baselines.
+// Shared by benchmarks: devices on tmpfs, logs of any length, and plain mappings of the memory
+// under a file, for baselines.
 
 import (
 	"encoding/binary"
@@ -18,8 +18,8 @@ import (
 
 var sink uint64 // keeps what is read from being left out
 
-// inTurns runs baseline and figure several times in turns, where they are so close that
-// the machine changes by more in between.
+// inTurns runs baseline and figure several times in turns. It is for figures that are so close
+// that the machine changes by more in between.
 func inTurns(b *testing.B, baseline, figure func(*testing.B)) {
 	for range 10 {
 		b.Run("baseline", baseline)
@@ -27,9 +27,9 @@ func inTurns(b *testing.B, baseline, figure func(*testing.B)) {
 	}
 }
 
-// bothWays runs a benchmark twice, as name and name/shared: on stand-ins as they are, and
-// on stand-ins that are treated as memory which other hosts share. Then lines are really
-// invalidated, as on a device; on a stand-in that is left out.
+// bothWays runs a benchmark twice, as name and as name/shared: on stand-ins as they are, and on
+// stand-ins treated as memory that other hosts share. For the latter, lines are really
+// invalidated, as on a device.
 func bothWays(b *testing.B, name string, run func(b *testing.B, opts ...Option)) {
 	b.Run(name, func(b *testing.B) { run(b) })
 	b.Run(name+"/shared", func(b *testing.B) { run(b, asShared) })
@@ -84,7 +84,7 @@ func tmpfsFile(b *testing.B, n int64) string {
 	return f.Name()
 }
 
-// openPlain opens the device under a file of one extent, and returns where that lies.
+// openPlain opens the device under a file of one extent, and returns the place of that extent.
 func openPlain(b *testing.B, fsys *FS, name string, write bool) (f *os.File, off int64) {
 	b.Helper()
 	st, err := fsys.Stat(name)
@@ -134,8 +134,8 @@ const roomyLog = 512 * mib
 // room returns how many entries the log has room for.
 func room(fsys *FS) int { return fsys.Usage().LogCapacity - fsys.Usage().LogUsed }
 
-// logged returns a device with n log entries. It has space for a file of one unit for
-// every entry that fits, and is sparse.
+// logged returns a sparse device with n log entries. It has space for a file of one unit for
+// every entry that fits.
 func logged(b *testing.B, n int, logSize int64) string {
 	b.Helper()
 	benchDir(b)
@@ -172,7 +172,7 @@ func fillLog(b *testing.B, path string, n int, logSize int64) {
 	m.fenceStores()
 }
 
-// loggedName is the path of entry i of fillLog: every thousandth is a directory.
+// loggedName returns the path of entry i of fillLog: every thousandth is a directory.
 func loggedName(i int) string {
 	dir := fmt.Sprintf("dataset-%04d", i/1000)
 	if i%1000 == 0 {

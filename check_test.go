@@ -1,6 +1,6 @@
 package famfs
 
-// Check by itself. What it finds in damaged images is in the hostile tests.
+// Check by itself. The hostile tests check what it finds in damaged images.
 
 import (
 	"testing"
@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A device that ends within a page is mapped up to that page only, which is no reason
-// for Check to call the rest lost.
+// A device that ends within a page is mapped only up to that page. Check must not report the
+// rest as lost.
 func TestCheckEndsWithinPage(t *testing.T) {
 	t.Parallel()
 	path := fileBacking(t, testSize+100)

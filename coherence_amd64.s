@@ -1,8 +1,8 @@
 #include "textflag.h"
 
-// Loops over cache lines, one instruction each, and the fences. The operand is the
-// address in AX; coherence_unix_test.go shows on protected pages that just the lines
-// asked for are touched.
+// Loops over cache lines, one instruction per line, and the fences. The operand is the
+// address in AX. coherence_unix_test.go shows with protected pages that only the given lines
+// are touched.
 
 // func clwbLines(p unsafe.Pointer, lines uintptr)
 TEXT ·clwbLines(SB), NOSPLIT, $0-16

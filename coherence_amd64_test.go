@@ -2,9 +2,8 @@
 
 package famfs
 
-// The amd64 instructions themselves: which of them the processor has, and that the
-// loops consist of the one that their names say, which no effect on memory could
-// tell apart.
+// The amd64 instructions: which of them the processor has, and that each loop consists of the
+// instruction in its name, which no effect on memory could show.
 
 import (
 	"bytes"
@@ -20,8 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// emulated says whether this is a guest of test/vm/run, whose processor may be an
-// emulated one.
+// emulated reports whether this is a guest of test/vm/run, whose processor may be emulated.
 func emulated() bool { return os.Getenv("FAMFS_TEST_SCENARIO") != "" }
 
 func lineOps() []lineOp {
@@ -50,11 +48,11 @@ func chosenInstructions() (writeBack, invalidate string) {
 	return writeBack, invalidate
 }
 
-// codeAddress is what identifies a function value.
+// codeAddress returns the address that identifies a function value.
 func codeAddress(f any) uintptr { return reflect.ValueOf(f).Pointer() }
 
-// The best instruction that there is gets used: CLWB keeps lines in the cache, and
-// CLFLUSHOPT does not wait for the one before.
+// The best available instruction is used: CLWB keeps lines in the cache, and CLFLUSHOPT does not
+// wait for the one before.
 func TestLineOpChoice(t *testing.T) {
 	t.Parallel()
 	ops := lineOps()
@@ -114,7 +112,7 @@ func TestMachineCode(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			code := machineCode(t, test.f)
-			// Before it stand at most two loads of arguments from the stack.
+			// Before it there are at most two loads of arguments from the stack.
 			at := bytes.Index(code, []byte{0x0f, 0xae})
 			require.GreaterOrEqual(t, at, 0, "% x", code)
 			if at > 0 && code[at-1] == 0x66 {

@@ -2,10 +2,10 @@ package famfs
 
 // Cache line operations on arm64: by address, to the point of coherency or persistence.
 //
-// A DSB waits for what its own processor did. So it is part of every run of the loops:
-// between two calls the scheduler may move a goroutine to another processor, whose DSB would
-// wait for nothing. (The system may move a thread at any time; it waits itself then.) What
-// is left for the fences is the order of stores, or of loads.
+// A DSB waits only for operations of its own processor, so every run of the loops ends with one:
+// between two calls the scheduler may move the goroutine to another processor, where a DSB would
+// wait for nothing. (The system may move a thread at any time, but then it waits itself.) The
+// fences only have to order stores, or loads.
 
 import (
 	"unsafe"
@@ -16,17 +16,17 @@ import (
 // canFlush says that this architecture can keep memory between hosts coherent.
 const canFlush = true
 
-// lineSize is the smallest data cache line of this processor in bytes, as
-// CTR_EL0 says.
+// lineSize is the size of the smallest data cache line of this processor in bytes, from CTR_EL0.
 var lineSize = smallestLine()
 
-// machineLines has what this processor can do. Lines that are to be durable are written
-// back to the point of persistence, which never lies before the point of coherency: other
-// hosts have them as well. Where there is no such point, DC CVAP is DC CVAC, and where the
-// processor does not know DC CVAP, there is none. The point of deep persistence (DC CVADP)
-// is not asked for: it is for when the power that saves the buffers of a platform fails too,
-// against which CLWB on amd64 does nothing either. DC CVAP is not used on stand-ins, as user-mode
-// emulators say that they know it and do not (QEMU 7.2).
+// machineLines returns what this processor can do.
+//
+// Lines that must be durable are written back to the point of persistence. It is never before
+// the point of coherency, so other hosts see them too. If a system has no such point, DC CVAP acts
+// as DC CVAC. If the processor does not have DC CVAP, DC CVAC is used. The point of deep
+// persistence (DC CVADP) is not used: it is for the case that even the power that saves a
+// platform's buffers fails, and CLWB on amd64 does not cover that case either. Stand-ins do not use
+// DC CVAP, because user-mode emulators claim to have it and do not (QEMU 7.2).
 func machineLines() (coherent, durable *cacheLines) {
 	coherent = &cacheLines{
 		writeBackLines:  func(p unsafe.Pointer, lines uintptr) { cvacLines(p, lines, lineSize) },
@@ -47,8 +47,8 @@ func smallestLine() uintptr {
 	return 4 << (cacheType() >> dminLine & 0xf)
 }
 
-// The functions below are in coherence_arm64.s. p must be the start of a line and
-// lines at least 1.
+// The functions below are in coherence_arm64.s. p must be the start of a line, and lines must be
+// at least 1.
 
 //go:noescape
 func cvacLines(p unsafe.Pointer, lines, size uintptr)
@@ -59,12 +59,12 @@ func cvapLines(p unsafe.Pointer, lines, size uintptr)
 //go:noescape
 func civacLines(p unsafe.Pointer, lines, size uintptr)
 
-// storeFence orders stores before later stores, for observers outside this host too (DMB
-// ST). What was written back is complete by then.
+// storeFence orders stores before later stores, also for observers outside this host (DMB ST).
+// Lines that were written back are complete before it.
 func storeFence()
 
-// loadFence orders loads before later loads and stores, for observers outside this host too
-// (DMB LD). What was invalidated is complete by then.
+// loadFence orders loads before later loads and stores, also for observers outside this host (DMB
+// LD). Lines that were invalidated are complete before it.
 func loadFence()
 
 func cacheType() uint64

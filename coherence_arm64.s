@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// Loops over cache lines, one instruction each, each followed by the barrier that waits
-// for them; and the fences.
+// Loops over cache lines, one instruction per line, and the fences. Each loop ends with the
+// barrier that waits for it.
 
 // func cvacLines(p unsafe.Pointer, lines, size uintptr)
 TEXT ·cvacLines(SB), NOSPLIT, $0-24
@@ -29,9 +29,9 @@ loop:
 	DSB  $15
 	RET
 
-// A line may be fetched anew at any time after it was forgotten, and DC goes by no order
-// with loads from other lines: without a barrier before it, these lines could be forgotten,
-// and fetched, before an earlier load has said that there is something new in them.
+// A line may be fetched again at any time after it was dropped, and DC has no order with loads
+// from other lines. Without a barrier before the loop, these lines could be dropped and fetched
+// again before an earlier load has said that they have new content.
 
 // func civacLines(p unsafe.Pointer, lines, size uintptr)
 TEXT ·civacLines(SB), NOSPLIT, $0-24

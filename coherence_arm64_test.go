@@ -2,8 +2,8 @@
 
 package famfs
 
-// The arm64 instructions: whether they do anything here, and that the loops consist of
-// those that their names say.
+// The arm64 instructions: whether they do anything here, and that the loops consist of the
+// instructions in their names.
 
 import (
 	"encoding/binary"
@@ -19,15 +19,15 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// userEmulated says that no processor runs this: user-mode emulators ignore these
+// userEmulated reports that no processor runs this: user-mode emulators ignore these
 // instructions, and show the processor list of another architecture.
 func userEmulated() bool {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	return err == nil && !strings.Contains(string(info), "CPU implementer")
 }
 
-// emulated says whether DC CVAC and DC CIVAC may do nothing here: in guests of test/vm/run
-// they do not even look at page tables. DC CVAP does, as real ones do.
+// emulated reports whether DC CVAC and DC CIVAC may do nothing here. In guests of test/vm/run
+// they do not even use page tables. DC CVAP works there, as on real processors.
 func emulated() bool { return userEmulated() || os.Getenv("FAMFS_TEST_SCENARIO") != "" }
 
 func lineOps() []lineOp {
@@ -41,14 +41,14 @@ func lineOps() []lineOp {
 // testdata/cachelines.c does.
 func chosenInstructions() (writeBack, invalidate string) { return "cvac", "civac" }
 
-// Durable is to the point of persistence, if the processor has an instruction for that.
+// Durable means: to the point of persistence, if the processor has an instruction for that.
 func TestDurableLines(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, cpu.ARM64.HasDCPOP, thisMachineDurable != thisMachine)
 }
 
-// In a guest there is such an instruction, a device of memory that outlasts a loss of power
-// is written with it, and the emulator does it: a line that is not mapped is a fault.
+// A guest has such an instruction and uses it for a device of persistent memory. The emulator
+// really does it: a line that is not mapped is a fault.
 func TestVMDurable(t *testing.T) {
 	if scenario := os.Getenv("FAMFS_TEST_SCENARIO"); scenario != "devdax" && scenario != "fsdax" {
 		t.Skip("runs in guests of test/vm/run, scenarios arm64-devdax, arm64-fsdax")
@@ -124,7 +124,7 @@ func TestMachineCode(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			// Before it stand at most the loads of three arguments from the stack.
+			// Before it there are at most the loads of three arguments from the stack.
 			code := machineCode(test.f)
 			at := 0
 			for at < 3 && code[at] != test.want[0] {

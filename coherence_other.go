@@ -2,20 +2,26 @@
 
 package famfs
 
-// Where no instruction is known that an ordinary program may use to write back or
-// forget a cache line, nothing can be kept coherent between hosts: the functions
-// here do nothing, and opening a devdax or fs-dax device is refused (dax.go). A
-// plain file works: its pages are one and the same memory for all processes of
-// this host.
+// On these architectures no instruction is known with which an ordinary program can write back
+// or drop a cache line, so nothing can be kept coherent between hosts. The functions here do
+// nothing to lines, and opening a devdax or fs-dax device is refused (dax.go). A plain file works:
+// all processes of this host share the same pages, and the fences order what they see.
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 const canFlush = false
 
 const lineSize uintptr = 64
 
 func machineLines() (coherent, durable *cacheLines) {
-	lines, fence := func(unsafe.Pointer, uintptr) {}, func() {}
+	lines := func(unsafe.Pointer, uintptr) {}
+	fence := func() {
+		var word atomic.Uint32
+		word.Add(1)
+	}
 	c := &cacheLines{writeBackLines: lines, invalidateLines: lines, fenceStores: fence, fenceLoads: fence}
 	return c, c
 }

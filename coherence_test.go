@@ -1,14 +1,14 @@
 package famfs
 
-// Cache lines: that a slice is turned into just the lines that it touches, and that
-// its content survives. Where the instructions really reach is shown on protected
-// pages, in coherence_unix_test.go.
+// Cache lines: a slice is turned into exactly the lines that it touches, and its content survives.
+// coherence_unix_test.go shows on protected pages what the instructions really touch.
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -27,8 +27,8 @@ func linesOf(b []byte) (calls []lineSpan) {
 	return calls
 }
 
-// alignedBytes returns n bytes that begin with a cache line, and are as much as is
-// known of that memory: neighbours in the same line belong to nobody.
+// alignedBytes returns n bytes that begin with a cache line. Nothing else is in their last line,
+// as far as this test knows.
 func alignedBytes(n int) []byte {
 	whole := make([]byte, n+2*int(lineSize))
 	head := int(-addressOf(whole) & (lineSize - 1))
@@ -53,7 +53,7 @@ func TestLinesOfSlice(t *testing.T) {
 	}
 }
 
-// Long slices are done in pieces that follow one another without gap or overlap.
+// Long slices are processed in pieces that follow one another without gap or overlap.
 func TestLinesOfLongSlice(t *testing.T) {
 	t.Parallel()
 	size := int(lineSize)
@@ -85,11 +85,14 @@ type recordedOp struct {
 	from, lines uintptr
 }
 
-// recordLines returns what works as this machine does, with a way past the caches even if
-// it has none, and notes everything.
+// recordLines returns cacheLines that work as this machine does, with a way past the caches even
+// if it has none, and record every operation.
 func recordLines() (*cacheLines, *[]recordedOp) {
 	ops := new([]recordedOp)
+	var mu sync.Mutex // several goroutines fill a large file
 	note := func(kind string, p unsafe.Pointer, lines uintptr) {
+		mu.Lock()
+		defer mu.Unlock()
 		*ops = append(*ops, recordedOp{kind, uintptr(p), lines})
 	}
 	real := *thisMachine
@@ -117,8 +120,8 @@ func recordLines() (*cacheLines, *[]recordedOp) {
 	}, ops
 }
 
-// What the public functions do to cache lines, and in which order. They use thisMachine, so
-// this test does not run in parallel with others, and puts it back.
+// What the exported functions do to cache lines, and in which order. They use thisMachine, which
+// this test replaces and restores, so it does not run in parallel with others.
 func TestCacheOperations(t *testing.T) {
 	real := thisMachine
 	defer func() { thisMachine = real }()
@@ -180,7 +183,7 @@ func TestCacheKeepsContent(t *testing.T) {
 				memory := pattern(length+2*around, uint64(length))
 				op(memory[around : around+length])
 				assert.Equal(t, pattern(length+2*around, uint64(length)), memory)
-				// What was just stored is kept too, not only what had reached memory.
+				// What was just stored must survive too, not only what had reached memory.
 				for i := range memory {
 					memory[i] ^= 0xff
 				}
@@ -206,9 +209,9 @@ func TestCacheEmptySlices(t *testing.T) {
 	assert.Empty(t, linesOf(make([]byte, 8)[8:]))
 }
 
-// An object smaller than a line lies somewhere in it, and the line's start is somebody
-// else's memory: none of Go's checks of pointers (-race, -d=checkptr) may object. They
-// end the process where they do, so the test has one of its own.
+// An object smaller than a line lies somewhere in it, and the start of the line is other memory.
+// None of Go's checks of pointers (-race, -d=checkptr) may object. They end the process if they
+// do, so this has a test of its own.
 func TestCacheSmallObjects(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -239,8 +242,8 @@ func TestCacheSmallObjects(t *testing.T) {
 	}
 }
 
-// Small objects share lines with others; writing those back must not disturb the
-// others, which goroutines change meanwhile.
+// Small objects share lines with others. Writing those lines back must not disturb the others,
+// which goroutines change meanwhile.
 func TestCacheConcurrentNeighbours(t *testing.T) {
 	t.Parallel()
 	memory := alignedBytes(int(lineSize) * 4)

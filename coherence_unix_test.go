@@ -2,8 +2,8 @@
 
 package famfs
 
-// Where cache instructions really reach: memory between protected pages, where an
-// instruction on one line too many is a fault at an address that says which.
+// What cache instructions really touch: memory between protected pages, where an instruction on
+// one line too many is a fault at an address that says which.
 
 import (
 	"fmt"
@@ -44,7 +44,7 @@ func pointerTo(memory []byte, off int) unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(memory)), off)
 }
 
-// faultOf runs op under Guard and returns the address of the fault, 0 for none.
+// faultOf runs op under Guard and returns the address of the fault, or 0 if there is none.
 func faultOf(t testing.TB, op func()) uintptr {
 	t.Helper()
 	err := Guard(func() error {
@@ -59,9 +59,8 @@ func faultOf(t testing.TB, op func()) uintptr {
 	return fault.Addr
 }
 
-// eachLineOp runs test for every line function that this processor has. Under
-// emulation instructions may do nothing, and so fault nowhere: nothing can be shown
-// then.
+// eachLineOp runs test for every line function of this processor. Under emulation the
+// instructions may do nothing, and never fault: then nothing can be shown.
 func eachLineOp(t *testing.T, test func(t *testing.T, op lineOp)) {
 	for _, op := range lineOps() {
 		t.Run(op.name, func(t *testing.T) {
@@ -78,8 +77,8 @@ func eachLineOp(t *testing.T, test func(t *testing.T, op lineOp)) {
 	}
 }
 
-// One line more, at either end, and it is a fault: the function takes the count that
-// it is given, and visits as many lines, at a distance of lineSize.
+// One line more, at either end, is a fault: the function visits exactly the given number of
+// lines, at a distance of lineSize.
 func TestLineOpCounts(t *testing.T) {
 	t.Parallel()
 	eachLineOp(t, func(t *testing.T, op lineOp) {
@@ -96,8 +95,8 @@ func TestLineOpCounts(t *testing.T) {
 	})
 }
 
-// All positions of a slice in its first and last line: nothing outside its lines is
-// touched, and had the arithmetic been off by a line, this test would know.
+// All positions of a slice in its first and last line: nothing outside of its lines is touched.
+// If the arithmetic were off by a line, this test would fail.
 func TestLineOpStaysWithinSlice(t *testing.T) {
 	t.Parallel()
 	eachLineOp(t, func(t *testing.T, op lineOp) {
@@ -121,8 +120,8 @@ func TestLineOpStaysWithinSlice(t *testing.T) {
 	})
 }
 
-// Every page of a long range is visited, in order: wherever one of them is protected,
-// the fault is at its first line, and the one before is not left out.
+// Every page of a long range is visited, in order: if one of them is protected, the fault is at
+// its first line, and the page before was visited.
 func TestLineOpVisitsEveryPage(t *testing.T) {
 	t.Parallel()
 	const pages = 2*linesPerCall*64/4096 + 3 // the pieces end within
@@ -142,7 +141,7 @@ func TestLineOpVisitsEveryPage(t *testing.T) {
 	})
 }
 
-// Clients map what they read read-only, and invalidate it all the same.
+// Clients map memory read-only, and invalidate it too.
 func TestLineOpOnReadOnlyMemory(t *testing.T) {
 	t.Parallel()
 	eachLineOp(t, func(t *testing.T, op lineOp) {
@@ -153,7 +152,7 @@ func TestLineOpOnReadOnlyMemory(t *testing.T) {
 	})
 }
 
-// The public functions, whichever instruction they chose.
+// The exported functions, whichever instruction they use.
 func TestCacheStaysWithinSlice(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]func([]byte){"flush": FlushCache, "invalidate": InvalidateCache} {
@@ -177,8 +176,8 @@ func TestCacheStaysWithinSlice(t *testing.T) {
 	}
 }
 
-// A fault in the middle of the instructions is an error like any other, with
-// whatever goroutine it happens in, and leaves both usable.
+// A fault in the middle of the instructions is an error like any other, in any goroutine, and
+// everything stays usable.
 func TestCacheFault(t *testing.T) {
 	t.Parallel()
 	memory := guardedPages(t, 3)

@@ -1,10 +1,9 @@
 package famfs
 
-// Copying a whole tree onto the device, in parallel, so that it can be taken up again
-// where it was broken off.
+// Copying a whole tree onto the device, in parallel. A copy that was interrupted can be
+// resumed.
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,13 +21,14 @@ import (
 // copyPiece is how much of a file is copied between two reports of progress.
 const copyPiece = 8 << 20
 
-// CopyOption changes how CopyFS copies. One that is nil changes nothing.
+// CopyOption changes how CopyFS copies. A nil option changes nothing.
 type CopyOption interface{ applyCopy(*copyConfig) }
 
 type copyConfig struct {
 	workers     int
 	progress    func(Progress)
 	create      []CreateOption
+	from        func(fs.FileInfo) []CreateOption
 	skipChanged bool
 	atomically  bool
 }
@@ -41,66 +41,76 @@ func (o copyOption) applyCopy(c *copyConfig) { o(c) }
 // processors.
 func Workers(n int) CopyOption { return copyOption(func(c *copyConfig) { c.workers = max(n, 1) }) }
 
-// Progress is how far a copy has come.
+// Progress tells how far a copy is.
 type Progress struct {
-	// Name is the file on the device that was just worked on. Done says that it is
-	// there now, whole; Passed that it was there before with the same content; Changed that
-	// it is not there, because its source changed meanwhile (SkipChanged).
+	// Name is the file on the device that this report is about. Done says that the whole
+	// file is there now. Passed says that it was there before with the same content. Changed
+	// says that it is not there, because its source changed meanwhile (SkipChanged).
 	Name                  string
 	Done, Passed, Changed bool
-	// Files is how many have been copied or passed over so far. Bytes is their size, and
-	// what was read of files that are being copied, or that could not be.
+	// Files is the number of files that were copied or passed over so far. Bytes is the sum
+	// of their sizes, plus the bytes that were read of files that are being copied or could
+	// not be copied.
 	Files int
 	Bytes int64
 }
 
 // OnProgress calls tell after every file and every 8 MiB, from any goroutine. Calls do not
-// overlap; the copy waits for them.
+// overlap. The copy waits for each call to return.
 func OnProgress(tell func(Progress)) CopyOption {
 	return copyOption(func(c *copyConfig) { c.progress = tell })
 }
 
-// CreateWith applies options to every file and directory that is created, after its mode
-// was set to that of the source. WithContext among them has no effect: the context of
-// CopyFS counts.
+// CreateWith applies options to every file and directory that is created, after its mode is
+// set to that of the source. WithContext has no effect here: the context of CopyFS is used.
 func CreateWith(opts ...CreateOption) CopyOption {
 	return copyOption(func(c *copyConfig) { c.create = append(c.create, opts...) })
 }
 
-// SkipChanged passes over files whose source changes while it is copied, so that they are
-// not there afterwards; OnProgress tells which. Without it each of them is an error that
-// wraps ErrChanged.
+// CreateFrom calls options for each file and directory of the source, with what the source says
+// of it, and creates with what it returns: for example with its owner. These options come after
+// the mode, and before those of CreateWith, where Replace belongs. Calls are made from any goroutine,
+// several at a time, and more than once for one file.
+func CreateFrom(options func(fs.FileInfo) []CreateOption) CopyOption {
+	return copyOption(func(c *copyConfig) { c.from = options })
+}
+
+// SkipChanged passes over files whose source changes while it is copied: such files are not
+// there afterwards, and OnProgress is told of each. Without SkipChanged, each of them is an
+// error that wraps ErrChanged.
 func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipChanged = true }) }
 
-// CopyFS copies all directories and regular files of src into the directory dir, "."
-// for the root, which is made if it is missing; permission bits are kept. Each file
-// appears whole or not at all. Run again it resumes: a file that is there already with
-// the same content is passed over, also if another process made it meanwhile; one with
-// other content is an error that wraps fs.ErrExist, unless CreateWith(Replace()) says that it
-// is to be replaced. See Atomically for a tree of which all appears at once. What this FS made
-// and a failing disk may
-// lose is made certain before it is passed over.
+// CopyFS copies all directories and regular files of src into the directory dir ("." is the
+// root), and makes dir if it is missing. It keeps permission bits. Each file appears whole or
+// not at all. To have the whole tree appear at once, use Atomically.
 //
-// A source that ends early is an error that wraps io.ErrUnexpectedEOF, one that goes on
-// behind the size that it said io.ErrShortWrite. Before a file is committed, size and
-// modification time of its source are looked at again: if one of them is another, the copy
-// may be of no one state of it, and the error is ErrChanged. Changes that the source does
-// not show in its Stat are not noticed, with one exception: if the source is a file of an FS
-// whose device was formatted anew meanwhile, the error is ErrReformatted.
+// Running CopyFS again resumes a copy. A file that is there already with the same content is
+// passed over (one that is sealed if its source has the sum in the seal; whether it has its
+// content itself, Verify says), even if another process made it meanwhile. If this FS made it and
+// a failing disk may lose it, CopyFS first makes it certain. A file that is there with other content is an
+// error that wraps fs.ErrExist, unless CreateWith(Replace()) says to replace it.
 //
-// What cannot be copied, such as empty files and symbolic links, does not keep the
-// rest from it: the error that is returned at the end wraps one for each. Copying ends
-// early if it cannot go on: ctx is done, ErrNoSpace, ErrLogFull, ErrLocked,
-// ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted, fs.ErrClosed. Files that are being
-// copied then are finished, unless ctx is done: these are given up.
+// A source that ends before its stated size is an error that wraps io.ErrUnexpectedEOF. A
+// source that is longer is an error that wraps io.ErrShortWrite. Before a file is committed,
+// CopyFS checks the size and the modification time of its source again. If one of them has
+// changed, the copy may be a mixture of two states of the source, and the error is ErrChanged.
+// Changes that do not show in the source's Stat are not noticed, with one exception: if the
+// source is a file of an FS whose device was formatted anew meanwhile, the error is
+// ErrReformatted.
 //
-// src may be another part of the same file system, but no directory that dir is or lies in:
-// that would be copied for ever, and is fs.ErrInvalid. It is noticed if src, or what is
-// below it, is an FS on the same device or fs.Sub of one.
+// If a single file cannot be copied, for example because it is empty or a symbolic link, the
+// copy goes on with the others. The error returned at the end wraps one error for each such
+// file. Copying ends early if ctx is done, or on ErrNoSpace, ErrLogFull, ErrLocked,
+// ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted or fs.ErrClosed. Files that are being
+// copied at that time are finished, unless ctx is done: then they are given up.
 //
-// src and the function of OnProgress are called by several goroutines at a time, and must
-// not wait for CopyFS. If they panic, or call runtime.Goexit, CopyFS does so too once the
-// files that are being copied are finished.
+// src may be another part of the same file system, but must not be dir or a directory above
+// it, because the copy would never end. CopyFS can tell only if src, or a directory in it,
+// belongs to an FS on the same device or to fs.Sub of one. Then the error is fs.ErrInvalid.
+//
+// Several goroutines call src and the functions of OnProgress and CreateFrom at the same time.
+// None may wait for CopyFS. If one of them panics or calls runtime.Goexit, CopyFS does the same, after
+// the files that are being copied are finished.
 func (f *FS) CopyFS(ctx context.Context, dir string, src fs.FS, opts ...CopyOption) error {
 	c := &copier{fs: f, dir: dir, src: src}
 	c.workers = runtime.GOMAXPROCS(0)
@@ -132,22 +142,22 @@ func (c *copier) run(ctx context.Context) error {
 	if !fs.ValidPath(c.dir) {
 		return fmt.Errorf("directory %q is not a path relative to the root: %w", c.dir, fs.ErrInvalid)
 	}
-	// What others made meanwhile is compared without taking the writers' lock.
+	// Files that others made meanwhile are compared without taking the writers' lock.
 	if _, err := c.fs.Refresh(); err != nil {
 		return err
 	}
 	if c.atomically {
 		return c.runAtomically(ctx)
 	}
-	copying := ctx // files that have their space when something goes wrong are finished
+	copying := ctx // files that have their space are finished, even if the copy ends early
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	files := make(chan string)
+	files := make(chan string, 64) // so that walking and copying do not wait for each other at every file
 	workers := crew{stop: func() { stop(nil) }}
 	for range c.workers {
 		workers.start(func() {
 			for name := range files {
-				if ctx.Err() == nil { // otherwise the reason is known
+				if ctx.Err() == nil { // otherwise the reason is already known
 					c.note(c.copyFile(copying, name), stop)
 				}
 			}
@@ -162,13 +172,13 @@ func (c *copier) run(ctx context.Context) error {
 		err = cause
 	}
 	if err != nil && len(c.errs) > 0 && errors.Is(errors.Join(c.errs...), err) {
-		err = nil // it is among them
+		err = nil // it is already in c.errs
 	}
 	return errors.Join(append(c.errs, err)...)
 }
 
-// walk makes the directories of the source, and sends the names of its files. Directories
-// are made until making is done, all else ends with ctx.
+// walk makes the directories of the source and sends the names of its files. Directories are
+// made until making is done. Everything else ends with ctx.
 func (c *copier) walk(ctx, making context.Context, files chan<- string, stop context.CancelCauseFunc) error {
 	return fs.WalkDir(c.src, ".", func(name string, d fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
@@ -193,7 +203,7 @@ func (c *copier) walk(ctx, making context.Context, files chan<- string, stop con
 	})
 }
 
-// note keeps an error, and ends the copy if it concerns more than one file.
+// note keeps an error, and ends the copy if the error concerns more than one file.
 func (c *copier) note(err error, stop context.CancelCauseFunc) {
 	if err == nil {
 		return
@@ -209,7 +219,7 @@ func (c *copier) note(err error, stop context.CancelCauseFunc) {
 	}
 }
 
-// copyOther makes a directory, or says that it is none.
+// copyOther makes a directory, or returns an error for anything else.
 func (c *copier) copyOther(ctx context.Context, name string, d fs.DirEntry) error {
 	if !d.IsDir() {
 		return &fs.PathError{Op: "copy", Path: name, Err: fmt.Errorf("has type %v, and famfs has only directories and regular files: %w", d.Type(), fs.ErrInvalid)}
@@ -234,7 +244,7 @@ func (c *copier) checkIntoItself(name string, dir fs.FileInfo) error {
 	return nil
 }
 
-// intoItself says whether a directory of the source has the target in it.
+// intoItself reports whether the target lies in this directory of the source.
 func (c *copier) intoItself(dir fs.FileInfo) bool {
 	i, ok := dir.(*info)
 	if !ok || i.fs != c.fs && !i.fs.sharesDevice(c.fs) {
@@ -244,7 +254,7 @@ func (c *copier) intoItself(dir fs.FileInfo) bool {
 	return root == "" || c.dir == root || strings.HasPrefix(c.dir, root+"/")
 }
 
-// sharesDevice says whether two file systems are known to be one.
+// sharesDevice reports whether two file systems are known to be the same one.
 func (f *FS) sharesDevice(other *FS) bool {
 	if f.sb.UUID != other.sb.UUID {
 		return false
@@ -254,13 +264,17 @@ func (f *FS) sharesDevice(other *FS) bool {
 	if err != nil || otherErr != nil {
 		return false
 	}
-	// A device may have several nodes. A file may be a copy of the other one.
+	// One device may have several nodes. Two files with the same UUID may be copies.
 	return os.SameFile(a, b) || !a.Mode().IsRegular() && !b.Mode().IsRegular()
 }
 
-// options are what a file or directory is created with.
+// options returns the options with which a file or directory is created.
 func (c *copier) options(ctx context.Context, st fs.FileInfo) []CreateOption {
-	return slices.Concat([]CreateOption{Mode(st.Mode())}, c.create, []CreateOption{WithContext(ctx)})
+	var from []CreateOption
+	if c.from != nil {
+		from = c.from(st)
+	}
+	return slices.Concat([]CreateOption{Mode(st.Mode())}, from, c.create, []CreateOption{WithContext(ctx)})
 }
 
 // copyFile copies one file, or passes it over.
@@ -276,7 +290,7 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	there, missing := c.fs.Stat(target)
 	if missing != nil {
 		if p, err = c.fs.Create(target, st.Size(), opts...); errors.Is(err, fs.ErrExist) {
-			there, missing = c.fs.Stat(target) // Create read the log: another process may have made it
+			there, missing = c.fs.Stat(target) // Create has read the log: another process may have made the file
 		}
 		if p == nil && missing != nil {
 			return err
@@ -287,7 +301,7 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		if verdict != toReplace || err != nil {
 			return err
 		}
-		// The source was read in part.
+		// Part of the source has been read: open it again.
 		again, _, err := c.open(name)
 		if err != nil {
 			return err
@@ -336,17 +350,17 @@ func checkSize(name string, st fs.FileInfo) error {
 	return nil
 }
 
-// verdict is what becomes of a file whose name is there already.
+// verdict is what happens to a file whose name is there already.
 type verdict uint8
 
 const (
-	toReplace   verdict = iota // it has other content
-	sameContent                // it has the same
-	leftOut                    // its source changed meanwhile, and such files are passed over
+	toReplace   verdict = iota // the file there has other content
+	sameContent                // the file there has the same content
+	leftOut                    // the source changed meanwhile, and such files are passed over
 )
 
-// passOver passes a file over if it is there with the content of its source. If it is there
-// with another, that is an error, unless it is to be replaced.
+// passOver passes a file over if it is there with the content of its source. Other content is
+// an error, unless the file is to be replaced.
 func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileInfo, name string) (verdict, error) {
 	target := path.Join(c.dir, name)
 	if err := c.compare(ctx, from, st, there, target); err != nil {
@@ -355,17 +369,19 @@ func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileIn
 		}
 		return leftOut, c.failChanged(target, 0, &fs.PathError{Op: "copy", Path: name, Err: err})
 	}
-	if err := c.fs.makeCertain(newCreateConfig(c.options(ctx, st))); err != nil {
-		return sameContent, &fs.PathError{Op: "copy", Path: name, Err: err}
+	if c.fs.replica.uncertain.Load() {
+		if err := c.fs.makeCertain(c.fs.newCreateConfig(c.options(ctx, st))); err != nil {
+			return sameContent, &fs.PathError{Op: "copy", Path: name, Err: err}
+		}
 	}
 	c.tell(Progress{Name: target, Done: true, Passed: true}, st.Size())
 	return sameContent, nil
 }
 
-// replaces says whether files with other content are to be replaced.
-func (c *copier) replaces() bool { return newCreateConfig(c.create).replace }
+// replaces reports whether files with other content are to be replaced.
+func (c *copier) replaces() bool { return c.fs.newCreateConfig(c.create).replace }
 
-// fill fills p from its source. untold is how many bytes OnProgress was not told of.
+// fill fills p from its source. untold is the number of bytes not yet reported to OnProgress.
 func (c *copier) fill(ctx context.Context, p *PendingFile, from fs.File, st fs.FileInfo) (untold int64, err error) {
 	var some atomic.Int64
 	n, err := p.readFrom(from, func(n int64) error {
@@ -380,8 +396,8 @@ func (c *copier) fill(ctx context.Context, p *PendingFile, from fs.File, st fs.F
 	return some.Load(), checkChanged(from, st, err)
 }
 
-// failChanged returns err, or tells of it if it is that the source changed, and such files
-// are passed over.
+// failChanged returns err. If err says that the source changed, and such files are to be
+// passed over, it reports that as progress and returns nil.
 func (c *copier) failChanged(target string, untold int64, err error) error {
 	if !c.skipChanged || !errors.Is(err, ErrChanged) {
 		return err
@@ -390,15 +406,16 @@ func (c *copier) failChanged(target string, untold int64, err error) error {
 	return nil
 }
 
-// errOther: a file of that name is there, with other content.
+// errOther says that a file of that name is there, with other content.
 var errOther = fmt.Errorf("%w", fs.ErrExist)
 
 func endedEarly(n, size int64) error {
 	return fmt.Errorf("ended after %d of %d bytes: %w", n, size, io.ErrUnexpectedEOF)
 }
 
-// checkChanged looks whether the source is still what it was. err is what was found while
-// it was read: that it has another length is explained, all else is returned.
+// checkChanged checks whether the source has changed since before. err is the error from
+// reading it. An err about the length is joined with the change that explains it. Any other
+// err is returned as it is.
 func checkChanged(from fs.File, before fs.FileInfo, err error) error {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.ErrShortWrite) {
 		return err
@@ -418,8 +435,8 @@ func checkChanged(from fs.File, before fs.FileInfo, err error) error {
 	return err
 }
 
-// checkReformatted looks whether a source lies on a device that was formatted anew: then
-// others may have written into its memory while it was read.
+// checkReformatted checks whether the source is on a device that was formatted anew: then
+// others may have written to its memory while it was read.
 func checkReformatted(from fs.File) error {
 	if h, ok := from.(*openFileHandle); ok {
 		if _, err := h.fs.Refresh(); errors.Is(err, ErrReformatted) {
@@ -429,7 +446,7 @@ func checkReformatted(from fs.File) error {
 	return nil
 }
 
-// compare says how the file on the device differs from the source.
+// compare returns an error that says how the file on the device differs from the source.
 func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInfo, target string) error {
 	size := st.Size()
 	differs := func(how string) error { return fmt.Errorf("%s is there already and %s: %w", target, how, errOther) }
@@ -439,30 +456,15 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 	case there.Size() != size:
 		return differs(fmt.Sprintf("has %d bytes instead of %d", there.Size(), size))
 	}
-	to, err := c.fs.Open(target)
-	if err != nil {
+	to := there.(*info) // it is what Stat returns
+	read, err := c.fs.sameContent(ctx, from, to.index, to.node)
+	switch {
+	case err == errOther:
+		return differs("has other content")
+	case err == io.ErrUnexpectedEOF:
+		return checkChanged(from, st, endedEarly(read, size))
+	case err != nil:
 		return err
-	}
-	defer to.Close()
-	piece := min(size, 1<<20)
-	a, b := make([]byte, piece), make([]byte, piece)
-	for at := int64(0); at < size; {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		n := min(piece, size-at)
-		if done, err := readFull(from, a[:n]); err == io.ErrUnexpectedEOF {
-			return checkChanged(from, st, endedEarly(at+int64(done), size))
-		} else if err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(to, b[:n]); err != nil {
-			return err
-		}
-		if !bytes.Equal(a[:n], b[:n]) {
-			return differs("has other content")
-		}
-		at += n
 	}
 	if err := checkEnd(from, size); err != nil {
 		return checkChanged(from, st, err)
@@ -470,7 +472,7 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 	return checkReformatted(from)
 }
 
-// tell reports progress by bytes.
+// tell reports progress of this many bytes.
 func (c *copier) tell(p Progress, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,7 +1,8 @@
 package famfs
 
-// Copying a whole tree that appears at one moment: it is planned, tried dry, filled, and
-// then committed in one batch. What copying one file means is copyfs.go's concern.
+// Copying a whole tree that appears at one moment. The tree is planned and compared, room is
+// reserved, the files are filled, and one batch commits all of them. Copying a single file is
+// copyfs.go's concern.
 
 import (
 	"context"
@@ -12,25 +13,25 @@ import (
 	"slices"
 )
 
-// Atomically lets all that CopyFS copies appear at one moment, on all hosts, or nothing of
-// it: directories too, and with CreateWith(Replace()) the new files take the place of the
-// old at that moment. That is how a new version takes the place of an old one. What is on
-// the device only is left as it is.
+// Atomically makes everything that CopyFS copies appear at one moment, on all hosts, or
+// nothing of it. That includes directories. With CreateWith(Replace()), the new files also
+// replace the old ones at that moment, so a new version of a tree can replace an old one.
+// Files that are only on the device stay as they are.
 //
-// Before a byte is written it is known that nothing stands in the way, and that there is
-// room in the log and on the device for all of it. An error of any file or directory, and
-// the end of ctx, is an error of the whole copy: nothing of it is there. With SkipChanged,
-// files that change meanwhile are left out. Other writers wait until all is done.
+// Before CopyFS writes a byte, it knows that no other file or directory is in the way, and
+// that the log and the device have room for the whole tree. An error of any file or directory,
+// or the end of ctx, fails the whole copy, and none of it is there. With SkipChanged, files
+// that change meanwhile are left out. Other writers wait until the copy is done.
 func Atomically() CopyOption { return copyOption(func(c *copyConfig) { c.atomically = true }) }
 
-// plannedFile is a file that is to be copied, or to be passed over.
+// plannedFile is a file that is to be copied or passed over.
 type plannedFile struct {
 	name    string // in the source
 	info    fs.FileInfo
 	verdict verdict
-	there   int          // the log entry of one that was passed over
-	pending *PendingFile // of one that is copied
-	untold  int64        // how many bytes OnProgress was not told of
+	there   int          // index of the log entry, if the file is passed over
+	pending *PendingFile // if the file is copied
+	untold  int64        // bytes not yet reported to OnProgress
 }
 
 func (c *copier) runAtomically(ctx context.Context) (err error) {
@@ -71,7 +72,7 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 		}
 		err = errors.Join(append(errs, c.fs.lock.release())...)
 	}()
-	config := newCreateConfig(c.create)
+	config := c.fs.newCreateConfig(c.create)
 	release, err := c.fs.keepRoom(dirs, len(files)*config.entries())
 	if err != nil {
 		return err
@@ -106,10 +107,10 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 	return nil
 }
 
-// plan walks the source: which directories are to be there, whether any is missing, and which
-// files are to be copied.
+// plan walks the source. It returns the directories that the copy needs, whether any of them
+// is missing, and the files to copy.
 func (c *copier) plan(ctx context.Context) (dirs []newDir, missing bool, files []plannedFile, err error) {
-	var above []string // the directory of the copy, and those it is in
+	var above []string // the target directory and those above it
 	for dir := c.dir; dir != "."; dir = parentPath(dir) {
 		above = append(above, dir)
 	}
@@ -129,7 +130,7 @@ func (c *copier) plan(ctx context.Context) (dirs []newDir, missing bool, files [
 		if err != nil {
 			return &fs.PathError{Op: "copy", Path: target, Err: err}
 		}
-		dirs = append(dirs, newDir{target, newCreateConfig(c.options(ctx, st))})
+		dirs = append(dirs, newDir{target, c.fs.newCreateConfig(c.options(ctx, st))})
 		return nil
 	}
 	var errs []error
@@ -176,7 +177,7 @@ func (c *copier) plan(ctx context.Context) (dirs []newDir, missing bool, files [
 	return dirs, missing, files, errors.Join(append(errs, err)...)
 }
 
-// eachInParallel calls f for each of files, several at a time, until one fails.
+// eachInParallel calls f for each file, several at a time, until one call fails.
 func (c *copier) eachInParallel(ctx context.Context, files []plannedFile, f func(context.Context, *plannedFile) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -186,7 +187,7 @@ func (c *copier) eachInParallel(ctx context.Context, files []plannedFile, f func
 		workers.start(func() {
 			for file := range work {
 				if ctx.Err() != nil {
-					continue // the reason is known
+					continue // the reason is already known
 				}
 				if err := f(ctx, file); err != nil {
 					stop(err)
@@ -207,7 +208,7 @@ func (c *copier) eachInParallel(ctx context.Context, files []plannedFile, f func
 	return context.Cause(ctx)
 }
 
-// compareFirst passes a file over that is there with the content of its source.
+// compareFirst passes a file over if it is there with the content of its source.
 func (c *copier) compareFirst(ctx context.Context, file *plannedFile) (err error) {
 	there, err := c.fs.Stat(path.Join(c.dir, file.name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -229,8 +230,8 @@ func (c *copier) compareFirst(ctx context.Context, file *plannedFile) (err error
 	return err
 }
 
-// openPlanned opens a file of the source, and fails with ErrChanged if it has not the size
-// any more with which it was planned.
+// openPlanned opens a file of the source. It fails with ErrChanged if the file does not have
+// the size that it had when it was planned.
 func (c *copier) openPlanned(file *plannedFile) (fs.File, fs.FileInfo, error) {
 	from, err := c.src.Open(file.name)
 	if err != nil {
@@ -246,9 +247,9 @@ func (c *copier) openPlanned(file *plannedFile) (fs.File, fs.FileInfo, error) {
 	return from, st, nil
 }
 
-// keepRoom looks whether directories can be made, and whether there is room in the log for them
-// and further entries, and keeps that of the directories until release. The writers' lock must
-// be held.
+// keepRoom checks that the directories can be made, and that the log has room for them and for
+// further more entries. It keeps the directories' room until release is called. The writers'
+// lock must be held.
 func (f *FS) keepRoom(dirs []newDir, further int) (release func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -271,13 +272,13 @@ func (f *FS) keepRoom(dirs []newDir, further int) (release func(), err error) {
 	}, nil
 }
 
-// reserve takes name and space of a file.
+// reserve takes the name and the space of a file.
 func (c *copier) reserve(ctx context.Context, file *plannedFile, planned map[string]bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	target := path.Join(c.dir, file.name)
-	config := newCreateConfig(c.options(ctx, file.info))
+	config := c.fs.newCreateConfig(c.options(ctx, file.info))
 	config.planned = planned
 	p, err := c.fs.create(target, file.info.Size(), config)
 	if err != nil {
@@ -287,7 +288,7 @@ func (c *copier) reserve(ctx context.Context, file *plannedFile, planned map[str
 	return nil
 }
 
-// fillFirst fills a file, so that only its commit is left to be done.
+// fillFirst fills a file; after that, only its commit is left.
 func (c *copier) fillFirst(ctx context.Context, file *plannedFile) (err error) {
 	p := file.pending
 	from, st, err := c.openPlanned(file)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,7 +26,7 @@ func version(n uint64, more ...string) fstest.MapFS {
 	return tree
 }
 
-// isVersion says that dir has that tree.
+// isVersion checks that dir has that tree.
 func isVersion(t *testing.T, fsys *FS, dir string, tree fstest.MapFS) {
 	t.Helper()
 	for name, file := range tree {
@@ -58,7 +59,7 @@ func TestCopyFSReplace(t *testing.T) {
 	assert.Equal(t, used+4, m.Usage().LogUsed)
 	isVersion(t, openTest(t, path), "x", changed)
 
-	// A directory is not replaced by a file, nor a file by a directory.
+	// A file does not replace a directory, nor a directory a file.
 	for _, tree := range []fstest.MapFS{{"d": {Data: []byte{1}}}, {"a/f": {Data: []byte{1}}}} {
 		for _, opts := range [][]CopyOption{{CreateWith(Replace())}, {CreateWith(Replace()), Atomically()}} {
 			used := m.Usage().LogUsed
@@ -69,6 +70,7 @@ func TestCopyFSReplace(t *testing.T) {
 }
 
 func TestCopyFSAtomically(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize)
 	client := openTest(t, path)
@@ -93,7 +95,7 @@ func TestCopyFSAtomically(t *testing.T) {
 	assert.True(t, told[0].Passed)
 	assert.Equal(t, 3+4, m.Usage().LogUsed)
 
-	// A new version takes the place of the old one, at one moment.
+	// A new version replaces an old one, at one moment.
 	require.ErrorIs(t, atOnce(version(2, "new/f")), fs.ErrExist)
 	isVersion(t, refreshed(t, client), "x/y", version(1))
 	_, err = client.Stat("x/y/new")
@@ -107,7 +109,7 @@ func TestCopyFSAtomically(t *testing.T) {
 	isVersion(t, openTest(t, path), "x/y", version(2, "new/f"))
 }
 
-// Whatever goes wrong: nothing is there, and nothing stays taken.
+// If anything goes wrong, nothing is there, and no space stays taken.
 func TestCopyFSAtomicallyFails(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize, LogSize(minLogSize))
@@ -154,7 +156,7 @@ func TestCopyFSAtomicallyFails(t *testing.T) {
 			assert.Equal(t, []string{"there/"}, names(t, m))
 			assert.Equal(t, before, openTest(t, path).Usage())
 			assert.Zero(t, m.promised)
-			require.NoError(t, openMaster(t, path, WithLockTimeout(0)).RemoveAll("nothing"), "the lock is free")
+			require.NoError(t, openMaster(t, path, WithLockTimeout(time.Minute)).RemoveAll("nothing"), "the lock comes free, at the latest when a lease ends")
 		})
 	}
 	assert.NoError(t, m.Close())
@@ -163,7 +165,7 @@ func TestCopyFSAtomicallyFails(t *testing.T) {
 
 var errSource = errors.New("the source failed")
 
-// failingTree is a tree of which one file cannot be read to its end.
+// failingTree is a tree with one file that cannot be read to its end.
 type failingTree struct{ fstest.MapFS }
 
 func (f failingTree) Open(name string) (fs.File, error) {
@@ -178,7 +180,7 @@ type failingFile struct{ fs.File }
 
 func (failingFile) Read([]byte) (int, error) { return 0, errSource }
 
-// A file that changes meanwhile is left out, if so wanted; otherwise nothing is copied.
+// A file that changes meanwhile is left out, if that is requested; otherwise nothing is copied.
 func TestCopyFSAtomicallyChanged(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -190,7 +192,7 @@ func TestCopyFSAtomicallyChanged(t *testing.T) {
 	require.NoError(t, m.Close(), "nothing is pending")
 }
 
-// changingTree has a file that is longer when it is opened than when it was listed.
+// changingTree has a file that is longer at its opening than in its listing.
 type changingTree struct{ fstest.MapFS }
 
 func (c changingTree) Open(name string) (fs.File, error) {
@@ -200,7 +202,7 @@ func (c changingTree) Open(name string) (fs.File, error) {
 	return c.MapFS.Open(name)
 }
 
-// A source that panics takes nothing with it.
+// A source that panics leaves nothing behind.
 func TestCopyFSAtomicallyPanics(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -227,8 +229,9 @@ type panickingFile struct{ fs.File }
 
 func (panickingFile) Read([]byte) (int, error) { panic("source") }
 
-// Room in the log is kept for the directories too, whatever else this FS makes meanwhile.
+// Room in the log is reserved for the directories too, whatever else this FS makes meanwhile.
 func TestCopyFSAtomicallyKeepsRoom(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize, LogSize(minLogSize))
 	fillLogBut(t, m, 6)
@@ -238,7 +241,7 @@ func TestCopyFSAtomicallyKeepsRoom(t *testing.T) {
 	isVersion(t, openTest(t, path), "x", version(1))
 }
 
-// meanwhile is a tree of which one file, when it is opened, has something done.
+// meanwhile is a tree that does something when one of its files is opened.
 type meanwhile struct {
 	fstest.MapFS
 	do func()
@@ -251,8 +254,9 @@ func (m meanwhile) Open(name string) (fs.File, error) {
 	return m.MapFS.Open(name)
 }
 
-// Directories keep the rules of names, as files do.
+// Directories obey the rules for names, as files do.
 func TestCopyFSAtomicallyDirNames(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	for name, dir := range map[string]string{"long": strings.Repeat("x", 80), "reserved": ".meta", "not UTF-8": "\xff"} {
 		t.Run(name, func(t *testing.T) {
@@ -270,7 +274,7 @@ func TestCopyFSAtomicallyDirNames(t *testing.T) {
 	assert.Equal(t, []string{longest + "/"}, names(t, m))
 }
 
-// dirNamed is a tree with one directory, whatever its name.
+// dirNamed is a tree with one directory of any name.
 func dirNamed(name string) fs.FS {
 	return oddlyNamed{fstest.MapFS{"d": {Mode: fs.ModeDir | 0o755}}, name}
 }
@@ -295,7 +299,7 @@ type renamed struct {
 
 func (r renamed) Name() string { return r.name }
 
-// What was passed over must be there when the rest appears.
+// A file that was passed over must still be there when the rest appears.
 func TestCopyFSAtomicallyPassedOver(t *testing.T) {
 	t.Parallel()
 	src := fstest.MapFS{"a": {Data: pattern(5, 1)}, "b": {Data: pattern(5, 2)}}
@@ -322,7 +326,7 @@ func TestCopyFSAtomicallyPassedOver(t *testing.T) {
 			assert.NotContains(t, names(t, m), "b")
 		})
 	}
-	// A directory that goes meanwhile is made again.
+	// A directory that is removed meanwhile is made again.
 	m, path := master(t, testSize)
 	require.NoError(t, m.Mkdir("d", 0o755))
 	require.NoError(t, m.WriteFile("a", pattern(5, 1), 0o644))
@@ -335,7 +339,7 @@ func TestCopyFSAtomicallyPassedOver(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "d/"}, names(t, openTest(t, path)))
 }
 
-// No directory is made where a file is pending, nor a file where a directory is to be.
+// No directory is made in place of a pending file, nor a file in place of a planned directory.
 func TestCopyFSAtomicallyInTheWay(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -388,7 +392,7 @@ func TestCopyFSAtomicallyEmptied(t *testing.T) {
 	}
 }
 
-// emptied is a tree whose file a is empty by the time it is opened.
+// emptied is a tree whose file a is empty when it is opened.
 type emptied struct{ fstest.MapFS }
 
 func (e emptied) Open(name string) (fs.File, error) {
@@ -398,8 +402,8 @@ func (e emptied) Open(name string) (fs.File, error) {
 	return e.MapFS.Open(name)
 }
 
-// A source that changes while it is compared with what is there is left out, and told of
-// once, in every way of copying.
+// A source that changes while it is compared with the file there is left out, and reported once,
+// in all ways of copying.
 func TestCopyFSChangedWhileCompared(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]CopyOption{"each": nil, "atomically": {Atomically()}, "each, replacing": {CreateWith(Replace())}, "atomically, replacing": {Atomically(), CreateWith(Replace())}} {
@@ -421,7 +425,7 @@ func TestCopyFSChangedWhileCompared(t *testing.T) {
 	}
 }
 
-// shrinking is a tree whose file a says at first that it is longer than it is.
+// shrinking is a tree whose file a first claims to be longer than it is.
 type shrinking struct{ fstest.MapFS }
 
 func (s shrinking) ReadDir(name string) ([]fs.DirEntry, error) {

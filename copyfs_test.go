@@ -1,6 +1,6 @@
 package famfs
 
-// Copying trees: what arrives, what is passed over, and what ends it.
+// Copying trees: what is copied, what is passed over, and what ends the copy.
 
 import (
 	"context"
@@ -74,7 +74,7 @@ func testCopyFS(t *testing.T, dir string, workers int) {
 	assert.Equal(t, int64(100+3*mib+1+4096+9*mib), last.Bytes)
 	assertTree(t, openTest(t, device), dir, src)
 
-	// Again: all is there, nothing is written.
+	// Again: everything is there, and nothing is written.
 	before := readMetadata(t, device)
 	passed := 0
 	require.NoError(t, m.CopyFS(context.Background(), dir, src, OnProgress(func(p Progress) {
@@ -102,7 +102,7 @@ func TestCopyFSResumes(t *testing.T) {
 	assertTree(t, m, "x", src)
 }
 
-// What cannot be copied is reported, and does not keep the rest from it.
+// A file that cannot be copied is reported, and does not stop the others.
 func TestCopyFSUnsuitable(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -128,6 +128,7 @@ func TestCopyFSUnsuitable(t *testing.T) {
 }
 
 func TestCopyFSEnds(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, 16*mib)
 	rest, err := m.Create("rest", m.Usage().LargestFree-4*mib)
@@ -139,7 +140,7 @@ func TestCopyFSEnds(t *testing.T) {
 	assert.Empty(t, m.pending)
 }
 
-// hookFS is a file system that tells what is done with it before it is done.
+// hookFS is a file system that calls hooks before its operations.
 type hookFS struct {
 	fs.FS
 	hook func(op, name string)
@@ -178,7 +179,7 @@ func (d hookDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	return d.ReadDirFile.ReadDir(n)
 }
 
-// What another writer made is there, whenever it was made.
+// Files of another writer are found, whenever it made them.
 func TestCopyFSBehind(t *testing.T) {
 	t.Parallel()
 	m, device := master(t, testSize)
@@ -188,7 +189,7 @@ func TestCopyFSBehind(t *testing.T) {
 	passed := func(p Progress) { assert.True(t, p.Passed, p.Name) }
 	require.NoError(t, m.CopyFS(context.Background(), "x", src, OnProgress(passed)))
 
-	// In the midst: what is not there yet when the copy begins.
+	// During the copy: files that are not there when it begins.
 	late := hookFS{src, func(op, name string) {
 		if file := src[name]; op == "open" && file != nil && !file.Mode.IsDir() {
 			assert.NoError(t, other.MkdirAll(path.Dir(path.Join("y", name)), 0o755))
@@ -204,7 +205,7 @@ func TestCopyFSBehind(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, hexSum(file.Data), hexSum(data), name)
 	}
-	// With other content, it is no less an error.
+	// Other content is still an error.
 	late.hook = func(op, name string) {
 		if op == "open" && name == "a" {
 			assert.NoError(t, other.WriteFile("z/a", []byte("other"), 0o600))
@@ -216,6 +217,7 @@ func TestCopyFSBehind(t *testing.T) {
 }
 
 func TestCopyFSIntoItself(t *testing.T) {
+	needsOneDevice(t, "its files must lie on the one with the log")
 	t.Parallel()
 	needsFile(t, "the test needs more than one device")
 	m, device := master(t, 128*mib)
@@ -280,7 +282,7 @@ func (p prefixFS) Open(name string) (fs.File, error) {
 	return p.FS.Open(strings.TrimPrefix(name, p.dir+"/"))
 }
 
-// sizedFS says that each of its files has another size.
+// sizedFS reports another size for each of its files.
 type sizedFS struct {
 	fs.FS
 	size func(n int64) int64
@@ -311,8 +313,8 @@ type sizedInfo struct {
 
 func (s sizedInfo) Size() int64 { return s.size }
 
-// A source that is longer or shorter than it says makes no file, and is not taken for what
-// is there.
+// A source that is longer or shorter than it claims makes no file, and does not count as equal
+// to the file that is there.
 func TestCopyFSLyingSource(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -330,7 +332,7 @@ func TestCopyFSLyingSource(t *testing.T) {
 			_, err = m.Stat(dir + "/f")
 			assert.ErrorIs(t, err, fs.ErrNotExist, dir)
 
-			// The beginning of it is there.
+			// The beginning of the file is there.
 			there := make([]byte, int64(n)+test.add)
 			copy(there, src["f"].Data)
 			require.NoError(t, m.WriteFile(dir+"/f", there, 0o644))
@@ -342,7 +344,7 @@ func TestCopyFSLyingSource(t *testing.T) {
 	assert.Empty(t, m.pending)
 }
 
-// misreadFile is a file whose Read is bad.
+// misreadFile is a file with a bad Read.
 type misreadFile struct {
 	fs.File
 	read func(p []byte) (int, error)
@@ -363,8 +365,8 @@ func (b misreadFS) Open(name string) (fs.File, error) {
 	return misreadFile{f, b.read}, nil
 }
 
-// What a source does wrong is an error, whether it is copied or compared with what is
-// there; a fault of its memory ends the program in neither.
+// Mistakes of a source are errors, whether it is copied or compared with the file that is there.
+// A fault of its memory does not end the program in either case.
 func TestCopyFSBadReader(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -442,13 +444,13 @@ func TestCopyFSChangedSource(t *testing.T) {
 			assert.Equal(t, 2, last.Files, "a and z are copied")
 			_, err = m.Stat(target + "/changes")
 			assert.ErrorIs(t, err, fs.ErrNotExist, target)
-			// It does not change for ever.
+			// It does not change all the time.
 			require.NoError(t, m.CopyFS(context.Background(), target, os.DirFS(dir)), target)
 		}
 	}
 }
 
-// A source on a device that is formatted anew while it is copied, or compared, is of no file.
+// A source on a device that is formatted anew while it is copied, or compared, makes no file.
 func TestCopyFSReformattedSource(t *testing.T) {
 	needsFile(t, "it takes two devices")
 	t.Parallel()
@@ -474,7 +476,7 @@ func TestCopyFSReformattedSource(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-// What a copy finds on the device that is no file is named.
+// The error names something on the device that is not a file.
 func TestCopyFSOntoDirectory(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -484,6 +486,34 @@ func TestCopyFSOntoDirectory(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrExist)
 	assert.ErrorContains(t, err, "f is there already and is a directory")
 	assert.ErrorContains(t, err, "a file stands there")
+}
+
+// CreateFrom is asked about each file and directory, and what it returns comes after the mode and
+// before CreateWith. Its panic is the caller's.
+func TestCopyFSCreateFrom(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	src := fstest.MapFS{"d/f": {Data: []byte("f"), Sys: uint32(7)}, "g": {Data: []byte("g"), Sys: uint32(8)}, "d": {Mode: fs.ModeDir | 0o750, Sys: uint32(9)}}
+	from := CreateFrom(func(st fs.FileInfo) []CreateOption {
+		if id, ok := st.Sys().(uint32); ok {
+			return []CreateOption{Owner(id, id+100), Mode(0o701)}
+		}
+		return nil
+	})
+	for dir, opts := range map[string][]CopyOption{"each": {from}, "atomic": {from, Atomically()}, "later": {CreateWith(Mode(0o711)), from}} {
+		require.NoError(t, m.CopyFS(t.Context(), dir, src, opts...))
+		for name, id := range map[string]uint32{"d/f": 7, "g": 8, "d": 9} {
+			st, err := m.Stat(dir + "/" + name)
+			require.NoError(t, err)
+			attr := st.Sys().(*Attr)
+			assert.Equal(t, []uint32{id, id + 100}, []uint32{attr.UID, attr.GID}, name)
+			assert.Equal(t, map[bool]fs.FileMode{false: 0o701, true: 0o711}[dir == "later"], st.Mode().Perm(), name)
+		}
+	}
+	assert.PanicsWithValue(t, "from", func() {
+		m.CopyFS(t.Context(), "panics", src, CreateFrom(func(fs.FileInfo) []CreateOption { panic("from") }))
+	})
+	require.NoError(t, m.WriteFile("after", []byte("x"), 0o644), "nothing is left locked")
 }
 
 func TestCopyFSCreateWith(t *testing.T) {
@@ -502,8 +532,8 @@ func TestCopyFSCreateWith(t *testing.T) {
 	}
 }
 
-// Who waits for another writer's lock, for a directory or for a file, waits no longer than
-// the context lasts, whatever CreateWith says.
+// A copy that waits for another writer's lock, for a directory or for a file, waits only until
+// its context ends, whatever CreateWith says.
 func TestCopyFSContextWhileLocked(t *testing.T) {
 	t.Parallel()
 	m, device := master(t, testSize)
@@ -512,7 +542,7 @@ func TestCopyFSContextWhileLocked(t *testing.T) {
 	require.NoError(t, err)
 	defer p.Close()
 	for _, name := range []string{"f", "d/f"} {
-		// A slow machine may not have come to the lock in the first of these times.
+		// On a slow machine the copy may not have reached the lock in the first of these times.
 		var err error
 		for limit := 20 * time.Millisecond; limit < 10*time.Second && !errors.Is(err, ErrLocked); limit *= 2 {
 			ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -524,8 +554,9 @@ func TestCopyFSContextWhileLocked(t *testing.T) {
 	}
 }
 
-// Files that are being copied when another one cannot be are finished.
+// Files that are being copied when another one fails are finished.
 func TestCopyFSFinishesOthers(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, testSize)
 	free := m.Usage().LargestFree
@@ -550,8 +581,8 @@ func TestCopyFSFinishesOthers(t *testing.T) {
 		case op == "open" && name == "b-too-large":
 			<-reading
 		case op == "close" && name == "b-too-large":
-			// Its error is noted after this; one more piece of the first file is read
-			// then, so that a context that has ended would be noticed.
+			// The error is noted after this. One more piece of the first file is read then, so
+			// that an ended context would be noticed.
 			time.AfterFunc(20*time.Millisecond, func() { close(ended) })
 		}
 	}}
@@ -562,7 +593,7 @@ func TestCopyFSFinishesOthers(t *testing.T) {
 	assert.Equal(t, hexSum(pattern(3*mib, 1)), hexSum(data))
 }
 
-// A panic in what CopyFS calls reaches its caller, in whichever goroutine it is, and
+// A panic in anything that CopyFS calls reaches the caller of CopyFS, from any goroutine, and
 // leaves nothing behind.
 func TestCopyFSPanics(t *testing.T) {
 	t.Parallel()
@@ -591,7 +622,7 @@ func TestCopyFSPanics(t *testing.T) {
 				assert.False(t, returned, dir)
 				assert.Equal(t, way.want, panicked, dir)
 				assert.Empty(t, m.pending, dir)
-				require.NoError(t, openTest(t, device, ReadWrite(), WithLockTimeout(0)).Mkdir("free-"+dir, 0o755), "the lock is free")
+				require.NoError(t, openTest(t, device, ReadWrite(), WithLockTimeout(time.Minute)).Mkdir("free-"+dir, 0o755), "the lock comes free, at the latest when a lease ends")
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 package famfs
 
-// Copying into shared memory: that what arrives is what was sent, and nothing beside it,
-// whatever the addresses and lengths.
+// Copying into shared memory: the result is equal to the source, and nothing next to it changes,
+// for all addresses and lengths.
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// copyLengths are those around which CopyInto does different things.
+// copyLengths are near the lengths at which CopyInto changes its way.
 func copyLengths() []int {
 	const least = streamAtLeast
 	return []int{0, 1, 7, 63, 64, 65, 127, 128, 129, 1000, 4096, least - 1, least, least + 1, least + 64, least + 127, linesPerCall*int(lineSize) + 77}
@@ -67,7 +67,7 @@ func TestCopyIntoOverlap(t *testing.T) {
 	}
 }
 
-// Neighbours that begin and end within the same lines do not disturb each other.
+// Copies to neighbours that begin and end within the same lines do not disturb each other.
 func TestCopyIntoNeighbours(t *testing.T) {
 	t.Parallel()
 	const parts, size = 8, 5000 // not a multiple of a line

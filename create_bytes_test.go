@@ -1,7 +1,7 @@
 package famfs
 
-// What Create leaves on the medium, byte by byte, put together as in mkfs_test.go from
-// the offsets of the format's description and never by the codecs.
+// What Create leaves on the medium, byte by byte. As in mkfs_test.go, the expected bytes are
+// made from the offsets of the format's description, never with the codecs.
 
 import (
 	"io/fs"
@@ -20,7 +20,7 @@ func rawEntry(index uint64, kind uint32) rawBytes {
 	return b
 }
 
-// rawFile is the entry of a file but for its map and CRC.
+// rawFile is the entry of a file without its map and CRC.
 func rawFile(index, size uint64, uid, gid, mode uint32, path string) rawBytes {
 	b := rawEntry(index, 0)
 	b.u64(16, size)
@@ -32,8 +32,8 @@ func rawFile(index, size uint64, uid, gid, mode uint32, path string) rawBytes {
 	return b
 }
 
-// requireLog checks that the log consists of these entries, whose CRCs are still
-// missing, and of zeros behind them.
+// requireLog checks that the log consists of these entries, whose CRCs are still missing, and of
+// zeros behind them.
 func requireLog(t testing.TB, path string, logSize int64, entries ...rawBytes) {
 	t.Helper()
 	want := make(rawBytes, logSize)
@@ -82,7 +82,7 @@ func TestCreateBytesSimple(t *testing.T) {
 	create(long, rawUnit, Mode(0o4755|fs.ModeSetgid), Owner(7, 8))
 	create("größer", rawUnit-1, Owner(7, 8))
 
-	// Go's mode bits for setuid and such are not those of the format.
+	// Go's mode bits for setuid and the like differ from those of the format.
 	one := rawFile(0, 1, 1, 2, 0o600, "one")
 	one.u32(128, 1)
 	one.extents(136, [3]uint64{0, 5 * rawUnit, rawUnit})
@@ -158,10 +158,10 @@ func TestCreateBytesInterleaved(t *testing.T) {
 	p, err = fsys.Create("again", 2*rawUnit, i, Owner(1, 1))
 	require.NoError(t, err)
 	require.NoError(t, p.Commit())
-	// A file of just one chunk is, one shorter than a chunk is not.
+	// A file of exactly one chunk is interleaved, a shorter one is not.
 	p, err = fsys.Create("chunk", rawUnit, i, Owner(1, 1))
 	require.NoError(t, err)
-	require.Equal(t, Layout{Chunk: rawUnit, Extents: []Extent{{Offset: 8 * rawUnit, Length: rawUnit}, {Offset: 19 * rawUnit, Length: rawUnit}}}, p.layout)
+	require.Equal(t, Layout{Chunk: rawUnit, Extents: []Extent{{Offset: 8 * rawUnit, Length: rawUnit}, {Offset: 19 * rawUnit, Length: rawUnit}}}, p.home.place)
 	require.NoError(t, p.Close())
 	p, err = fsys.Create("short", rawUnit-1, i, Owner(1, 1))
 	require.NoError(t, err)

@@ -1,7 +1,7 @@
 package famfs
 
-// Committing: how pending files come to exist, one or several at once, and what all that
-// writes to the log has in common: the batch.
+// Committing: how pending files begin to exist, one or several at once. The batch, which
+// everything that writes to the log uses, is here too.
 
 import (
 	"cmp"
@@ -9,56 +9,58 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 )
 
-// Commit writes the data back to memory and then logs the file: from then on, and not
-// before, it exists on all hosts, whole. The slice that Bytes returned is no longer
-// valid; map the file to go on with it.
+// Commit writes the data back to memory and then logs the file. From then on, and not before,
+// the whole file exists on all hosts. The slice that Bytes returned is no longer valid; map
+// the file to go on using it.
 //
-// On error Commit may be called again, or Close:
-//   - If the data could not be written back, it may be lost, and Commit goes on failing:
-//     Close the file and create it again. The disk under a plain file says only that
-//     something is lost: that goes for every pending file that was written to before.
-//   - If the file "is written, but may be lost if the host fails", as the disk under a
-//     plain file failed, it exists: another Commit writes its log entry again, and Close
+// After an error, call Commit again, or Close:
+//   - If the data could not be written back, it may be lost, and Commit fails every time:
+//     Close the file and create it again. If the device is a plain file and its disk fails,
+//     the disk reports only that something is lost. Then this is true of every pending file
+//     that was written to before.
+//   - If the file "is written, but may be lost if the host fails", because the disk under a
+//     plain file failed, the file exists. Another Commit writes its log entry again. Close
 //     leaves the file as it is.
-//   - If memory failed while the file was being logged it may exist or not: another
-//     Commit, or Refresh after Close, finds out. It is never logged twice.
-//   - Otherwise the file does not exist, and what was written to it stays.
+//   - If memory failed while the file was being logged, the file may exist or not. Another
+//     Commit finds out, and so does Refresh after Close. The file is never logged twice.
+//   - Otherwise the file does not exist, and the data written to it is kept.
 //
-// Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrReformatted; fs.ErrExist if
-// a writer that takes no lock, such as another implementation, made the file meanwhile;
-// ErrDevice if memory fails; a disk's if the device is a plain file on one.
+// Errors: fs.ErrClosed after Commit or Close; ErrLogFull; ErrReformatted; fs.ErrExist if a
+// writer that takes no lock, such as another implementation, made the file meanwhile;
+// ErrDevice if memory fails; the disk's error if the device is a plain file on a disk.
 func (p *PendingFile) Commit() error { return p.fs.commit(commitPlan{}, []*PendingFile{p}) }
 
-// Commit commits several pending files of f at once: all of them exist from one moment on,
-// on all hosts, or none does. A host that reads the log at any time, and one that is open
-// when this host fails, sees all or none. What PendingFile.Commit says goes for each of
-// them, and they may be committed again in any groups: after an error by which a file exists,
-// or may exist, that goes for all of them, and after any other none exists and all stay
-// pending. No files are no error.
+// Commit commits several pending files of f at once: from one moment on all of them exist, on
+// all hosts, or none does. A host that reads the log sees all or none of them at any time, even
+// if this host fails. Everything said at PendingFile.Commit is true of each file. After an
+// error, either all files exist, or may exist, as PendingFile.Commit describes, or none exists
+// and all stay pending. They may be committed again in any groups. Committing no files is no
+// error.
 //
-// A client that serves a corrupt log (Tolerant) may see those that were logged before the
-// corrupt entry only: nothing in the log says what was written at once.
+// A client that serves a corrupt log (Tolerant) may see only those files that were logged
+// before the corrupt entry, because the log does not say which entries were written at once.
 //
-// Errors: those of PendingFile.Commit, which name the file that they are about; fs.ErrInvalid
-// for nil, a file that is given twice and one of another FS.
+// Errors: those of PendingFile.Commit, with the name of the file; fs.ErrInvalid if a file is
+// nil, is given twice, or belongs to another FS.
 func (f *FS) Commit(files ...*PendingFile) error { return f.commit(commitPlan{}, files) }
 
-// commitPlan is what is to be true of a commit besides the files.
+// commitPlan says what else a commit makes or requires.
 type commitPlan struct {
-	dirs  []newDir       // that are to be there
-	there map[string]int // files that must be there still, with their log entries
+	dirs  []newDir       // directories to make if they are missing
+	there map[string]int // files that must still be there, and the indexes of their log entries
 }
 
-// newDir is a directory that is to be there together with files.
+// newDir is a directory that is to exist together with the files.
 type newDir struct {
 	path   string
 	config createConfig
 }
 
-// commit makes what plan wants and files exist. The writers' lock must be held, as it is as long
-// as any file is pending.
+// commit makes the directories of plan and the files exist. The writers' lock must be held; it is
+// held as long as any file is pending.
 func (f *FS) commit(plan commitPlan, files []*PendingFile) error {
 	defer f.journal.tell()
 	inOrder, err := f.lockPending(files)
@@ -73,6 +75,7 @@ func (f *FS) commit(plan commitPlan, files []*PendingFile) error {
 	if len(plan.dirs) == 0 && len(files) == 0 {
 		return nil
 	}
+	began := time.Now()
 	fail := func(p *PendingFile, err error) error {
 		switch {
 		case p != nil:
@@ -86,24 +89,29 @@ func (f *FS) commit(plan commitPlan, files []*PendingFile) error {
 		if err := p.writeBack(); err != nil {
 			return fail(p, err)
 		}
-		// All of it is on the disk: a failure from here on is of what is stored later.
-		defer func() { p.since = f.dev.disk.count.Load() }()
+		// All data is on the disk now: a later failure is about data that is stored later.
+		defer func() { p.since = p.home.diskCounts() }()
 	}
 	if p, err := f.logFiles(plan, files); err != nil {
 		return fail(p, err)
 	}
-	var errs []error
+	if len(files) > 0 { // otherwise only directories were made
+		f.counts.commits.Add(1)
+		f.counts.committed.Add(int64(len(files)))
+		f.counts.commitTime.Add(int64(time.Since(began)))
+	}
+	var errs error
 	for _, p := range files {
 		p.dropped.Stop()
 		if err := p.finish(); err != nil {
-			errs = append(errs, p.fail("commit", fmt.Errorf("the file exists now, but giving its resources back failed: %w", err)))
+			errs = errors.Join(errs, p.fail("commit", fmt.Errorf("the file exists now, but giving its resources back failed: %w", err)))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
-// lockPending locks files in an order that is the same for all who lock several, and
-// returns them in it.
+// lockPending locks files in order of their numbers, so that two calls cannot wait for each
+// other. It returns the files in that order.
 func (f *FS) lockPending(files []*PendingFile) ([]*PendingFile, error) {
 	for _, p := range files {
 		switch {
@@ -130,8 +138,8 @@ func (f *FS) lockPending(files []*PendingFile) ([]*PendingFile, error) {
 	return inOrder, nil
 }
 
-// writeBack writes the data back, as far as that may not have been done. It says why the
-// file cannot be committed.
+// writeBack writes back data that may not have been written back yet. It returns an error if
+// the file cannot be committed.
 func (p *PendingFile) writeBack() error {
 	switch {
 	case p.state == pendingClosed:
@@ -139,20 +147,23 @@ func (p *PendingFile) writeBack() error {
 	case p.memErr != nil:
 		return fmt.Errorf("the file could not be written: %w", p.memErr)
 	case p.state == pendingFilling && p.dirtyFrom < p.dirtyTo:
-		// What was written back as it came needs no fence here: append's first one is for it
-		// too, before the counters announce anything.
-		if err := Guard(func() error { return p.fs.dev.flush(p.data[p.dirtyFrom:p.dirtyTo], p.since) }); err != nil {
-			// Linux takes pages that it failed to write for written: nobody could tell, the
-			// next time, that they are not.
+		// Data that was written back while the file was filled needs no fence here: the first
+		// fence of append comes before the counters announce anything.
+		if err := Guard(p.flushDirty); err != nil {
+			// Linux marks pages as written even if it failed to write them: the next attempt could
+			// not notice that they are not.
 			p.fails(err)
 			return err
 		}
 	}
+	if p.state == pendingFilling && p.config.seal != 0 {
+		return p.sumUp()
+	}
 	return nil
 }
 
-// logFiles appends what makes the directories of plan and files, all at once. If the error is
-// about one of the files, that is returned too.
+// logFiles appends the entries for the directories of plan and for files, all at once. If the
+// error is about one of the files, it returns that file too.
 func (f *FS) logFiles(plan commitPlan, files []*PendingFile) (about *PendingFile, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -167,11 +178,18 @@ func (f *FS) logFiles(plan commitPlan, files []*PendingFile) (about *PendingFile
 				return fmt.Errorf("%q was there with the same content, and was removed or replaced meanwhile: %w", path, fs.ErrNotExist)
 			}
 		}
-		known := make(map[*batch]bool)
+		var known map[*batch]bool
+		if len(files) > 1 {
+			known = make(map[*batch]bool)
+		}
 		for _, p := range files {
 			logged, err := p.confirm(known)
 			if err == nil && !logged {
-				err = f.addFile(b, p, planned)
+				if err = f.lostUnder(p.runs); err != nil {
+					p.fails(err)
+				} else {
+					err = f.addFile(b, p, planned)
+				}
 			}
 			if err != nil {
 				about = p
@@ -188,7 +206,7 @@ func (f *FS) logFiles(plan commitPlan, files []*PendingFile) (about *PendingFile
 		switch {
 		case p == nil:
 		case errors.Is(err, errPassedOver) && f.replica.ns.node(b.index+int64(i)).gone():
-			p.fails(err) // it would be no better the next time
+			p.fails(err) // another attempt would fail too
 		default:
 			p.logged()
 		}
@@ -196,9 +214,11 @@ func (f *FS) logFiles(plan commitPlan, files []*PendingFile) (about *PendingFile
 	return about, err
 }
 
-// addDirs adds what makes those of dirs that are missing to b, and returns all their paths.
+// addDirs adds entries for the missing ones of dirs to b. It returns the paths of all dirs.
 func (f *FS) addDirs(b *batch, dirs []newDir) (planned map[string]bool, err error) {
-	planned = make(map[string]bool, len(dirs))
+	if len(dirs) > 0 {
+		planned = make(map[string]bool, len(dirs))
+	}
 	for i := range dirs {
 		d := &dirs[i]
 		missing, err := f.checkNewDir(d.path)
@@ -216,7 +236,8 @@ func (f *FS) addDirs(b *batch, dirs []newDir) (planned map[string]bool, err erro
 	return planned, nil
 }
 
-// checkNewDir says whether a directory is missing, or what is in its place.
+// checkNewDir reports whether a directory is missing. If something else has its place, it
+// returns an error.
 func (f *FS) checkNewDir(path string) (missing bool, err error) {
 	if _, pending := f.pending[path]; pending {
 		return false, fmt.Errorf("a file is being created there: %w", fs.ErrExist)
@@ -228,12 +249,12 @@ func (f *FS) checkNewDir(path string) (missing bool, err error) {
 	return !ok, nil
 }
 
-// addFile adds what makes p to b, in the place of a file that is there if p replaces it.
+// addFile adds the entry of p to b, after a removal entry if p replaces a file.
 func (f *FS) addFile(b *batch, p *PendingFile, planned map[string]bool) error {
 	if planned[p.name] {
 		return fmt.Errorf("is to be a directory too: %w", fs.ErrExist)
 	}
-	if f.replica.alloc.ownsAny(p.runs) {
+	if f.replica.space.ownsAny(p.runs) {
 		err := fmt.Errorf("another writer, which takes no lock, has given its space to a file; close it and create it again: %w", ErrCorrupt)
 		p.fails(err)
 		return err
@@ -248,12 +269,16 @@ func (f *FS) addFile(b *batch, p *PendingFile, planned map[string]bool) error {
 		return err
 	}
 	b.items = append(b.items, batchItem{kind: typeFile, path: p.name, config: &p.config, file: p.pendingFile})
+	if p.config.seal != 0 {
+		made := int64(b.first) + int64(len(b.items)) - 1
+		b.items = append(b.items, batchItem{kind: typeSeal, path: p.name, removes: made, sum: p.sums.sum})
+	}
 	return nil
 }
 
-// confirm reports whether p is in the log, as after a commit that failed half way. If so, it
-// has all that was appended with it stored again: it is certain then. known are the batches
-// of which that is known already.
+// confirm reports whether p is in the log, which is possible after a commit that failed half
+// way. If so, it stores all entries of p's batch again, which makes them certain. known, which is
+// nil if p is the only file, says for batches that were looked up before whether they are in the log.
 func (p *pendingFile) confirm(known map[*batch]bool) (logged bool, err error) {
 	b := p.batch
 	if b == nil {
@@ -265,7 +290,9 @@ func (p *pendingFile) confirm(known map[*batch]bool) (logged bool, err error) {
 		if logged = r.inLog(b.first, len(b.items), b.fill); logged {
 			err = r.confirm(b.first, len(b.items), b.fill)
 		}
-		known[b] = logged
+		if known != nil {
+			known[b] = logged
+		}
 	}
 	if logged {
 		p.logged()
@@ -275,18 +302,18 @@ func (p *pendingFile) confirm(known map[*batch]bool) (logged bool, err error) {
 	return logged, err
 }
 
-// logged notes that p is in the log, and needs no other entry. f.mu must be held.
+// logged notes that p is in the log and needs no other entry. f.mu must be held.
 func (p *pendingFile) logged() {
 	p.state, p.dirtyFrom, p.dirtyTo = pendingLogged, 0, 0
 	p.fs.unpromise(p)
 }
 
-// batch is what is appended to the log at once: all of it is there, for everybody, or
-// nothing.
+// batch is a list of entries that are appended to the log at once: every host sees all of them
+// or none.
 type batch struct {
 	items []batchItem
-	// first is where they were stored last; they may be in the log. index is the same if
-	// they are known to be, -1 otherwise.
+	// first is the index at which they were stored last; they may be in the log. index is the
+	// same if they are known to be in the log, and -1 otherwise.
 	first uint64
 	index int64
 }
@@ -295,26 +322,30 @@ type batch struct {
 type batchItem struct {
 	kind    uint32
 	path    string
-	removes int64         // of a removal
-	config  *createConfig // of a file or directory
+	removes int64         // if it is a removal or a seal
+	sum     Sum           // if it is a seal
+	config  *createConfig // if it is a file or directory
 	file    *pendingFile
+	device  addedDevice // if it is an added device
+	index   int         // of the device
 }
 
-// fill makes e what item i says.
+// fill sets the fields of e from item i.
 func (b *batch) fill(i int, e *entry) {
 	item := &b.items[i]
-	e.kind, e.path, e.removes = item.kind, []byte(item.path), uint64(item.removes)
+	e.kind, e.path, e.removes, e.sum = item.kind, append(e.path[:0], item.path...), uint64(item.removes), item.sum
+	e.deviceSize, e.deviceUUID, e.deviceIndex = item.device.size, item.device.uuid, uint32(item.index)
 	if c := item.config; c != nil {
 		e.uid, e.gid, e.mode = c.uid, c.gid, encodeMode(c.mode)
 	}
 	if p := item.file; p != nil {
 		e.size, e.flags = uint64(p.size), fileFlagReadWrite
-		e.setLayout(p.layout)
+		e.setLayout(p.home.place)
 	}
 }
 
-// append has b filled by prepare, once the log has been replayed to its end, and appends it;
-// see replica.append. f.mu and the writers' lock must be held.
+// append replays the log to its end, lets prepare fill b, and appends b; see replica.append.
+// f.mu and the writers' lock must be held.
 func (f *FS) append(b *batch, prepare func() error) error {
 	b.index = -1
 	if err := f.sameDevice(); err != nil {
@@ -335,11 +366,15 @@ func (f *FS) append(b *batch, prepare func() error) error {
 		}, b.fill)
 		return err
 	})
+	f.endSearch() // as after any replay
+	if f.pins.on && b.index >= 0 {
+		f.afterRemoval(b)
+	}
 	return f.notice(f.dev.explain(err, []segment{{entryAt(b.first), int64(max(len(b.items), 1)) * entrySize}}))
 }
 
-// makeCertain is called before something that is there already counts as made: an earlier
-// call, which failed for it, may have left it in a log that is not all on the disk.
+// makeCertain is called before something that exists already is reported as made. An earlier
+// call that failed may have left it in a log that is not completely on the disk.
 func (f *FS) makeCertain(c createConfig) error {
 	if !f.replica.uncertain.Load() {
 		return nil
@@ -348,7 +383,7 @@ func (f *FS) makeCertain(c createConfig) error {
 		return fs.ErrClosed
 	}
 	defer f.gate.letGo()
-	if err := f.lock.acquire(c.ctx, f.config.lockTimeout); err != nil {
+	if err := f.lockWriters(c.ctx); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -357,5 +392,5 @@ func (f *FS) makeCertain(c createConfig) error {
 		err = f.notice(f.dev.explain(Guard(f.replica.makeCertain), []segment{{logOffset, logHeaderSize}}))
 	}
 	f.mu.Unlock()
-	return errors.Join(err, f.lock.release())
+	return errors.Join(err, f.unlockWriters())
 }

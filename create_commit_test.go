@@ -53,7 +53,7 @@ func TestCommitTogether(t *testing.T) {
 		}
 	}
 
-	// From two goroutines, in either order: they are locked in one.
+	// From two goroutines, in either order: the files are locked in the same order.
 	x, y := create("x"), create("y")
 	for _, files := range [][]*PendingFile{{x, y}, {y, x}} {
 		locked, err := m.lockPending(files)
@@ -76,7 +76,7 @@ func TestCommitTogether(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c", "x", "y"}, names(t, m))
 }
 
-// If one of them cannot be committed none is, and all stay pending.
+// If one of them cannot be committed, none is, and all stay pending.
 func TestCommitTogetherFails(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -103,7 +103,7 @@ func TestCommitTogetherFails(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, names(t, openTest(t, path)))
 }
 
-// pendingFileOf returns a pending file with content of its own.
+// pendingFileOf returns a pending file with its own content.
 func pendingFileOf(t *testing.T, m *FS, name string, opts ...CreateOption) *PendingFile {
 	t.Helper()
 	p, err := m.Create(name, 100, opts...)
@@ -113,7 +113,7 @@ func pendingFileOf(t *testing.T, m *FS, name string, opts ...CreateOption) *Pend
 	return p
 }
 
-// failOnce has the disk under the device not take the next log entries, once.
+// failOnce makes the disk under the device refuse the next log entries, once.
 func failOnce(t *testing.T, m *FS, do func() error) {
 	t.Helper()
 	f := failFlushes(m, entryAt(m.replica.next))
@@ -121,8 +121,8 @@ func failOnce(t *testing.T, m *FS, do func() error) {
 	f.repair(m)
 }
 
-// Files of a commit that failed may be committed in other groups: what was logged in its
-// place meanwhile is not taken for it, nor overwritten.
+// Files of a failed commit may be committed in other groups. Entries logged in their place
+// meanwhile are not taken for them, and are not overwritten.
 func TestCommitInOtherGroups(t *testing.T) {
 	t.Parallel()
 	t.Run("alone", func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestCommitInOtherGroups(t *testing.T) {
 	})
 }
 
-// If a writer that takes no lock took the space of one file, nothing is logged of any.
+// If a writer that takes no lock took the space of one file, no file is logged.
 func TestCommitSpaceTaken(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -167,7 +167,7 @@ func TestCommitSpaceTaken(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		e := entry{kind: typeFile, path: []byte("theirs"), mode: 0o644, size: 100, flags: fileFlagReadWrite}
-		e.setLayout(p.layout)
+		e.setLayout(p.home.place)
 		_, err := m.replica.appendOne(&e)
 		require.NoError(t, err)
 	}()
@@ -191,7 +191,7 @@ type countingMemory struct {
 func (c *countingMemory) flush(off, n int64) error  { c.flushes++; return c.sharedMemory.flush(off, n) }
 func (c *countingMemory) store(off int64, p []byte) { c.stores++; c.sharedMemory.store(off, p) }
 
-// What many files were logged in is made certain once.
+// The batch in which many files were logged is made certain only once.
 func TestCommitConfirmsOnce(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)

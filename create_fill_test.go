@@ -1,7 +1,7 @@
 package famfs
 
-// Filling pending files from readers: that every byte gets to its place, whichever way it
-// takes, and what is left where a source ends early or fails.
+// Filling pending files from readers: every byte gets to its place, in all ways of reading; and
+// the result if a source ends early or fails.
 
 import (
 	"bytes"
@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sources returns readers of content that stand at offset at, by name: streams, readers
-// that can be read anywhere, and files.
+// sources returns readers of content at offset at, by name: streams, readers that can be read
+// anywhere, and files.
 func sources(t *testing.T, content []byte, at int64) map[string]io.Reader {
 	t.Helper()
 	path := filepath.Join(testDir(t), "source")
@@ -56,7 +56,7 @@ func sources(t *testing.T, content []byte, at int64) map[string]io.Reader {
 	return all
 }
 
-// fileOfFS is a file with this content in a file system of its own.
+// fileOfFS returns a file with this content in its own file system.
 func fileOfFS(t *testing.T, content []byte) io.Reader {
 	if len(content) == 0 || os.Getenv("FAMFS_TEST_DEVICE") != "" { // the one device is in use
 		return bytes.NewReader(content)
@@ -106,7 +106,7 @@ func TestReadFromSources(t *testing.T) {
 				require.Equal(t, want, n, name)
 				require.True(t, bytes.Equal(prefix, p.Bytes()[:test.prefix]), name)
 				require.True(t, bytes.Equal(content[test.at:][:n], p.Bytes()[test.prefix:][:n]), name)
-				// Both go on where this ended.
+				// Both continue where this one ended.
 				if s, ok := r.(io.Seeker); ok {
 					at, err := s.Seek(0, io.SeekCurrent)
 					require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestReadFromBrokenSource(t *testing.T) {
 			require.Equal(t, at, n, "all before it has been read")
 			require.True(t, bytes.Equal(content[:at], p.Bytes()[:at]))
 			require.Less(t, r.calls.Load(), int64((at/workPiece+maxWorkers+1)*(workPiece/fillPiece)), "it ends there")
-			// What is missing can be had from elsewhere.
+			// The missing rest can be read from elsewhere.
 			n, err = p.ReadFrom(bytes.NewReader(content[at:]))
 			require.NoError(t, err)
 			require.Equal(t, size-at, n)
@@ -170,12 +170,12 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// wrongReader says that it read more than there is room for.
+// wrongReader claims to read more than there is room for.
 type wrongReader struct{ *bytes.Reader }
 
 func (wrongReader) ReadAt(p []byte, _ int64) (int, error) { return len(p) + 1, nil }
 
-// idleReader reads nothing, and says that this is fine.
+// idleReader reads nothing, without an error.
 type idleReader struct{ *bytes.Reader }
 
 func (idleReader) ReadAt([]byte, int64) (int, error) { return 0, nil }
@@ -209,8 +209,8 @@ func TestReadFromBadReader(t *testing.T) {
 	assert.ErrorIs(t, err, io.ErrNoProgress, "at the end")
 }
 
-// A file that becomes shorter while it is copied ends the copy like any end of file: its
-// mapping faults, and reading tells.
+// A file that becomes shorter while it is copied ends the copy like any end of file: its mapping
+// faults, and reading finds the end.
 func TestReadFromTruncated(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -225,15 +225,15 @@ func TestReadFromTruncated(t *testing.T) {
 	require.NoError(t, os.Truncate(file.Name(), end))
 	step := func(int64) error { return nil }
 	to := make([]byte, workPiece)
-	n, err := src.read(to, 0, step)
+	n, err := src.read(to, 0, nil, step)
 	require.NoError(t, err)
 	require.Equal(t, int64(workPiece), n)
 	require.True(t, bytes.Equal(content[:workPiece], to))
-	n, err = src.read(to, workPiece, step)
+	n, err = src.read(to, workPiece, nil, step)
 	require.NoError(t, err)
 	require.Equal(t, int64(1000), n)
 	require.True(t, bytes.Equal(content[workPiece:end], to[:1000]))
-	n, err = src.read(to, 2*workPiece, step)
+	n, err = src.read(to, 2*workPiece, nil, step)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.NoError(t, src.leaveAt(end))
@@ -241,7 +241,7 @@ func TestReadFromTruncated(t *testing.T) {
 	require.NoError(t, src.close(), "again")
 }
 
-// To copy a file with holes does not fill them.
+// Copying a file with holes does not fill the holes.
 func TestReadFromSparse(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -266,7 +266,7 @@ func TestReadFromSparse(t *testing.T) {
 
 func allZeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// An error of the step that is told of progress ends the reading, and is told.
+// An error of the progress function ends the reading and is returned.
 func TestReadFromStopped(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -287,7 +287,7 @@ func TestReadFromStopped(t *testing.T) {
 	}
 }
 
-// Where the memory is gone, that is what the error says, whoever found out.
+// If the memory is gone, the error says so, whoever finds out.
 func TestReadFromIntoFault(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -309,7 +309,7 @@ func TestReadFromIntoFault(t *testing.T) {
 	}
 }
 
-// shouting is a file whose own Read changes what its methods by embedding give as it is.
+// shouting is a file whose own Read changes what the embedded methods return unchanged.
 type shouting struct{ *os.File }
 
 func (s shouting) Read(p []byte) (int, error) {
@@ -326,7 +326,7 @@ func (s shoutingBytes) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A type that embeds one that can be read anywhere is read by its own Read.
+// A type that embeds a reader that can be read anywhere is read with its own Read.
 func TestReadFromOwnRead(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -351,7 +351,7 @@ type keepsReader struct {
 
 func (k *keepsReader) ReadFrom(r io.Reader) (int64, error) { k.from = r; return 0, nil }
 
-// io.Copy passes a file in a struct of its own; that it is one is seen all the same.
+// io.Copy passes a file in its own struct; the file is recognized nevertheless.
 func TestReadFromFileOfIOCopy(t *testing.T) {
 	t.Parallel()
 	file := sources(t, pattern(3*workPiece, 1), 0)["file"].(*os.File)
@@ -364,7 +364,7 @@ func TestReadFromFileOfIOCopy(t *testing.T) {
 	assert.Same(t, file, at)
 }
 
-// io.Copy never cuts anything off without saying so.
+// io.Copy never cuts anything off without an error.
 func TestIOCopyOfTooMuch(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -381,8 +381,8 @@ func TestIOCopyOfTooMuch(t *testing.T) {
 	}
 }
 
-// An error of the source counts, also if every byte is there: what a checksum behind them
-// says, for example.
+// An error of the source counts even if every byte is there: for example, if a checksum behind
+// the bytes is wrong.
 func TestReadFromErrorAtTheEnd(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -421,7 +421,7 @@ func TestReadFromErrorAtTheEnd(t *testing.T) {
 	}
 }
 
-// An error with the bytes before it, in the midst, keeps these.
+// After an error with bytes before it, in the middle, these bytes are kept.
 func TestReadFromErrorWithBytes(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -439,7 +439,7 @@ func TestReadFromErrorWithBytes(t *testing.T) {
 	require.NoError(t, p.Commit())
 }
 
-// A source that cannot be left where it was read to is an error, not a surprise.
+// If a source cannot be left at the end of what was read, that is an error.
 func TestReadFromClosedMeanwhile(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -464,8 +464,8 @@ func TestReadFromClosedMeanwhile(t *testing.T) {
 	}
 }
 
-// panicsAt panics where a goroutine that is not the caller's reads, or where the caller's
-// does, while another one is in ReadAt.
+// panicsAt panics in a goroutine that is not the caller's, or in the caller's, while another one
+// is in ReadAt.
 type panicsAt struct {
 	*bytes.Reader
 	inLead  bool
@@ -487,8 +487,8 @@ func (r *panicsAt) ReadAt(p []byte, off int64) (int, error) {
 	return r.Reader.ReadAt(p, off)
 }
 
-// A reader that panics, in whichever goroutine, leaves nobody who still reads into memory
-// that is given back, and a file that can be filled and committed.
+// If a reader panics, in any goroutine, nobody still reads into memory that is given back, and
+// the file can be filled and committed.
 func TestReadFromPanics(t *testing.T) {
 	t.Parallel()
 	if runtime.GOMAXPROCS(0) < 2 {
@@ -533,7 +533,7 @@ func TestReadFromPanics(t *testing.T) {
 	}
 }
 
-// mappedFrom lists what is mapped of a file in this process, where the system tells.
+// mappedFrom lists the mappings of a file in this process, if the system reports them.
 func mappedFrom(t *testing.T, path string) (found []string) {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")
@@ -548,8 +548,8 @@ func mappedFrom(t *testing.T, path string) (found []string) {
 	return found
 }
 
-// What a reader or a step did not count may have been stored to: Commit flushes it, though
-// all else was written back as it came.
+// Data that a reader or a step did not count may have been stored: Commit flushes it, although
+// everything else was written back at once.
 func TestReadFromFlushesTheRest(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -574,15 +574,15 @@ func TestReadFromFlushesTheRest(t *testing.T) {
 	}
 }
 
-// faultyReader returns what went wrong with memory of its own.
+// faultyReader returns a fault of its own memory as an error.
 type faultyReader struct{ mem []byte }
 
 func (r faultyReader) Read([]byte) (int, error) {
 	return 0, Guard(func() error { r.mem[0]++; return nil })
 }
 
-// A fault in what is copied from is an error that names it, and leaves the pending file
-// sound; only one of its own memory is for good.
+// A fault in the source is an error that names it, and does not damage the pending file. Only a
+// fault of the file's own memory is final.
 func TestFillFromFault(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -608,18 +608,23 @@ func TestFillFromFault(t *testing.T) {
 			return err
 		},
 	} {
-		p, err := m.Create(name, 3*mib)
-		require.NoError(t, err)
-		var fault *FaultError
-		require.ErrorAs(t, fill(p), &fault, name)
-		assert.Equal(t, "d/cut", fault.Name, name)
-		content := pattern(3*mib, 9)
-		_, err = p.WriteAt(content, 0)
-		require.NoError(t, err, name)
-		require.NoError(t, p.Commit(), name)
-		data, err := m.ReadFile(name)
-		require.NoError(t, err)
-		assert.True(t, bytes.Equal(content, data), name)
+		for _, size := range []int64{3 * mib, smallFile} {
+			name := fmt.Sprint(name, " of ", size)
+			p, err := m.Create(name, size)
+			require.NoError(t, err)
+			var fault *FaultError
+			require.ErrorAs(t, fill(p), &fault, name)
+			assert.Equal(t, "d/cut", fault.Name, name)
+			content := pattern(int(size), 9)
+			_, err = p.WriteAt(content, 0)
+			require.NoError(t, err, name)
+			require.NoError(t, p.Commit(), name)
+			data, err := m.ReadFile(name)
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(content, data), name)
+			_, err = file.(io.Seeker).Seek(4*mib, io.SeekStart)
+			require.NoError(t, err)
+		}
 	}
 }
 

@@ -1,7 +1,7 @@
 package famfs
 
-// Mapping files that are copied from. Where a file's pages are memory anyway, on tmpfs,
-// the kernel's copy out of them is saved: only the one past the caches remains.
+// Mapping the files that are copied from. On tmpfs a file's pages are in memory anyway, so a
+// mapping avoids one copy by the kernel. Only the copy past the caches remains.
 
 import (
 	"os"
@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapSource maps up to n bytes of f from off on for reading, no further than f reaches
-// now. Where that is not possible or not worth it, it returns nothing. f may become
-// shorter meanwhile, then touching the memory faults.
+// mapSource maps up to n bytes of f from off on for reading, but not beyond the current end of
+// f. If that is not possible or not worth it, it returns nothing. f may become shorter later:
+// then touching the memory faults.
 func mapSource(f *os.File, off, n int64) (mem []byte, unmap func() error) {
-	conn, err := f.SyscallConn() // unlike f.Fd it changes nothing about f
+	conn, err := f.SyscallConn() // unlike f.Fd, this does not change f
 	if err != nil {
 		return nil, nil
 	}
@@ -24,7 +24,7 @@ func mapSource(f *os.File, off, n int64) (mem []byte, unmap func() error) {
 			return
 		}
 		head := off & int64(os.Getpagesize()-1)
-		// To touch a hole would give the file a page there, which reading does not.
+		// Touching a hole would add a page to the file; reading does not.
 		if n = min(n, st.Size-off); n <= 0 || st.Blocks*512 < st.Size {
 			return
 		}

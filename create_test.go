@@ -1,7 +1,6 @@
 package famfs
 
-// Creating files and directories: what a pending file is to others, and what is
-// refused.
+// Creating files and directories: what others see of a pending file, and what is refused.
 
 import (
 	"bytes"
@@ -10,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,6 +25,7 @@ import (
 )
 
 func TestCreateCommit(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, path := master(t, testSize)
 	reader := openTest(t, path)
@@ -64,7 +65,7 @@ func TestCreateCommit(t *testing.T) {
 	}
 }
 
-// A pending file that is closed leaves no trace.
+// A pending file that is closed leaves nothing behind.
 func TestCreateAbandoned(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -138,8 +139,8 @@ func TestCreateRefused(t *testing.T) {
 	require.NoError(t, m.WriteFile(strings.Repeat("n", 79), []byte("x"), 0o644))
 }
 
-// fragment fills a file system but for holes of one allocation unit each, none next to
-// another.
+// fragment fills a file system except for holes of one allocation unit, no two of them next to
+// each other.
 func fragment(t testing.TB, m *FS, holes int) {
 	t.Helper()
 	var pending []*PendingFile
@@ -166,6 +167,7 @@ func fragment(t testing.TB, m *FS, holes int) {
 
 // A file that fits into no single run gets several extents, and reads as one.
 func TestCreateSeveralExtents(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, path := master(t, testSize)
 	fragment(t, m, 13)
@@ -189,6 +191,7 @@ func TestCreateSeveralExtents(t *testing.T) {
 
 // Sixteen extents are the limit: free space in smaller pieces does not count.
 func TestCreateTooFragmented(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, 128*mib)
 	fragment(t, m, 20)
@@ -203,6 +206,7 @@ func TestCreateTooFragmented(t *testing.T) {
 }
 
 func TestCreateInterleaved(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, path := master(t, 512*mib)
 	for i, tc := range []struct {
@@ -257,9 +261,10 @@ func TestCreateInterleaved(t *testing.T) {
 	}
 }
 
-// Files that are not spread over all buckets begin with one after the other, so that all
+// Files that are not spread over all buckets begin with a different bucket each, so that all
 // fill evenly.
 func TestBucketsInTurn(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, testSize)
 	const buckets = 4
@@ -269,12 +274,12 @@ func TestBucketsInTurn(t *testing.T) {
 		p, err := m.Create(itoa(i), 2*mib, Interleave(Interleaving{Strips: 1, Buckets: buckets, Chunk: 2 * mib}))
 		require.NoError(t, err)
 		require.NoError(t, p.Commit())
-		found = append(found, p.layout.Extents[0].Offset/size)
+		found = append(found, p.home.place.Extents[0].Offset/size)
 	}
 	assert.Equal(t, []int64{0, 1, 2, 3}, found)
 }
 
-// No file gets space that another has, or that is the metadata's.
+// No file gets space of another file or of the metadata.
 func TestSpaceIsExclusive(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, 256*mib)
@@ -310,12 +315,19 @@ func assertExclusive(t testing.TB, fsys *FS) {
 	}))
 	slices.SortFunc(all, func(a, b Extent) int { return int((a.Offset - b.Offset) >> 12) })
 	sb := fsys.Superblock()
-	end := sb.logEnd()
-	for _, x := range all {
-		require.GreaterOrEqual(t, x.Offset, end, "extents overlap")
-		end = x.Offset + x.Length
+	for device, usage := range fsys.UsageByDevice() {
+		end := sb.logEnd()
+		if device > 0 {
+			end = superblockArea
+		}
+		for _, x := range all {
+			if x.Device == device {
+				require.GreaterOrEqual(t, x.Offset, end, "extents overlap")
+				end = x.Offset + x.Length
+			}
+		}
+		require.LessOrEqual(t, end, usage.Size)
 	}
-	require.LessOrEqual(t, end, fsys.Usage().Size)
 }
 
 func TestPendingWriters(t *testing.T) {
@@ -383,7 +395,7 @@ func TestPendingWriters(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrClosed)
 }
 
-// Directories that another writer made since the last Refresh are no error, a file is.
+// Directories that another writer made since the last Refresh are no error. A file is.
 func TestMkdirAllOfAnotherWriter(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -426,7 +438,7 @@ func TestMkdirWith(t *testing.T) {
 	for name, want := range map[string]struct {
 		mode fs.FileMode
 		uid  uint32
-	}{"plain": {fs.ModeDir | 0o755, newCreateConfig(nil).uid}, "own": {fs.ModeDir | fs.ModeSticky | 0o700, 7}} {
+	}{"plain": {fs.ModeDir | 0o755, uint32(max(os.Getuid(), 0))}, "own": {fs.ModeDir | fs.ModeSticky | 0o700, 7}} {
 		st, err := reader.Stat(name)
 		require.NoError(t, err)
 		assert.Equal(t, want.mode, st.Mode(), name)
@@ -434,8 +446,9 @@ func TestMkdirWith(t *testing.T) {
 	}
 }
 
-// What FreeSpace yields is all that Usage counts, in order and apart.
+// FreeSpace yields everything that Usage counts, in order, and runs do not touch.
 func TestFreeSpace(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, testSize)
 	all := func() (runs []Extent) {
@@ -473,6 +486,7 @@ func TestWriteFileEmpty(t *testing.T) {
 }
 
 func TestLogFull(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize)
 	capacity := m.Usage().LogCapacity
@@ -494,8 +508,10 @@ func TestLogFull(t *testing.T) {
 	assert.Len(t, data, 1)
 }
 
-// A pending file whose entry is in the log, but may be lost, is promised no other one.
+// If the entry of a pending file is in the log, but may be lost, no second entry is reserved for
+// it.
 func TestLogFullUncertain(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, _ := master(t, testSize)
 	for i := range m.Usage().LogCapacity - 2 {
@@ -512,8 +528,8 @@ func TestLogFullUncertain(t *testing.T) {
 	assert.Empty(t, m.pending)
 }
 
-// waitedOn is a context that tells when it is first waited on: whoever looks whether it
-// is done has found that he must wait.
+// waitedOn is a context that reports its first use for waiting: somebody who checks whether it
+// is done has found that it must wait.
 type waitedOn struct {
 	context.Context
 	once    sync.Once
@@ -525,8 +541,8 @@ func (w *waitedOn) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-// Another FS on the same device waits as long as it is told to while a file is
-// pending, and then goes on with what the first has made.
+// While a file is pending, another FS on the same device waits as long as it is told to. Then it
+// continues after the first one's entries.
 func TestLockBetweenWriters(t *testing.T) {
 	t.Parallel()
 	first, path := master(t, testSize)
@@ -569,8 +585,8 @@ func TestLockBetweenWriters(t *testing.T) {
 	assert.Equal(t, 4, second.Usage().Files)
 }
 
-// A pending file whose data could not be written back is lost: nobody could tell later
-// what of it is there, so no Commit takes it, and nothing else but Close works.
+// A pending file whose data could not be written back is lost: later nobody could know what of
+// it is there. So Commit always refuses it, and only Close works.
 func TestCommitCannotFlush(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -615,8 +631,7 @@ func TestCommitCannotFlush(t *testing.T) {
 	require.NoError(t, m.WriteFile("f", pattern(5000, 2), 0o644))
 }
 
-// What is stored to the slice of Bytes between two tries of Commit is written back by the
-// second.
+// Data stored to the slice of Bytes between two calls of Commit is written back by the second.
 func TestCommitFlushesAgain(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -645,7 +660,7 @@ func TestCommitFlushesAgain(t *testing.T) {
 	assert.True(t, slices.ContainsFunc(written, func(w [2]uintptr) bool { return w[0] <= at && at+5000 <= w[1] }), "all of it")
 }
 
-// A pending file that nobody can end any more is given up, and the logger is told.
+// A pending file that nobody can end any more is closed, and the logger is told.
 func TestCreateDropped(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(p *PendingFile){
@@ -702,7 +717,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// The context counts, whatever the options say, and ends nothing but the waiting.
+// The context is used whatever the options say, and ends only the waiting.
 func TestCreateContext(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)

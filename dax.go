@@ -1,10 +1,10 @@
 package famfs
 
-// The device: what it is, its size and granularity, and mapping lists of its
-// segments as one region of memory. What differs between systems is in
-// dax_linux.go (devdax and fs-dax), dax_file.go (a plain file), dax_region_*.go
-// (address space), dax_lock_*.go (the writers' lock) and dax_reserve_*.go (room under
-// a stand-in). Nothing here knows of the format.
+// The device: its kind, size and alignment, and mapping lists of its segments as one region of
+// memory. What differs between systems is in dax_linux.go (devdax and fs-dax), dax_file.go (a
+// plain file), dax_region_*.go (address space), dax_lock_*.go (the writers' lock, and locks of
+// single bytes), dax_reserve_*.go (room under a stand-in) and dax_write.go (writing to one).
+// Nothing here knows of the format.
 
 import (
 	"errors"
@@ -17,15 +17,15 @@ import (
 	"sync/atomic"
 )
 
-// Kind is what a device path leads to.
+// Kind is the kind of a device.
 type Kind uint8
 
 const (
-	// File is a plain file, on tmpfs or on disk, that stands in for a device. It
-	// is shared by the processes of one host.
+	// File is a plain file, on tmpfs or on disk, that stands in for a device. The processes of
+	// one host share it.
 	File Kind = iota
-	// FSDAX is a file on a file system mounted with -o dax: its pages are the
-	// memory itself.
+	// FSDAX is a file on a file system that is mounted with -o dax: its pages are the memory
+	// itself.
 	FSDAX
 	// DevDAX is a DAX character device such as /dev/dax0.0.
 	DevDAX
@@ -46,92 +46,116 @@ func (k Kind) String() string {
 
 // DeviceInfo describes the device under a file system.
 type DeviceInfo struct {
-	// Path is as it was given to Open.
+	// Path is the path that was given to Open or WithDevices. It is "" for a device that is not here.
 	Path string
 	Kind Kind
-	// Size is the number of bytes that the device really has, whatever its
-	// superblock says.
+	// Size is the number of bytes that the device really has, whatever its superblock says.
 	Size int64
-	// Align is what offsets and lengths of mappings are multiples of: the device's
-	// alignment for DevDAX, the page size otherwise. A file can be mapped only if
-	// its extents are multiples of it.
+	// Align is the alignment of mappings: their offsets and lengths are multiples of it. It is
+	// the device's alignment for DevDAX, and the page size otherwise. A file can be mapped only
+	// if its extents are multiples of it.
 	Align int64
-	// NUMANode is the node whose processors are nearest, TargetNode the one that
-	// the memory itself would form; -1 if the system does not say.
+	// NUMANode is the node whose processors are nearest. TargetNode is the node that the memory
+	// itself would form. Each is -1 if the system does not say.
 	NUMANode, TargetNode int
-	// Driver is what holds a DevDAX device, "device_dax"; "" otherwise.
+	// Driver is the driver that holds a DevDAX device, "device_dax". It is "" otherwise.
 	Driver string
 	// Synchronous says that mappings are durable by cache flush alone (MAP_SYNC).
 	Synchronous bool
-	// Caution says, for people, why those who open this device may not see each
-	// other's writes, or may write at the same time; "" if nothing is known against
-	// it. Open logs it as a warning. It is about the file system that the path is on,
-	// and, on a DAX device opened for writing, about the writers' lock.
+	// Caution is a text for people. It says why processes that open this device may not see
+	// each other's writes, or may write at the same time. It is "" if no such reason is known.
+	// Open logs it as a warning. It is about the file system that the path is on and, for a DAX
+	// device opened for writing, about the writers' lock.
 	Caution string
+	// UUID is that of the device, and Err says why a device of the file system is not here. Only
+	// FS.Devices and Report.Devices set them.
+	UUID UUID
+	Err  error
+	// Bad lists the memory of the device that the system knows to be bad, in ascending order: bad
+	// blocks of persistent memory, on Linux. It is asked when the device is opened, by Scrub, and after a
+	// memory fault. Nothing new is put there, and files that are there are in Problems. Of other
+	// memory, such as CXL's, the system has no list.
+	Bad []DeviceRange
 }
 
-// LogValue says in a few words what the device is, as slog.LogValuer says: path, kind, size and
-// alignment, and what is known against it.
+// DeviceRange is a run of bytes of a device.
+type DeviceRange struct{ Offset, Length int64 }
+
+// LogValue implements slog.LogValuer. It returns path, kind, size and alignment, Caution if there is
+// one, and how many bytes are bad if any are.
 func (d DeviceInfo) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("path", d.Path), slog.String("kind", d.Kind.String()), slog.Int64("size", d.Size), slog.Int64("align", d.Align)}
 	if d.Caution != "" {
 		attrs = append(attrs, slog.String("caution", d.Caution))
 	}
+	if len(d.Bad) > 0 {
+		attrs = append(attrs, slog.Int64("bad", lengthOf(d.Bad)))
+	}
 	return slog.GroupValue(attrs...)
 }
 
-// segment is a run of bytes of the device.
+// segment is a run of bytes of a device.
 type segment struct{ off, len int64 }
 
-// appendSegment adds s to segs, joined with the last of them if it follows that on the
-// device: one mapping is enough then.
-func appendSegment(segs []segment, s segment) []segment {
-	if n := len(segs); n > 0 && segs[n-1].off+segs[n-1].len == s.off {
-		segs[n-1].len += s.len
-		return segs
-	}
-	return append(segs, s)
+func (s segment) end() int64 { return s.off + s.len }
+
+// part is a segment of one of several devices.
+type part struct {
+	dev *device
+	segment
 }
 
-// device is an open device. Its methods may be called concurrently; close only
-// when no region is left.
+// device is an open device. Its methods may be called concurrently, but close only when no
+// region is left.
 type device struct {
 	file *os.File
 	info DeviceInfo
-	// mapFlags is what the system wants besides MAP_SHARED.
+	// mapFlags are the flags for mmap instead of MAP_SHARED, or 0.
 	mapFlags int
-	// hugePages asks for huge pages behind regions.
+	// hugePages says that regions should be advised to use huge pages.
 	hugePages bool
-	// writeBack says that flushed data still has to be written to a disk.
+	// writeBack says that flushed data must also be written to a disk.
 	writeBack bool
-	// hostLock is the part of the writers' lock that all nodes of a DAX device share;
-	// nil for files, which have one inode.
+	// coherentCalls says that system calls write the same memory as mappings show, and that they
+	// can write all of the device.
+	coherentCalls bool
+	// smallPages says that the device is a file in memory whose pages are small: each of them is a
+	// page fault of its own for a mapping.
+	smallPages bool
+	// hostLock is the part of the writers' lock that all nodes of a DAX device share. It is nil
+	// for files, which have one inode.
 	hostLock *hostLock
-	// shared says that other hosts have this memory, whose caches know nothing of this
-	// one's: lines are invalidated before they are read. A plain file is shared by the
-	// processes of one host, and is one memory for them.
+	// shared says that other hosts have this memory. Their caches do not know of this host's
+	// caches, so lines must be invalidated before they are read. A plain file is shared only by
+	// the processes of one host, and is the same memory for all of them.
 	shared bool
-	// cache is what is done to the cache lines of its memory, sync what writes its pages
-	// to a disk, if it has one.
+	// cache works on the cache lines of the device's memory. sync writes its pages to a disk, if
+	// it has one.
 	cache *cacheLines
-	sync  func(mem []byte) error
-	disk  diskFailures
-	space addressSpace
+	// listBad lists the memory of the device that the system knows to be bad, and whyGone says why
+	// memory at an offset is not there any more. Each is nil if the system says nothing. knownBad is
+	// what listBad said last.
+	listBad  func() ([]segment, error)
+	whyGone  func(at int64) error
+	knownBad atomic.Pointer[[]segment]
+	sync     func(mem []byte) error
+	disk     diskFailures
+	space    addressSpace
 }
 
-// diskFailures counts how often a disk could not be written. The system tells that of a
-// whole file, once, to whoever waits for the disk next, whatever pages it asks for, and
-// then takes all of them for written. So it concerns everybody who has stored something
-// since: each compares the count from before its first store.
+// diskFailures counts how often writing to a disk failed. The system reports such a failure once,
+// for the whole file, to whoever waits for the disk next, whatever pages that wait is for. After
+// that it treats all pages as written. So a failure concerns everybody who has stored something:
+// each of them compares the count with its value before its first store.
 type diskFailures struct {
-	// waiting is held while the disk is waited for: nobody asks after a failure was told
-	// and before it is counted.
+	// waiting is held while waiting for the disk, so that nobody checks between the report of a
+	// failure and its counting.
 	waiting sync.Mutex
 	count   atomic.Uint64
-	last    error // the newest
+	last    error // the latest failure
 }
 
-// wait writes mem to the disk by write. It fails if that fails, or if anything has failed
+// wait writes mem to the disk with write. It fails if write fails, or if there was any failure
 // since the count was since.
 func (f *diskFailures) wait(write func(mem []byte) error, mem []byte, since uint64) error {
 	f.waiting.Lock()
@@ -147,8 +171,8 @@ func (f *diskFailures) wait(write func(mem []byte) error, mem []byte, since uint
 	return nil
 }
 
-// regionAlign is what the address of a region is a multiple of, so that the
-// system can map 2 MiB with one fault.
+// regionAlign is the alignment of the addresses of regions, so that the system can map 2 MiB with
+// one fault.
 const regionAlign = 2 << 20
 
 // region is mapped memory. Its bytes are valid until unmap.
@@ -157,21 +181,20 @@ type region struct {
 	release func() error
 }
 
-// unmap gives the memory back. The region keeps no pointer to it: the system may give
-// the same addresses to the Go heap, where a pointer to nothing ends the program.
+// unmap gives the memory back. It removes the region's pointer to it: the system may give the
+// same addresses to the Go heap, where a pointer to nothing ends the program.
 func (r *region) unmap() error {
 	release := r.release
 	r.mem, r.release = nil, nil
 	return release()
 }
 
-// openDevice opens path, for writing too if write is set, and finds out what it
-// is. The error wraps ErrDevice if the path cannot serve as a device, and says
-// what to do about it.
+// openDevice opens path, also for writing if write is set, and finds out what kind of device it
+// is. The error wraps ErrDevice if path cannot be a device, and says what to do about it.
 func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, err // *fs.PathError: names operation and path
+		return nil, err // a *fs.PathError, with operation and path
 	}
 	var d *device
 	switch mode := st.Mode(); {
@@ -198,6 +221,9 @@ func openDevice(path string, write bool, log *slog.Logger) (*device, error) {
 	if err := d.usable(); err != nil {
 		return nil, err
 	}
+	if _, err := d.lookForBad(); err != nil {
+		log.Debug("the system does not say which memory is bad", "path", path, "err", err)
+	}
 	if d.info.Caution != "" {
 		log.Warn("device opened with a caution", "path", path, "caution", d.info.Caution)
 	}
@@ -219,36 +245,61 @@ func (d *device) usable() error {
 	return nil
 }
 
-// mapSegments maps segs, one after the other, as one contiguous region whose
-// address is a multiple of 2 MiB. The kernel checks neither offsets nor ends of
-// DAX mappings, so all of it is checked here.
+// mapSegments maps segs, one after the other, as one contiguous region whose address is a
+// multiple of 2 MiB.
 func (d *device) mapSegments(segs []segment, write, populate bool) (*region, error) {
-	var total int64
-	for _, s := range segs {
-		switch {
-		case s.len <= 0 || s.off < 0 || s.off > d.info.Size-s.len:
-			return nil, fmt.Errorf("map %d bytes at %d of %s, which has %d: %w", s.len, s.off, d.info.Path, d.info.Size, ErrDevice)
-		case s.off%d.info.Align != 0 || s.len%d.info.Align != 0:
-			return nil, fmt.Errorf("map %d bytes at %d of %s: the device maps only multiples of %d bytes; for a devdax device reconfigure it with a smaller alignment (daxctl reconfigure-device --align): %w",
-				s.len, s.off, d.info.Path, d.info.Align, ErrDevice)
-		case total > math.MaxInt-regionAlign-s.len:
-			return nil, fmt.Errorf("map %s: the region does not fit into this program's address space: %w", d.info.Path, ErrDevice)
-		}
-		total += s.len
+	parts := make([]part, len(segs))
+	for i, s := range segs {
+		parts[i] = part{d, s}
 	}
-	return d.mapRegion(segs, total, write, populate)
+	return mapParts(parts, write, populate)
 }
 
-// mapWhole maps the whole device for reading. A file's last bytes are reachable
-// even if they fill no page.
+// mapParts maps parts, one after the other, as one contiguous region whose address is a multiple
+// of 2 MiB, and of the alignment of each of the devices. It checks offsets and ends, because the
+// kernel does not check them for DAX mappings.
+func mapParts(parts []part, write, populate bool) (*region, error) {
+	var total int64
+	for _, p := range parts {
+		d := p.dev
+		switch {
+		case p.len <= 0 || p.off < 0 || p.off > d.info.Size-p.len:
+			return nil, fmt.Errorf("map %d bytes at %d of %s, which has %d: %w", p.len, p.off, d.info.Path, d.info.Size, ErrDevice)
+		case p.off%d.info.Align != 0 || p.len%d.info.Align != 0 || total%d.info.Align != 0:
+			return nil, fmt.Errorf("map %d bytes at %d of %s: the device maps only multiples of %d bytes; for a devdax device reconfigure it with a smaller alignment (daxctl reconfigure-device --align): %w",
+				p.len, p.off, d.info.Path, d.info.Align, ErrDevice)
+		case total > math.MaxInt-regionAlign-p.len:
+			return nil, fmt.Errorf("map %s: the region does not fit into this program's address space: %w", d.info.Path, ErrDevice)
+		}
+		total += p.len
+	}
+	return mapRegion(parts, total, write, populate)
+}
+
+// mappable returns how many bytes of the device can be mapped: the length of what mapWhole maps.
+func (d *device) mappable() int64 {
+	if d.info.Kind == File {
+		return d.info.Size
+	}
+	return d.info.Size / d.info.Align * d.info.Align
+}
+
+// mapWhole maps the whole device for reading. If the device is a file, that includes the last
+// bytes even if they do not fill a page.
 func (d *device) mapWhole() (*region, error) {
 	if d.info.Kind == File {
-		return d.mapFile(segment{0, d.info.Size}, false)
+		whole := segment{0, d.info.Size}
+		// Where regions lie, large pages can be used; what has no room there may have
+		// some elsewhere.
+		if r, err := mapRegion([]part{{d, whole}}, whole.len, false, false); err == nil {
+			return r, nil
+		}
+		return d.mapFile(whole, false)
 	}
 	return d.mapSegments([]segment{{0, d.info.Size / d.info.Align * d.info.Align}}, false, false)
 }
 
-// mapPrefix maps the device from its start for writing, n bytes or a little more.
+// mapPrefix maps the beginning of the device for writing: n bytes, or a little more.
 func (d *device) mapPrefix(n int64) (*region, error) {
 	n = roundUp(n, d.info.Align)
 	if d.info.Kind == File {
@@ -257,23 +308,17 @@ func (d *device) mapPrefix(n int64) (*region, error) {
 	return d.mapSegments([]segment{{0, n}}, true, false)
 }
 
-// flush makes stores to mem, memory of this device, visible to other hosts and
-// durable as far as the device is. since is what disk.count was before the first of them.
+// flush makes stores to mem, memory of this device, visible to other hosts, and durable if the
+// device is. since is the value of disk.count before the first of these stores.
 func (d *device) flush(mem []byte, since uint64) error {
 	d.cache.flush(mem)
-	if !d.writeBack || len(mem) == 0 {
-		return nil
-	}
-	if err := d.disk.wait(d.sync, mem, since); err != nil {
-		return fmt.Errorf("write %s back to disk: %w", d.info.Path, err)
-	}
-	return nil
+	return d.waitForDisk(mem, since)
 }
 
-// reserve has the file system under a stand-in find room for segs, which may reach past
-// its end, so that stores to them cannot fail for want of it. They stay holes: they read as
-// zeros. The error is ErrNoSpace. Nothing is done if the stand-in has no holes, or if its
-// file system cannot do it; then see explain.
+// reserve lets the file system under a stand-in allocate room for segs, so that stores to them
+// cannot fail because it is full. segs may reach past the end of the stand-in. The room reads as
+// zeros. The error wraps ErrNoSpace if there is no room. If the stand-in has no holes, or its file
+// system does not support this, reserve does nothing; explain covers that case.
 func (d *device) reserve(segs []segment) error {
 	if !d.sparse() {
 		return nil
@@ -284,7 +329,7 @@ func (d *device) reserve(segs []segment) error {
 		}
 		switch err := d.allocate(s); {
 		case errors.Is(err, errFull):
-			return fmt.Errorf("the file system that %s is on has no room for %d bytes at %d of it; make room there: %w", d.info.Path, s.len, s.off, ErrNoSpace)
+			return d.noRoom(s)
 		case err != nil:
 			return fmt.Errorf("reserve %d bytes at %d of %s: %w", s.len, s.off, d.info.Path, err)
 		}
@@ -292,8 +337,13 @@ func (d *device) reserve(segs []segment) error {
 	return nil
 }
 
-// explain returns a better error for err, which came of touching segs: a fault for want of
-// room under a stand-in looks like one of memory that is gone.
+// noRoom says that the file system under a stand-in has no room for s.
+func (d *device) noRoom(s segment) error {
+	return fmt.Errorf("the file system that %s is on has no room for %d bytes at %d of it; make room there: %w", d.info.Path, s.len, s.off, ErrNoSpace)
+}
+
+// explain returns a better error for err, if touching segs caused it because the file system under
+// a stand-in is full. Such a fault looks as if the memory were gone.
 func (d *device) explain(err error, segs []segment) error {
 	if errors.Is(err, ErrDevice) {
 		if full := d.reserve(segs); errors.Is(full, ErrNoSpace) {
@@ -303,9 +353,17 @@ func (d *device) explain(err error, segs []segment) error {
 	return err
 }
 
-// prefault takes the page faults of mem, memory of this device, all at once, where pages
-// are small: one by one they cost twice as much, and more where several processors wait
-// for each other. What fails here will fail again where it is noticed.
+// largestPage is the largest size of the pages that the device may be mapped with.
+func (d *device) largestPage() int64 {
+	if d.smallPages {
+		return int64(os.Getpagesize())
+	}
+	return max(regionAlign, d.info.Align)
+}
+
+// prefault takes the page faults of mem, memory of this device, all at once, if its pages are
+// small. One by one, they cost twice as much, and more if processors wait for each other. Errors
+// are ignored here: the access itself fails again later.
 func (d *device) prefault(mem []byte, write bool) {
 	const worthIt = 8 << 10
 	if d.info.Kind != DevDAX && len(mem) >= worthIt {
@@ -318,6 +376,6 @@ func (d *device) prefault(mem []byte, write bool) {
 
 func (d *device) close() error { return errors.Join(d.hostLock.close(), d.file.Close()) }
 
-// roundUp returns the multiple of to, a power of two, that is not less than n.
-// n+to must not overflow.
+// roundUp returns the smallest multiple of to that is not less than n. to must be a power of two,
+// and n+to must not overflow.
 func roundUp(n, to int64) int64 { return (n + to - 1) &^ (to - 1) }

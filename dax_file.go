@@ -1,7 +1,7 @@
 package famfs
 
-// A plain file as a device, on every system: creating one, opening it, and mapping
-// contiguous parts of it (mmap-go). Regions of several segments are dax_region_*.go's.
+// A plain file as a device, on every system: creating it, opening it, and mapping contiguous
+// parts of it (mmap-go). Regions of several segments are in dax_region_*.go.
 
 import (
 	"errors"
@@ -12,12 +12,11 @@ import (
 	"github.com/edsrzf/mmap-go"
 )
 
-// CreateBacking creates a sparse file of size bytes (at least 1) that stands in
-// for a DAX device: for tests, or for sharing among the processes of one host,
-// best on tmpfs. It never overwrites: an existing path is fs.ErrExist. On error no
-// file is left behind.
+// CreateBacking creates a sparse file of size bytes (at least 1) that stands in for a DAX device:
+// for tests, or for sharing among the processes of one host, best on tmpfs. It never overwrites a
+// file: if path exists, the error is fs.ErrExist. On error it leaves no file behind.
 //
-// To be formatted with a log of the default size the file needs at least 12 MiB.
+// To hold a file system with a log of the default size, the file needs at least 12 MiB.
 func CreateBacking(path string, size int64) (err error) {
 	if size <= 0 {
 		return &fs.PathError{Op: "create backing", Path: path, Err: fmt.Errorf("size %d, want at least 1 byte: %w", size, fs.ErrInvalid)}
@@ -35,8 +34,7 @@ func CreateBacking(path string, size int64) (err error) {
 	return f.Truncate(size)
 }
 
-// openFile opens a regular file and, if the system knows of such, finds out
-// whether it is on fs-dax.
+// openFile opens a regular file and finds out whether it is on fs-dax, if the system has that.
 func openFile(path string, write bool) (*device, error) {
 	f, err := openPath(path, write)
 	if err != nil {
@@ -70,8 +68,8 @@ func openPath(path string, write bool) (*os.File, error) {
 	return os.OpenFile(path, flag, 0)
 }
 
-// mapFile maps one segment of a plain file, which need not end on a page. The
-// address is what the system picks.
+// mapFile maps one segment of a plain file, which need not end at a page boundary. The system
+// picks the address.
 func (d *device) mapFile(s segment, write bool) (*region, error) {
 	prot := mmap.RDONLY
 	if write {

@@ -1,8 +1,8 @@
 package famfs
 
-// Linux: recognising devdax devices through sysfs and fs-dax files by asking for
-// MAP_SYNC, and telling apart what looks like either and is not. The other systems
-// have plain files only (dax_other.go).
+// Linux: recognising devdax devices with sysfs, and fs-dax files by asking for MAP_SYNC, and
+// telling them from things that only look like them. Other systems have plain files only
+// (dax_other.go).
 
 import (
 	"bufio"
@@ -21,12 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysfsCharDevices is where sysfs describes character devices by number.
+// sysfsCharDevices is the folder in which sysfs describes character devices by number.
 const sysfsCharDevices = "/sys/dev/char"
 
-// openSpecial opens what is neither a file nor a directory. Only a devdax device
-// held by device_dax can be used; sysfs is asked first, because opening or mapping
-// the others fails in ways that say nothing.
+// openSpecial opens something that is neither a file nor a directory. Only a devdax device that
+// device_dax holds can be used. sysfs is read first, because the errors of opening or mapping
+// anything else do not say what is wrong.
 func openSpecial(path string, st os.FileInfo, write bool) (*device, error) {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	switch mode := st.Mode(); {
@@ -44,21 +44,23 @@ func openSpecial(path string, st os.FileInfo, write bool) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The node was looked at before it was opened; it must still be the same.
+	// sysfs was read before the node was opened: check that it is still the same device.
 	var now unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &now); err != nil || uint64(now.Rdev) != rdev {
 		f.Close()
 		return nil, fmt.Errorf("open %s: the device node changed while it was opened: %w", path, errors.Join(err, ErrDevice))
 	}
 	d := &device{file: f, info: info, mapFlags: syncFlags}
+	watchDevDAX(d, path, filepath.Join(sysfsCharDevices, deviceNumber(rdev)))
 	if write {
 		d.lockNodes(uint64(now.Dev), rdev)
 	}
 	return d, nil
 }
 
-// lockNodes adds to the lock of the device's node, on the file system dev, that of the
-// device itself, or says why writers who use another node of it are not kept out.
+// lockNodes adds the lock of the device itself to the lock of its node, which is on the file
+// system dev. If that is not possible, it sets a caution: writers that use another node of the
+// device are not kept out.
 func (d *device) lockNodes(dev, rdev uint64) {
 	var err error
 	d.hostLock, err = openHostLock(rdev)
@@ -70,8 +72,8 @@ func (d *device) lockNodes(dev, rdev uint64) {
 	}
 }
 
-// onSystemNodes says whether the file system with this device number is devtmpfs, where the
-// system itself makes device nodes: mounted anew it is still the same, with the same inodes.
+// onSystemNodes reports whether the file system with this device number is devtmpfs, in which the
+// system itself makes device nodes. Another mount of devtmpfs has the same inodes.
 func onSystemNodes(dev uint64) bool {
 	mounts, err := os.Open(mountInfo)
 	if err != nil {
@@ -88,8 +90,7 @@ func onSystemNodes(dev uint64) bool {
 
 func deviceNumber(dev uint64) string { return fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev)) }
 
-// readDevDAX reads what sysfs, in folder dir, says of the character device at
-// path.
+// readDevDAX reads from the sysfs folder dir what it says of the character device at path.
 func readDevDAX(path, dir string) (DeviceInfo, error) {
 	fail := func(format string, args ...any) (DeviceInfo, error) {
 		return DeviceInfo{}, fmt.Errorf("%s %s: %w", path, fmt.Sprintf(format, args...), ErrDevice)
@@ -97,7 +98,7 @@ func readDevDAX(path, dir string) (DeviceInfo, error) {
 	if subsystem, err := os.Readlink(filepath.Join(dir, "subsystem")); err != nil || filepath.Base(subsystem) != "dax" {
 		return fail("is a character device, but not a DAX device")
 	}
-	name := filepath.Base(path) // unless sysfs knows better: the path may be a link
+	name := filepath.Base(path) // path may be a link, so sysfs is asked below
 	if device, err := os.Readlink(dir); err == nil {
 		name = filepath.Base(device)
 	}
@@ -158,14 +159,14 @@ func readNode(dir, name string) int {
 	return int(n)
 }
 
-// probeFile completes d, a regular file: is it on fs-dax, on a file system whose files are
-// not the same memory for all who open them, or on a tmpfs that wants to be asked for huge
-// pages?
+// probeFile completes d, a regular file. It finds out whether the file is on fs-dax, on a file
+// system whose files are not the same memory for all who open them, or on a tmpfs that gives huge
+// pages only on request.
 func probeFile(d *device, write bool) {
+	defer watchFile(d, sysfsBlockDevices)
 	fd := int(d.file.Fd())
 	page := uintptr(os.Getpagesize())
-	// Only a DAX mapping can be had with MAP_SYNC; no other question is answered as
-	// reliably.
+	// Only a DAX mapping can have MAP_SYNC, and no other check is as reliable.
 	if syncFlags != 0 {
 		if p, err := unix.MmapPtr(fd, 0, nil, page, unix.PROT_READ, syncFlags); err == nil {
 			unix.MunmapPtr(p, page)
@@ -178,7 +179,9 @@ func probeFile(d *device, write bool) {
 		d.writeBack = true
 		return
 	}
-	d.info.Caution = fileCaution(int64(fsType.Type)&math.MaxUint32, write)
+	kind := int64(fsType.Type) & math.MaxUint32
+	d.info.Caution = fileCaution(kind, write)
+	d.coherentCalls = write && slices.Contains(coherentFiles, kind) && mayReach(d.info.Size)
 	if fsType.Type != unix.TMPFS_MAGIC {
 		d.writeBack = true
 		return
@@ -187,15 +190,28 @@ func probeFile(d *device, write bool) {
 	if unix.Fstat(fd, &st) != nil {
 		return
 	}
+	d.smallPages = int64(st.Blksize) <= int64(page) // those of a tmpfs that has large ones are large
 	if mounts, err := os.Open(mountInfo); err == nil {
 		defer mounts.Close()
 		d.hugePages = mountWantsAdvice(bufio.NewScanner(mounts), deviceNumber(uint64(st.Dev)))
+		d.smallPages = d.smallPages && !d.hugePages
 	}
 }
 
-// unshared are the file systems, by what statfs calls them, on which hosts have a cache
-// each of one and the same file. The numbers are the kernel's; those that x/sys/unix does
-// not have are of file systems outside of it.
+// coherentFiles are the file systems that are known to have one set of pages per file, for system
+// calls and for mappings.
+var coherentFiles = []int64{unix.TMPFS_MAGIC, unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC}
+
+// mayReach says that system calls of this process may write files of size bytes. A signal (SIGXFSZ)
+// ends a process that tries it and may not. The limit does not apply to stores to mappings.
+func mayReach(size int64) bool {
+	var limit unix.Rlimit
+	return unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) == nil && uint64(limit.Cur) >= uint64(size)
+}
+
+// unshared lists the file systems, by their statfs type, on which each host has its own cache of
+// a file. The numbers are the kernel's. Those that x/sys/unix does not have belong to file systems
+// outside of the kernel.
 var unshared = map[int64]string{
 	unix.NFS_SUPER_MAGIC:   "NFS",
 	unix.SMB_SUPER_MAGIC:   "SMB",
@@ -215,7 +231,7 @@ var unshared = map[int64]string{
 	0x786f4256:             "a VirtualBox shared folder",
 }
 
-// fileCaution returns what DeviceInfo.Caution says of a file on a file system of this type.
+// fileCaution returns the Caution of a file on a file system of this type.
 func fileCaution(fsType int64, write bool) string {
 	if fsType == unix.OVERLAYFS_SUPER_MAGIC && !write {
 		return "this file is on overlayfs: if it is still that of a lower layer, the first who opens it for writing gets a copy, and what is written there is never seen here: use a file outside of image layers, on a volume or on tmpfs"
@@ -226,16 +242,16 @@ func fileCaution(fsType int64, write bool) string {
 	return ""
 }
 
-// mountInfo is where the kernel says what is mounted.
+// mountInfo is the file in which the kernel lists the mounts.
 const mountInfo = "/proc/self/mountinfo"
 
-// mountsOf yields type and options of the mounts of the file system with this device
+// mountsOf yields the type and the options of the mounts of the file system with this device
 // number. The options are those of the file system, not those of the mount.
 func mountsOf(mountinfo *bufio.Scanner, number string) iter.Seq2[string, string] {
 	return func(yield func(kind, options string) bool) {
 		for mountinfo.Scan() {
 			fields := strings.Fields(mountinfo.Text())
-			end := slices.Index(fields, "-") // the fields before it are not always as many
+			end := slices.Index(fields, "-") // the number of fields before it varies
 			if end < 6 || len(fields) < end+4 || fields[2] != number {
 				continue
 			}
@@ -246,9 +262,9 @@ func mountsOf(mountinfo *bufio.Scanner, number string) iter.Seq2[string, string]
 	}
 }
 
-// mountWantsAdvice says whether the tmpfs with this device number was mounted so that it
-// gives huge pages to those who ask, and to nobody else. Asking costs a system call per
-// mapping, so it is not done in vain.
+// mountWantsAdvice reports whether the tmpfs with this device number was mounted so that it gives
+// huge pages only to those who ask. Asking costs a system call per mapping, so it is done only if
+// it helps.
 func mountWantsAdvice(mountinfo *bufio.Scanner, number string) bool {
 	for _, options := range mountsOf(mountinfo, number) {
 		for option := range strings.SplitSeq(options, ",") {
@@ -258,4 +274,27 @@ func mountWantsAdvice(mountinfo *bufio.Scanner, number string) bool {
 		}
 	}
 	return false
+}
+
+// sameNode reports whether two device nodes are of one device.
+func sameNode(a, b os.FileInfo) bool {
+	if a.Mode().IsRegular() || b.Mode().IsRegular() {
+		return false
+	}
+	x, ok := a.Sys().(*syscall.Stat_t)
+	y, otherOK := b.Sys().(*syscall.Stat_t)
+	return ok && otherOK && x.Rdev == y.Rdev
+}
+
+// devdaxPaths returns the paths of the DAX devices of this host that can be mapped.
+func devdaxPaths() []string { return devdaxIn("/sys/bus/dax/devices", "/dev") }
+
+func devdaxIn(sys, dev string) (paths []string) {
+	entries, _ := os.ReadDir(sys) // without devices there is no such folder
+	for _, e := range entries {
+		if driver, err := os.Readlink(filepath.Join(sys, e.Name(), "driver")); err == nil && filepath.Base(driver) == "device_dax" {
+			paths = append(paths, filepath.Join(dev, e.Name()))
+		}
+	}
+	return paths
 }

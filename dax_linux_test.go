@@ -1,7 +1,7 @@
 package famfs
 
-// Linux: telling a usable devdax device from all that looks like one, by what sysfs
-// says. A folder of the test's own stands in for sysfs.
+// Linux: telling a usable devdax device from everything that looks like one, with sysfs. A
+// folder of the test stands in for sysfs.
 
 import (
 	"bufio"
@@ -29,7 +29,7 @@ func fakeSysfs(t testing.TB, files, links map[string]string) string {
 	return dir
 }
 
-// with returns a copy of m in which one entry is another, or missing if it is "".
+// with returns a copy of m in which one entry is changed, or missing if it is "".
 func with(m map[string]string, key, value string) map[string]string {
 	changed := map[string]string{}
 	for k, v := range m {
@@ -117,8 +117,7 @@ func TestReadDevDAXRefuses(t *testing.T) {
 	}
 }
 
-// A message says no more than it knows: where a number is merely wrong, there is no
-// other error to tell of.
+// A message says no more than is known: if a number is only wrong, it names no other error.
 func TestReadDevDAXMessage(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"size", "align"} {
@@ -128,7 +127,7 @@ func TestReadDevDAXMessage(t *testing.T) {
 	}
 }
 
-// Paths may hold what fmt takes for verbs.
+// Paths may contain what fmt takes for verbs.
 func TestReadDevDAXPathWithPercent(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/dev/100%done", "/dev/%w%s%d", "/dev/%"} {
@@ -168,8 +167,8 @@ func TestOpenDeviceRefusesSpecial(t *testing.T) {
 	}
 }
 
-// A block device would map, through the page cache, and hosts would not see each
-// other's stores: it is not even opened.
+// A block device could be mapped, through the page cache, but hosts would not see each other's
+// stores: it is not even opened.
 func TestOpenDeviceRefusesBlockDevice(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pmem0")
@@ -218,31 +217,7 @@ func TestMountWantsAdvice(t *testing.T) {
 	}
 }
 
-func TestAppendSegment(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct{ segs, want []segment }{
-		"none":                    {nil, nil},
-		"one":                     {[]segment{{5, 3}}, []segment{{5, 3}}},
-		"neighbours":              {[]segment{{0, 4}, {4, 4}, {8, 1}}, []segment{{0, 9}}},
-		"with a gap":              {[]segment{{0, 4}, {5, 4}}, []segment{{0, 4}, {5, 4}}},
-		"in the wrong order":      {[]segment{{4, 4}, {0, 4}}, []segment{{4, 4}, {0, 4}}},
-		"overlapping":             {[]segment{{0, 4}, {3, 4}}, []segment{{0, 4}, {3, 4}}},
-		"some":                    {[]segment{{0, 4}, {4, 4}, {100, 4}, {104, 4}, {8, 4}}, []segment{{0, 8}, {100, 8}, {8, 4}}},
-		"neighbours not in place": {[]segment{{0, 4}, {100, 4}, {4, 4}}, []segment{{0, 4}, {100, 4}, {4, 4}}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var joined []segment
-			for _, s := range test.segs {
-				joined = appendSegment(joined, s)
-			}
-			assert.Equal(t, test.want, joined)
-		})
-	}
-}
-
-// Where a mapping is impossible half way through, nothing of it stays mapped.
+// If mapping fails half way through, nothing stays mapped.
 func TestMapSegmentsFailsWhole(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4*mib), false)
@@ -264,7 +239,7 @@ func TestMapSegmentsFailsWhole(t *testing.T) {
 	assert.Zero(t, mappings())
 }
 
-// Populating that fails leaves nothing mapped, whatever the region is made of.
+// If populating fails, nothing stays mapped, whatever the region is made of.
 func TestPopulateFailsWhole(t *testing.T) {
 	needsAdvice(t)
 	t.Parallel()
@@ -281,7 +256,7 @@ func TestPopulateFailsWhole(t *testing.T) {
 	}
 }
 
-// What is on a disk has to be written there, what is memory has not.
+// Data on a disk must be written there; memory needs no write.
 func TestWriteBack(t *testing.T) {
 	t.Parallel()
 	needsFile(t, "the test is about plain files")
@@ -316,8 +291,8 @@ func TestFileCaution(t *testing.T) {
 	assert.Empty(t, fileCaution(unix.OVERLAYFS_SUPER_MAGIC, true), "the writer has the copy")
 }
 
-// On overlayfs the first writer gets a file of its own. Who had opened it for reading before
-// does not see what he writes, and is warned.
+// On overlayfs the first writer gets its own copy of a file. Whoever opened the file for reading
+// before does not see the writes, and is warned.
 func TestOverlay(t *testing.T) {
 	t.Parallel()
 	needsFile(t, "the test is about plain files")

@@ -1,14 +1,13 @@
 package famfs
 
-// The part of the writers' lock on Linux that belongs to a DAX device, whatever its node.
+// The part of the writers' lock on Linux that belongs to a DAX device itself, not to a node of it.
 //
-// flock belongs to an inode, and each container may have a node of its own, with an inode
-// of its own, for one and the same device. What the device has in sysfs is no better:
-// every network namespace has a sysfs, and inodes, of its own. What containers do share
-// with each other and with the host is the time namespace, whose file in /proc has one
-// inode for all: the byte of it whose number is the device's is locked. That file can be
-// opened for reading only, and so locked only together with others: whoever then sees the
-// lock of another gives his up.
+// flock belongs to an inode, and each container may have its own node, with its own inode, for the
+// same device. The device's files in sysfs do not help: every network namespace has its own sysfs
+// with its own inodes. But containers share the time namespace with each other and with the host,
+// and its file in /proc has one inode for all of them. The lock is on the byte of that file whose
+// number is the device's. The file can be opened only for reading, so only shared locks are
+// possible: a process that then sees the lock of another gives its own up.
 
 import (
 	"errors"
@@ -18,19 +17,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timeNamespace is a file that is one and the same for all processes in a time namespace.
+// timeNamespace is a file that is the same for all processes in a time namespace.
 const timeNamespace = "/proc/self/ns/time"
 
-// initialTimeNamespace is the inode number of the namespace that the system begins with,
-// on every kernel that has time namespaces.
+// initialTimeNamespace is the inode number of the namespace that the system starts with, on every
+// kernel that has time namespaces.
 const initialTimeNamespace = 0xeffffffa
 
-// hostLock is that part of the writers' lock, held or not.
+// hostLock is the device's part of the writers' lock, held or not.
 type hostLock struct {
 	file *os.File
-	// id is the device's number.
+	// id is the device's number, and the number of the byte to lock.
 	id int64
-	// initial says that the lock is the one that the host itself takes.
+	// initial says that the host itself uses this namespace, and so the same lock.
 	initial bool
 }
 
@@ -47,8 +46,8 @@ func openHostLock(id uint64) (*hostLock, error) {
 	return &hostLock{file: f, id: int64(id & (1<<63 - 1)), initial: st.Ino == initialTimeNamespace}, nil
 }
 
-// try takes the lock if nobody else has it. Two who try at the same time may both not get
-// it, and never both get it.
+// try takes the lock if nobody else has it. If two processes try at the same time, it is possible
+// that neither gets it, but never that both do.
 func (l *hostLock) try() (bool, error) {
 	if l == nil {
 		return true, nil
@@ -59,12 +58,29 @@ func (l *hostLock) try() (bool, error) {
 	case err != nil:
 		return false, err
 	}
-	other := unix.Flock_t{Type: unix.F_WRLCK}
-	err := l.control(unix.F_OFD_GETLK, &other)
-	if err == nil && other.Type == unix.F_UNLCK {
+	shared, err := l.isShared()
+	if err == nil && !shared {
 		return true, nil
 	}
 	return false, errors.Join(err, l.unlock())
+}
+
+// share takes the lock together with others.
+func (l *hostLock) share() error {
+	if l == nil {
+		return nil
+	}
+	return l.control(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK})
+}
+
+// isShared reports whether others have the lock.
+func (l *hostLock) isShared() (bool, error) {
+	if l == nil {
+		return false, nil
+	}
+	other := unix.Flock_t{Type: unix.F_WRLCK}
+	err := l.control(unix.F_OFD_GETLK, &other)
+	return err == nil && other.Type != unix.F_UNLCK, err
 }
 
 func (l *hostLock) unlock() error {
@@ -74,7 +90,7 @@ func (l *hostLock) unlock() error {
 	return l.control(unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_UNLCK})
 }
 
-// control applies what to the device's byte.
+// control applies the lock operation command to the device's byte.
 func (l *hostLock) control(command int, what *unix.Flock_t) error {
 	what.Start, what.Len = l.id, 1
 	if err := unix.FcntlFlock(l.file.Fd(), command, what); err != nil {

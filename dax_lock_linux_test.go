@@ -1,8 +1,8 @@
 package famfs
 
-// The writers' lock of a DAX device: whatever node it is opened by, and whatever namespaces
-// a process is in. Other character devices stand in for one, as only their number counts;
-// a real one is in vm_test.go.
+// The writers' lock of a DAX device, with any of its nodes and in any namespaces. Other
+// character devices stand in for it, because only their number matters; a real one is in
+// vm_test.go.
 
 import (
 	"context"
@@ -57,7 +57,7 @@ func TestHostLock(t *testing.T) {
 	assert.NoError(t, none.close())
 }
 
-// deviceNode makes a node for the device that /dev/zero is a node of, and opens it.
+// deviceNode makes another node for the device of /dev/zero, and opens it.
 func deviceNode(t testing.TB, path string) *device {
 	t.Helper()
 	if err := unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))); err != nil {
@@ -80,7 +80,7 @@ func openNode(t testing.TB, path string) *device {
 	return d
 }
 
-// Containers have nodes of their own for one and the same device.
+// Containers have their own nodes for the same device.
 func TestTwoNodesOneLock(t *testing.T) {
 	dir := t.TempDir()
 	ctx := context.Background()
@@ -99,15 +99,14 @@ func TestTwoNodesOneLock(t *testing.T) {
 	assert.Empty(t, a.info.Caution)
 }
 
-// lockEnv tells the process of this test what to lock: a number, or a device to create a
-// file on.
+// lockEnv tells the process of this test what to lock: a number, or a device to create a file on.
 const lockEnv = "FAMFS_TEST_LOCK"
 
-// lockSysfsEnv has that process mount a sysfs of its own.
+// lockSysfsEnv makes that process mount its own sysfs.
 const lockSysfsEnv = "FAMFS_TEST_LOCK_SYSFS"
 
-// lockElsewhere has a new process in new namespaces try to take a lock, and returns what
-// came of it: "free", "locked", or what it said.
+// lockElsewhere starts a process in new namespaces that tries to take a lock. It returns the
+// result: "free", "locked", or the output.
 func lockElsewhere(t testing.TB, namespaces uintptr, what string) string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLockProcess$", "-test.count=1")
@@ -126,7 +125,7 @@ func lockElsewhere(t testing.TB, namespaces uintptr, what string) string {
 	return said
 }
 
-// TestLockProcess is what that process runs; by itself it does nothing.
+// TestLockProcess is the code of that process; by itself it does nothing.
 func TestLockProcess(t *testing.T) {
 	what := os.Getenv(lockEnv)
 	if what == "" {
@@ -164,8 +163,8 @@ func TestLockProcess(t *testing.T) {
 
 const containerNamespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS | syscall.CLONE_NEWCGROUP
 
-// The lock holds in all the namespaces that containers have of their own. Only a time
-// namespace, which they do not have, makes it another: there is a caution then.
+// The lock works across all the namespaces that containers have. Only another time namespace,
+// which they do not have, gives another lock: then there is a caution.
 func TestHostLockInContainers(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "number") // its inode is a number nobody else uses

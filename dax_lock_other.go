@@ -2,7 +2,7 @@
 
 package famfs
 
-// Systems without DAX devices: the lock of a file's inode is all of the writers' lock.
+// Systems without DAX devices: the writers' lock is only the lock of the file's inode.
 
 type hostLock struct{}
 

@@ -2,7 +2,7 @@
 
 package famfs
 
-// The writers' lock on Unix: flock on the device node or file, and, for what may have
+// The writers' lock on Unix: flock on the device node or file, and for devices that may have
 // several nodes, the lock of the device itself (dax_lock_linux.go).
 
 import (
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes the exclusive lock if nobody else has it. The open device has it, so that
+// tryLock takes the exclusive lock if nobody else has it. The lock belongs to the open device, so
 // taking it again changes nothing.
 func (d *device) tryLock() (bool, error) {
 	if ok, err := d.tryInode(); !ok {

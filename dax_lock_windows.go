@@ -1,7 +1,7 @@
 package famfs
 
-// The writers' lock on Windows: one byte far behind the end of the file, because
-// locks there keep others from reading what they cover.
+// The writers' lock on Windows: one byte far behind the end of the file, because a lock there
+// prevents others from reading the bytes that it covers.
 
 import (
 	"errors"

@@ -1,6 +1,7 @@
 package famfs
 
-// Populating a region where the system has no call for it.
+// Pages of any memory: touching each of them, which also populates a region on systems that have
+// no call for it, and extending a slice to whole pages.
 
 import (
 	"os"
@@ -8,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// touchPages reads one byte of every page of mem. A fault is an error.
+// touchPages reads one byte of every page of mem. A fault is returned as an error.
 func touchPages(mem []byte) error {
 	return Guard(func() error {
 		loadPages(mem)
@@ -16,8 +17,8 @@ func touchPages(mem []byte) error {
 	})
 }
 
-// loadPages reads one byte of every page of mem, from the first to the last;
-// mem may begin and end inside pages.
+// loadPages reads one byte of every page of mem, from the first to the last. mem may begin and
+// end inside pages.
 func loadPages(mem []byte) {
 	var sum byte
 	for at := 0; at < len(mem); at += os.Getpagesize() {
@@ -26,10 +27,10 @@ func loadPages(mem []byte) {
 	if len(mem) > 0 {
 		sum += mem[len(mem)-1]
 	}
-	runtime.KeepAlive(sum) // so that the loads are needed
+	runtime.KeepAlive(sum) // so that the compiler keeps the loads
 }
 
-// wholePages returns mem from the start of its first page: calls about pages want that.
+// wholePages extends mem to the start of its first page, as calls about pages require.
 func wholePages(mem []byte) []byte {
 	p := unsafe.Pointer(unsafe.SliceData(mem))
 	head := uintptr(p) & uintptr(os.Getpagesize()-1)

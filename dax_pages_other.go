@@ -2,8 +2,7 @@
 
 package famfs
 
-// Systems where pages are populated by touching them and huge pages are not asked
-// for.
+// Systems on which pages are populated by touching them, and cannot be advised.
 
 func populateMemory(mem []byte, _ bool) error { return touchPages(mem) }
 

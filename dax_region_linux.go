@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserveAddresses takes size bytes of address space out of use. They are marked as
-// addresses of a file that nothing else maps: the kernel joins two mappings only if they
-// are neighbours in the same file too.
+// reserveAddresses reserves size bytes of address space. They are marked as a mapping of a file
+// that nothing else maps: the kernel joins two mappings only if they are neighbours in the same
+// file too.
 func reserveAddresses(size uintptr) (reservation, error) {
 	fd, err := unix.MemfdCreate("famfs-reservation", unix.MFD_CLOEXEC)
-	if err != nil { // no descriptors left, for one
+	if err != nil { // for example, no descriptors are left
 		p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 		return reservation{base: p, size: size}, err
 	}
@@ -25,8 +25,7 @@ func reserveAddresses(size uintptr) (reservation, error) {
 	return reservation{base: p, size: size, marked: true}, err
 }
 
-// oneMapping says whether all addresses from from to to are known to belong to one
-// mapping.
+// oneMapping reports whether all addresses from from to to are known to belong to one mapping.
 func oneMapping(from, to uintptr) bool {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {

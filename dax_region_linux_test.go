@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isMapped says whether anything is mapped at p. It asks for a mapping right there.
+// isMapped reports whether anything is mapped at p. It tries to map something right there.
 func isMapped(t testing.TB, p unsafe.Pointer, size uintptr) bool {
 	t.Helper()
 	got, err := unix.MmapPtr(-1, 0, p, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED_NOREPLACE)
@@ -28,8 +28,8 @@ func isMapped(t testing.TB, p unsafe.Pointer, size uintptr) bool {
 	return got != p
 }
 
-// Whatever became of the piece over which mapping failed: what is another's stays, and the
-// rest goes. Not parallel: others would map what is free in between.
+// Whatever happened to the piece over which mapping failed: other mappings stay, and the rest is
+// released. Not parallel, because others would map what is free in between.
 func TestAbandon(t *testing.T) {
 	const piece, pieces = 4 * mib, 4
 	anonymous := func(t *testing.T, p unsafe.Pointer, size uintptr, prot int) {
@@ -86,8 +86,8 @@ func TestAbandon(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			for at := range pieces - 1 { // there is always something behind it
-				// The Go runtime may map something into a hole before it is looked at, so what
-				// should be a hole is one in some of several tries.
+				// The Go runtime may map something into a hole before the test looks, so a hole
+				// must be a hole in one of several tries.
 				var wrong []int
 				for range 20 {
 					r := test.reserve(piece * pieces)
@@ -114,9 +114,9 @@ func TestAbandon(t *testing.T) {
 	}
 }
 
-// Mapping that fails leaves no reservation behind, and takes nothing of what other threads
-// map meanwhile. A socket stands for a device that is being unbound: the kernel makes room
-// first, and then learns that it cannot be mapped.
+// Mapping that fails leaves no reservation behind, and unmaps nothing that other threads map
+// meanwhile. A socket stands in for a device that is being unbound: the kernel first makes room,
+// and then finds that it cannot be mapped.
 func TestMapRunsFailsBesideOthers(t *testing.T) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)

@@ -2,12 +2,12 @@
 
 package famfs
 
-// Systems on which files cannot be mapped, such as WebAssembly's and Plan 9: the package
-// compiles, so that programs which import it do, but no device can be opened.
+// Systems on which files cannot be mapped, such as WebAssembly and Plan 9. The package compiles
+// there, so that programs that import it compile too, but no device can be opened.
 
 import "errors"
 
-// canMap says that this system maps files.
+// canMap says whether this system can map files.
 const canMap = false
 
 func syncMemory([]byte) error { return errors.ErrUnsupported }
@@ -15,3 +15,5 @@ func syncMemory([]byte) error { return errors.ErrUnsupported }
 func (d *device) tryLock() (bool, error) { return false, errors.ErrUnsupported }
 
 func (d *device) unlock() error { return errors.ErrUnsupported }
+
+func denyAccess([]byte) error { return errors.ErrUnsupported }

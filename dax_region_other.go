@@ -2,20 +2,21 @@
 
 package famfs
 
-// Address space where mmap-go is all there is, above all on Windows: one segment after
-// another cannot be placed side by side there, so only files of one run can be mapped.
+// Address space on systems on which only mmap-go is available, above all Windows. Segments cannot
+// be placed side by side there, so only files of one run can be mapped.
 
 import "fmt"
 
-// mapRegion maps segs, total bytes together, if they are one run. The address is
-// what the system picks, a multiple of 64 KiB.
-func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*region, error) {
-	for i := 1; i < len(segs); i++ {
-		if segs[i-1].off+segs[i-1].len != segs[i].off {
-			return nil, fmt.Errorf("map %d segments of %s as one slice: not possible on this system; read through fs.FS instead: %w", len(segs), d.info.Path, ErrDevice)
+// mapRegion maps parts, of total bytes together, if they form one run. The system picks the
+// address, a multiple of 64 KiB.
+func mapRegion(parts []part, total int64, write, populate bool) (*region, error) {
+	d := parts[0].dev
+	for i := 1; i < len(parts); i++ {
+		if parts[i].dev != d || parts[i-1].end() != parts[i].off {
+			return nil, fmt.Errorf("map %d parts of %s as one slice: not possible on this system; read through fs.FS instead: %w", len(parts), d.info.Path, ErrDevice)
 		}
 	}
-	r, err := d.mapFile(segment{segs[0].off, total}, write)
+	r, err := d.mapFile(segment{parts[0].off, total}, write)
 	if err != nil || !populate {
 		return r, err
 	}
@@ -26,5 +27,5 @@ func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*
 	return r, nil
 }
 
-// addressSpace has nothing to remember: the system picks all addresses.
+// addressSpace is empty, because the system picks all addresses.
 type addressSpace struct{}

@@ -2,11 +2,11 @@
 
 package famfs
 
-// Reservations of address space on other systems, where they look like any other mapping.
+// Reservations of address space on other Unix systems, on which they look like any other mapping.
 
 import "golang.org/x/sys/unix"
 
-// reserveAddresses takes size bytes of address space out of use.
+// reserveAddresses reserves size bytes of address space.
 func reserveAddresses(size uintptr) (reservation, error) {
 	p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	return reservation{base: p, size: size}, err

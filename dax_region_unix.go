@@ -2,10 +2,10 @@
 
 package famfs
 
-// Address space on Unix: a reservation of the right size and alignment, and the
-// segments of the device mapped over it with MAP_FIXED, or, for a single run, a guess
-// that saves the reservation. The segments were checked by mapSegments: with MAP_FIXED
-// a wrong one would destroy what is there already.
+// Address space on Unix. The segments of the device are mapped with MAP_FIXED over a reservation
+// of the right size and alignment. For a single run, a guessed address usually avoids the
+// reservation. mapSegments has checked the segments: with MAP_FIXED, a wrong one would destroy
+// other mappings.
 
 import (
 	"errors"
@@ -16,53 +16,72 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canMap says that this system maps files.
+// canMap says whether this system can map files.
 const canMap = true
 
-// mapRegion maps segs, total bytes together, at an address that is a multiple of
-// regionAlign and of the device's alignment.
-func (d *device) mapRegion(segs []segment, total int64, write, populate bool) (*region, error) {
-	prot, flags := unix.PROT_READ, d.mapFlags
+// mapRegion maps parts, of total bytes together, at an address that is a multiple of regionAlign
+// and of the alignment of every device.
+func mapRegion(parts []part, total int64, write, populate bool) (*region, error) {
+	align := int64(regionAlign)
+	for _, p := range parts {
+		align = max(align, p.dev.info.Align)
+	}
+	var r *region
+	if len(parts) == 1 {
+		p := parts[0]
+		r = p.dev.mapRun(p.segment, uintptr(align), write)
+	}
+	if r == nil {
+		var err error
+		if r, err = mapRuns(parts, total, uintptr(align), write); err != nil {
+			return nil, err
+		}
+	}
+	at := int64(0)
+	for i := 0; i < len(parts); { // neighbours of one device at once
+		d, from := parts[i].dev, at
+		for ; i < len(parts) && parts[i].dev == d; i++ {
+			at += parts[i].len
+		}
+		if d.hugePages {
+			adviseHugePages(r.mem[from:at])
+		}
+		if write && d.writeBack && d.sparse() {
+			adviseSingly(r.mem[from:at])
+		}
+	}
+	if populate {
+		if err := populateMemory(r.mem, write); err != nil {
+			r.unmap()
+			for _, p := range parts {
+				err = p.dev.explain(err, []segment{p.segment})
+			}
+			return nil, fmt.Errorf("populate %d bytes of %s: %w", total, parts[0].dev.info.Path, err)
+		}
+	}
+	return r, nil
+}
+
+// mmapFlags returns protection and flags for mapping d.
+func (d *device) mmapFlags(write bool) (prot, flags int) {
+	prot, flags = unix.PROT_READ, d.mapFlags
 	if write {
 		prot |= unix.PROT_WRITE
 	}
 	if flags == 0 {
 		flags = unix.MAP_SHARED
 	}
-	align := uintptr(max(regionAlign, d.info.Align))
-	var r *region
-	if len(segs) == 1 {
-		r = d.mapRun(segs[0], align, prot, flags)
-	}
-	if r == nil {
-		var err error
-		if r, err = d.mapRuns(segs, total, align, prot, flags); err != nil {
-			return nil, err
-		}
-	}
-	if d.hugePages {
-		adviseHugePages(r.mem)
-	}
-	if write && d.writeBack && d.sparse() {
-		adviseSingly(r.mem)
-	}
-	if populate {
-		if err := populateMemory(r.mem, write); err != nil {
-			r.unmap()
-			return nil, fmt.Errorf("populate %d bytes of %s: %w", total, d.info.Path, d.explain(err, segs))
-		}
-	}
-	return r, nil
+	return prot, flags
 }
 
-// mapRun maps a single run with one system call, by asking for an aligned address that
-// is probably free. It returns nil if it does not get one, or an error: mapRuns then tries
-// for good.
-func (d *device) mapRun(s segment, align uintptr, prot, flags int) *region {
+// mapRun maps a single run with one system call: it asks for an aligned address that is probably
+// free. If it does not get one, or if there is an error, it returns nil, and mapRuns must be used.
+func (d *device) mapRun(s segment, align uintptr, write bool) *region {
+	prot, flags := d.mmapFlags(write)
 	size := uintptr(s.len)
 	hint := d.space.below(size, align)
 	for range 2 {
-		// A hint need not be memory of anybody's, so it is a number up to the call.
+		// The hint need not be mapped memory, so it stays a number until the call.
 		p, err := unix.MmapPtr(int(d.file.Fd()), s.off, unsafe.Add(nil, hint), size, prot, flags)
 		if err != nil {
 			return nil
@@ -71,33 +90,34 @@ func (d *device) mapRun(s segment, align uintptr, prot, flags int) *region {
 			return d.space.used(p, s.len, func() error { return unix.MunmapPtr(p, size) })
 		}
 		unix.MunmapPtr(p, size)
-		// What the kernel gives instead is the upper end of a gap: further down in it there
-		// is room for this one, and for those to come.
+		// The kernel has returned the upper end of a gap: below it there is room for this
+		// region, and for later ones.
 		hint = uintptr(p) &^ (align - 1)
 	}
 	return nil
 }
 
-// mapRuns maps runs side by side into a reservation.
-func (d *device) mapRuns(runs []segment, total int64, align uintptr, prot, flags int) (*region, error) {
+// mapRuns maps runs side by side over a reservation.
+func mapRuns(runs []part, total int64, align uintptr, write bool) (*region, error) {
 	reserved := uintptr(total) + align
 	r, err := reserveAddresses(reserved)
 	if err != nil {
-		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, d.info.Path, mapError(err))
+		return nil, fmt.Errorf("reserve %d bytes of address space for %s: %w", reserved, runs[0].dev.info.Path, mapError(err))
 	}
 	start := unsafe.Add(r.base, -uintptr(r.base)&(align-1))
 	at := start
 	for i, s := range runs {
-		if _, err := unix.MmapPtr(int(d.file.Fd()), s.off, at, uintptr(s.len), prot, flags|unix.MAP_FIXED); err != nil {
+		prot, flags := s.dev.mmapFlags(write)
+		if _, err := unix.MmapPtr(int(s.dev.file.Fd()), s.off, at, uintptr(s.len), prot, flags|unix.MAP_FIXED); err != nil {
 			r.abandon(at, uintptr(s.len))
-			return nil, fmt.Errorf("map run %d of %d, %d bytes at %d of %s: %w", i, len(runs), s.len, s.off, d.info.Path, mapError(err))
+			return nil, fmt.Errorf("map run %d of %d, %d bytes at %d of %s: %w", i, len(runs), s.len, s.off, s.dev.info.Path, mapError(err))
 		}
 		at = unsafe.Add(at, s.len)
 	}
-	return d.space.used(start, total, r.release), nil
+	return runs[0].dev.space.used(start, total, r.release), nil
 }
 
-// reservation is address space that is this package's until it is released.
+// reservation is address space that belongs to this package until it is released.
 type reservation struct {
 	base unsafe.Pointer
 	size uintptr
@@ -107,17 +127,17 @@ type reservation struct {
 
 func (r reservation) release() error { return unix.MunmapPtr(r.base, r.size) }
 
-// abandon releases the reservation after mapping size bytes over it at p failed. The
-// system may have removed that piece of it before it noticed what was wrong, and another
-// thread may have mapped something there since: unless the piece is known to be as it was,
-// it is left alone. Then, at worst, addresses that nothing lies behind are lost.
+// abandon releases the reservation after mapping size bytes over it at p has failed. The system may
+// have removed that piece of it before it noticed the error, and another thread may have mapped
+// something there since. So abandon leaves the piece alone, unless it is known to be unchanged. In
+// the worst case, unused addresses are lost.
 func (r reservation) abandon(p unsafe.Pointer, size uintptr) {
-	// First what is surely ours: it may be the last mappings that the process is allowed.
+	// First release what is surely ours: the process may be at its limit of mappings.
 	if before := uintptr(p) - uintptr(r.base); before > 0 {
 		unix.MunmapPtr(r.base, before)
 	}
-	// The reservation reaches beyond every run, as aligning the first took less than was
-	// added for it.
+	// The reservation reaches beyond every run, because aligning the first run took less than
+	// the space that was added for it.
 	end := unsafe.Add(r.base, r.size)
 	if !r.marked || !oneMapping(uintptr(p), uintptr(end)) {
 		p = unsafe.Add(p, size)
@@ -125,25 +145,28 @@ func (r reservation) abandon(p unsafe.Pointer, size uintptr) {
 	unix.MunmapPtr(p, uintptr(end)-uintptr(p))
 }
 
-// mapError says what to do about an error of mmap.
+// mapError adds to an error of mmap what to do about it.
 func mapError(err error) error {
-	if errors.Is(err, unix.ENOMEM) {
+	switch {
+	case errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("the device was unbound, or is gone: %w: %w", err, ErrDevice)
+	case errors.Is(err, unix.ENOMEM):
 		return fmt.Errorf("the system allows no further mapping (sysctl vm.max_map_count, ulimit -v); reading through fs.FS needs none: %w", err)
 	}
 	return err
 }
 
-// addressSpace remembers where regions lie, to guess where the next can: kernels go
-// downwards, so right below the last. A wrong guess costs time and nothing else.
+// addressSpace remembers where regions are, to guess where the next one can be: kernels go
+// downwards, so the guess is directly below the last one. A wrong guess only costs time.
 //
-// Addresses are numbers here, as what lay there may be gone: see region.unmap.
+// Addresses are numbers here, because the memory at them may be gone: see region.unmap.
 type addressSpace struct {
 	mu     sync.Mutex
 	lowest uintptr
 }
 
-// below returns an aligned address with size bytes between it and the last region, or
-// 0 if there is nothing to go by.
+// below returns an aligned address with size bytes between it and the last region, or 0 if there
+// is nothing to guess from.
 func (a *addressSpace) below(size, align uintptr) uintptr {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -153,9 +176,8 @@ func (a *addressSpace) below(size, align uintptr) uintptr {
 	return (a.lowest - size) &^ (align - 1)
 }
 
-// used returns the n bytes at p as a region that ends with release, and makes their place
-// the one to guess by. If it is still the last when the region ends, the next guess is
-// that place.
+// used returns the n bytes at p as a region that ends with release. The next guess is below it. If
+// it is still the last region when it ends, the next guess is its place.
 func (a *addressSpace) used(p unsafe.Pointer, n int64, release func() error) *region {
 	at := uintptr(p)
 	a.mu.Lock()
@@ -169,6 +191,14 @@ func (a *addressSpace) used(p unsafe.Pointer, n int64, release func() error) *re
 		a.mu.Unlock()
 		return release()
 	}}
+}
+
+// denyAccess makes any access to mem a fault.
+func denyAccess(mem []byte) error {
+	if len(mem) == 0 {
+		return nil
+	}
+	return unix.Mprotect(mem, unix.PROT_NONE)
 }
 
 // syncMemory writes the pages that mem touches to their file.

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the guess is wrong, because something else lies there, a region comes to lie
-// elsewhere, aligned; and from then on guesses are right again: each region lies where the
-// last one did, or right below those that are still mapped. Not parallel: others would map
-// what they need in between.
+// If a guess is wrong, because something else is there, the region gets another aligned address.
+// After that, guesses are right again: each region lies where the last one did, or directly
+// below those that are still mapped. Not parallel, because others would map the addresses in
+// between.
 func TestRegionWrongGuess(t *testing.T) {
 	m, _ := master(t, 64*mib)
 	const size = 4 * mib
@@ -29,7 +29,7 @@ func TestRegionWrongGuess(t *testing.T) {
 	mapOne := func(guess uintptr) *region {
 		t.Helper()
 		assert.Equal(t, guess, dev.space.below(size, align))
-		r, err := dev.mapRegion([]segment{{16 * mib, size}}, size, false, false)
+		r, err := mapRegion([]part{{dev, segment{16 * mib, size}}}, size, false, false)
 		require.NoError(t, err)
 		require.Len(t, r.mem, size)
 		p := addressOf(r.mem)
@@ -48,7 +48,7 @@ func TestRegionWrongGuess(t *testing.T) {
 	require.NoError(t, again.unmap())
 }
 
-// Calls about pages get whole ones: from the start of the first to the last byte.
+// Calls about pages get whole pages: from the start of the first to the last byte.
 func TestWholePages(t *testing.T) {
 	t.Parallel()
 	page := os.Getpagesize()
@@ -60,7 +60,7 @@ func TestWholePages(t *testing.T) {
 	}
 }
 
-// An ended region is no pointer to memory that may come to be the Go heap's.
+// An ended region has no pointer to memory that may later be the Go heap's.
 func TestUnmapForgets(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4*mib), true)

@@ -1,8 +1,9 @@
 package famfs
 
-// No room under a stand-in, and no more of it taken than is written.
+// A stand-in without room under it; and files that take only the room that is written.
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ func smallTmpfs(t testing.TB, size int64) string {
 	return dir
 }
 
-// fillUp takes what room there is left, and returns what gives it back.
+// fillUp takes all room that is left, and returns a function that gives it back.
 func fillUp(t testing.TB, dir string) (giveBack func()) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "filler"))
@@ -65,6 +66,18 @@ func TestNoRoomUnderStandIn(t *testing.T) {
 	noRoom(m.WriteFile("large", make([]byte, 8*mib), 0o644), "write")
 	_, err = m.Stat("large")
 	assert.Error(t, err)
+	giveBack = fillUp(t, dir)
+	noRoom(m.WriteFile("small", make([]byte, smallFile), 0o644), "write a small file")
+	small, err := m.Create("small", smallFile)
+	require.NoError(t, err)
+	n, err := small.ReadFrom(bytes.NewReader(make([]byte, smallFile)))
+	noRoom(err, "read into a small file")
+	assert.Less(t, n, smallFile)
+	noRoom(small.Commit(), "commit a small file")
+	giveBack()
+	_, err = small.WriteAt(make([]byte, smallFile), 0)
+	require.NoError(t, err, "there is room now")
+	require.NoError(t, small.Commit())
 	p, err := m.Create("bytes", 8*mib)
 	require.NoError(t, err)
 	assert.Nil(t, p.Bytes())
@@ -96,8 +109,8 @@ func TestNoRoomUnderStandIn(t *testing.T) {
 	assert.Empty(t, report.Problems)
 }
 
-// A file takes the room of its pages, not that of its allocation units, wherever the
-// stand-in is; what it does not write reads as zeros.
+// A file takes the room of its pages, not of its allocation units, wherever the stand-in is. The
+// part of it that is not written reads as zeros.
 func TestRoomForWhatIsWritten(t *testing.T) {
 	needsAdvice(t)
 	t.Parallel()
@@ -117,7 +130,7 @@ func TestRoomForWhatIsWritten(t *testing.T) {
 			for n := range files {
 				require.NoError(t, m.WriteFile(fmt.Sprint(n), []byte("hello"), 0o644))
 			}
-			// The log's pages may still come by the dozen.
+			// The log's pages may still come in dozens.
 			assert.Less(t, taken()-before, int64(files*4096+mib))
 			before = taken()
 			p, err := m.Create("large", 5*mib-5)
@@ -135,7 +148,7 @@ func TestRoomForWhatIsWritten(t *testing.T) {
 	}
 }
 
-// Segments are cut where the file ends, and nothing is asked for where there are no holes.
+// Segments are cut at the end of the file, and nothing is reserved if there are no holes.
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	const size = 3*mib + 100
@@ -152,7 +165,7 @@ func TestReserve(t *testing.T) {
 	require.NoError(t, d.reserve([]segment{{0, size}}))
 	assert.False(t, d.sparse())
 
-	// What cannot be changed has nothing to reserve, and that is no error of its own.
+	// A device that cannot be changed has nothing to reserve, which is not an error.
 	reader := testDevice(t, fileBacking(t, size), false)
 	assert.NoError(t, reader.reserve([]segment{{0, 4096}}))
 	assert.True(t, reader.sparse())

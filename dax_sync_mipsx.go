@@ -2,5 +2,7 @@
 
 package famfs
 
-// syncFlags is 0: here the bit that asks for such mappings elsewhere asks for huge pages.
+// Linux on MIPS, which cannot map fs-dax with MAP_SYNC.
+
+// syncFlags is 0, because on MIPS the bit of MAP_SYNC means huge pages.
 const syncFlags = 0

@@ -1,7 +1,7 @@
 package famfs
 
-// Devices: what may stand in for one, what is refused and in which words, and mapping
-// segments of it. What only Linux has is in dax_linux_test.go.
+// Devices: what may stand in for one, what is refused and with which words, and mapping its
+// segments. Linux-only parts are in dax_linux_test.go.
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -31,9 +32,9 @@ func testDevice(t testing.TB, path string, write bool) *device {
 	return d
 }
 
-// closeAlone closes what may hold a lock, and with that gives the lock up. A process that is
-// being started meanwhile, by a test in parallel, would have a copy of every descriptor, and
-// of every lock with it, until it executes its program: none is.
+// closeAlone closes something that may hold a lock, and so releases the lock. A process that is
+// being started meanwhile, by a parallel test, would have a copy of every descriptor, and of its
+// lock, until it executes its program. So no process is started during closeAlone.
 func closeAlone(t testing.TB, c interface{ close() error }) {
 	t.Helper()
 	syscall.ForkLock.RLock()
@@ -50,7 +51,7 @@ func mapTest(t testing.TB, d *device, segs []segment, write, populate bool) []by
 	return r.mem
 }
 
-// needsScatter skips where regions have one run, at an address of the system's choice.
+// needsScatter skips systems on which a region has one run, at an address of the system's choice.
 func needsScatter(t testing.TB) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -103,8 +104,8 @@ func TestCreateBacking(t *testing.T) {
 	assert.Equal(t, "precious", string(text))
 }
 
-// A size that the file system cannot give is only noticed when the file is there
-// already. Which that is depends on the system; either way, it is a whole file or none.
+// If the file system cannot make a file that large, that is only noticed after the file exists.
+// The limit depends on the system. Either way, there is a whole file or none.
 func TestCreateBackingTooLarge(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int64{1 << 50, 1 << 60, math.MaxInt64} {
@@ -167,8 +168,8 @@ func TestKindString(t *testing.T) {
 	assert.Equal(t, []string{"file", "fs-dax", "devdax", "Kind(3)"}, []string{File.String(), FSDAX.String(), DevDAX.String(), Kind(3).String()})
 }
 
-// The last bytes of a file that ends within a page can be read, and written where
-// metadata is.
+// The last bytes of a file that ends within a page can be read, and can be written if metadata
+// is there.
 func TestMapWholeAndPrefix(t *testing.T) {
 	t.Parallel()
 	size := int64(3*os.Getpagesize() + 100)
@@ -182,6 +183,9 @@ func TestMapWholeAndPrefix(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, whole.unmap()) }()
 	assert.Equal(t, pattern(int(size), 5), whole.mem[:len(whole.mem):len(whole.mem)])
+	if runtime.GOOS != "windows" {
+		assert.Zero(t, addressOf(whole.mem)%regionAlign, "large pages can be used")
+	}
 	for _, n := range []int64{1, int64(os.Getpagesize()), size - 50, size, size + 1000} {
 		prefix, err := d.mapPrefix(n)
 		require.NoError(t, err)
@@ -191,6 +195,21 @@ func TestMapWholeAndPrefix(t *testing.T) {
 		assert.Equal(t, prefix.mem, whole.mem[:len(prefix.mem)])
 		require.NoError(t, prefix.unmap())
 	}
+}
+
+// Where there is no room for an aligned window there is one that is not.
+func TestMapWholeUnaligned(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	if strconv.IntSize < 64 {
+		t.Skip("no such alignment")
+	}
+	d := testDevice(t, fileBacking(t, mib), false)
+	d.info.Align <<= 40
+	whole, err := d.mapWhole()
+	require.NoError(t, err)
+	assert.Len(t, whole.mem, mib)
+	require.NoError(t, whole.unmap())
 }
 
 func TestMapSegmentsRefuses(t *testing.T) {
@@ -230,8 +249,8 @@ func TestMapSegmentsRefuses(t *testing.T) {
 	}
 }
 
-// The kernel maps the wrong memory where an offset is no multiple of a device's
-// alignment: it must be this package that refuses.
+// The kernel maps the wrong memory if an offset is not a multiple of the device's alignment:
+// this package must refuse it.
 func TestMapSegmentsAlignment(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 8*mib), false)
@@ -245,7 +264,7 @@ func TestMapSegmentsAlignment(t *testing.T) {
 	assert.Len(t, mapTest(t, d, []segment{{2 * mib, 4 * mib}}, false, false), 4*mib)
 }
 
-// More than an address space holds, made of segments that are each on the device.
+// More than an address space can hold, in segments that each lie on the device.
 func TestMapSegmentsTooMuch(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4096), false)
@@ -299,7 +318,7 @@ func everyOther(page int64, n int) (segs []segment) {
 	return segs
 }
 
-// Stores to a region are in the file, at the right places and at no other.
+// Stores to a region reach the file at the right places and no others.
 func TestMapSegmentsWrite(t *testing.T) {
 	t.Parallel()
 	needsScatter(t)
@@ -324,8 +343,8 @@ func TestMapSegmentsWrite(t *testing.T) {
 	}
 }
 
-// What is flushed waits for the disk under a stand-in, if there is one, and says so if that
-// fails: data, log entry and counters of a file, and what users flush.
+// Flush waits for the disk under a stand-in, if there is one, and returns its error: for data,
+// log entry and counters of a file, and for data of users.
 func TestDiskErrors(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -363,7 +382,7 @@ func TestDiskErrors(t *testing.T) {
 	require.NoError(t, x.Invalidate(), "it writes nothing")
 	assert.Empty(t, synced)
 
-	// Whichever of those that Commit waits for fails, it says so.
+	// If any of the things fails that Commit waits for, Commit says so.
 	calls := 0
 	for fail := 1; ; fail++ {
 		p, err := m.Create(fmt.Sprintf("c%d", fail), 10_000)
@@ -384,9 +403,10 @@ func TestDiskErrors(t *testing.T) {
 	assert.ErrorIs(t, m.Mkdir("d", 0o755), failure)
 }
 
-// A disk that fails is reported once, to whoever waits for it next, but what is lost may be
-// anybody's: whatever was stored before is taken for lost, what is stored later is not.
+// A failing disk is reported once, to whoever waits for it next, but anybody may have lost data.
+// So everything stored before counts as lost, and what is stored later does not.
 func TestDiskErrorOfAnother(t *testing.T) {
+	needsOneDevice(t, "its files must lie on the one with the log")
 	t.Parallel()
 	failure := errors.New("no room on the disk")
 	var fails atomic.Bool
@@ -420,7 +440,7 @@ func TestDiskErrorOfAnother(t *testing.T) {
 	require.NoError(t, err)
 	defer mapping.Close()
 
-	// The log's own writes are no exception.
+	// The log's own writes count too.
 	mem := &mappedMemory{dev: m.dev, mem: m.metaRegion.mem}
 	word := mem.load64(logOffset + 8)
 	mem.store64(logOffset+8, word)
@@ -454,7 +474,7 @@ func TestDiskErrorOfAnother(t *testing.T) {
 	defer again.Close()
 	assert.NoError(t, again.Flush(), "mapped again")
 
-	// A failure while the file was logged is none of its data, which was written before.
+	// A failure while the file was logged does not concern its data, which was written before.
 	p := create("again")
 	require.NoError(t, fill["slice"](p))
 	calls := 0
@@ -469,8 +489,8 @@ func TestDiskErrorOfAnother(t *testing.T) {
 	assert.NoError(t, p.Commit())
 }
 
-// Memory mapped for reading cannot be written, though the file was opened for
-// writing; the error names what the address book knows.
+// Memory mapped for reading cannot be written, even if the file was opened for writing. The
+// error names what the address book knows.
 func TestMapSegmentsReadOnly(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -497,7 +517,7 @@ func TestMapSegmentsReadOnly(t *testing.T) {
 	assert.Zero(t, mem[12345])
 }
 
-// A descriptor opened for reading gives no writable memory.
+// A descriptor opened for reading cannot make writable memory.
 func TestMapSegmentsReadOnlyDevice(t *testing.T) {
 	t.Parallel()
 	d := testDevice(t, fileBacking(t, 4*mib), false)
@@ -507,7 +527,7 @@ func TestMapSegmentsReadOnlyDevice(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrPermission)
 }
 
-// Populating memory that is gone is an error, not a fault later on.
+// Populating memory that is gone is an error, not a later fault.
 func TestPopulateTruncated(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -523,7 +543,7 @@ func TestPopulateTruncated(t *testing.T) {
 		require.ErrorIs(t, err, ErrDevice)
 		assert.ErrorContains(t, err, path)
 	}
-	// And where the system has no call for it.
+	// The same if the system has no call for it.
 	require.NoError(t, touchPages(mem[:mib]))
 	require.ErrorIs(t, touchPages(mem), ErrDevice)
 }
@@ -554,8 +574,9 @@ func TestDeviceLock(t *testing.T) {
 	assert.ErrorContains(t, second.unlock(), path, "after close")
 }
 
-// A logger that panics leaves no device open.
+// If a logger panics, no device stays open.
 func TestOpenDeviceLoggerPanics(t *testing.T) {
+	needsFile(t, "it looks for files that are open, and other tests may have the device open")
 	t.Parallel()
 	path := testBacking(t, 4*mib)
 	assert.PanicsWithValue(t, "logger", func() { openDevice(path, true, slog.New(panickingHandler{slog.DiscardHandler})) })

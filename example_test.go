@@ -3,20 +3,25 @@ package famfs_test
 // Runnable examples of every main type. They work on a stand-in device.
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing/fstest"
 	"time"
 
 	"famfs"
 )
 
-// standIn makes and formats a stand-in device, and returns its path and what
+// standIn makes and formats a stand-in device. It returns the device's path and a function that
 // removes it.
 func standIn() (device string, remove func()) {
 	dir, err := os.MkdirTemp("", "famfs-example-")
@@ -33,8 +38,8 @@ func standIn() (device string, remove func()) {
 	return device, func() { os.RemoveAll(dir) }
 }
 
-// host says who this host is, so that the examples run where no other identity is
-// found. Programs usually leave it out.
+// host says who this host is, so that the examples run even if the host has no identity.
+// Programs usually leave it out.
 var host = famfs.WithSystemUUID(famfs.UUID{1, 2, 3, 4, 5, 6, 0x40, 8, 0x80, 10, 11, 12, 13, 14, 15, 16})
 
 func Example() {
@@ -145,7 +150,7 @@ func ExampleInterleave() {
 	// chunks of 2097152 on 3 strips
 }
 
-// One host writes a file in place while the others look away, then they read it.
+// One host writes a file in place while the others do not use it. Then they read it.
 func ExampleMapping_Flush() {
 	device, remove := standIn()
 	defer remove()
@@ -185,7 +190,7 @@ func ExampleMapping_Flush() {
 	// Output: it was me...
 }
 
-// Whoever copies into a mapping, and wants other hosts to see it, need not flush after.
+// CopyInto copies into a mapping so that other hosts see it: no Flush is needed after it.
 func ExampleCopyInto() {
 	device, remove := standIn()
 	defer remove()
@@ -282,7 +287,87 @@ func ExampleCheck() {
 	// Output: clean: true
 }
 
-// A file is read without a crash although its memory may fail.
+// View reads one of many files in place.
+func ExampleFS_View() {
+	device, remove := standIn()
+	defer remove()
+	fsys, err := famfs.Open(device, famfs.ReadWrite(), host)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fsys.Close()
+	if err := fsys.WriteFile("numbers", []byte{1, 2, 3, 4}, 0o644); err != nil {
+		log.Fatal(err)
+	}
+	sum := 0
+	err = fsys.View("numbers", func(data []byte) error {
+		for _, b := range data {
+			sum += int(b)
+		}
+		return nil
+	})
+	fmt.Println(sum, err)
+	// Output: 10 <nil>
+}
+
+// Many small files in one: a zip file whose entries are not compressed, as famfs cp --pack makes
+// it, is an fs.FS over the mapping, and each entry a slice of it.
+func ExampleMapping_Section() {
+	device, remove := standIn()
+	defer remove()
+	fsys, err := famfs.Open(device, famfs.ReadWrite(), host)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fsys.Close()
+	if err := fsys.WriteFile("set.zip", packed(map[string]string{"train/0": "zero", "train/1": "one"}), 0o644); err != nil {
+		log.Fatal(err)
+	}
+
+	m, err := fsys.Map("set.zip")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	set, err := zip.NewReader(m.Section(), m.Section().Size()) // an fs.FS; reads copy, and check the CRC
+	if err != nil {
+		log.Fatal(err)
+	}
+	all, err := fs.Glob(set, "train/*")
+	fmt.Println(all, err)
+	for _, f := range set.File { // without a copy, and without the check
+		at, err := f.DataOffset()
+		if err != nil || f.Method != zip.Store || at+int64(f.UncompressedSize64) > int64(len(m.Bytes())) {
+			log.Fatal("not an entry to be used in place")
+		}
+		fmt.Printf("%s is %s\n", f.Name, m.Bytes()[at:at+int64(f.UncompressedSize64)])
+	}
+	// Output:
+	// [train/0 train/1] <nil>
+	// train/0 is zero
+	// train/1 is one
+}
+
+// packed makes a zip file.
+func packed(files map[string]string) []byte {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err == nil {
+			_, err = io.WriteString(w, files[name])
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		log.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Guard reads a file whose memory may fail, without a crash.
 func ExampleGuard() {
 	device, remove := standIn()
 	defer remove()

@@ -1,29 +1,33 @@
 // Package famfs reads and writes famfs, a file system for memory that several hosts
 // share, without a kernel file system, a daemon or cgo.
 //
-// A device (devdax, a file on fs-dax or, in tests, a plain file) is made with Format
-// and opened with Open. Its metadata is one append-only log, which the master alone
-// writes and every host replays into a namespace of its own. FS.Map gives a file as
-// one []byte over the shared memory itself; *FS is also an fs.FS.
+// Format makes a file system on a device (devdax, a file on fs-dax or, in tests, a plain
+// file), and Open opens it. Its metadata is one append-only log. Only the master writes the
+// log; every host replays it into a namespace of its own. FS.Map returns a file as one []byte
+// over the shared memory itself; *FS is also an fs.FS.
 //
-// Space is allocated when a file is created, and a file's size never changes. A file
-// exists from PendingFile.Commit on, whole, until it is removed or replaced, which does
-// not disturb who has it open or mapped. Clients may be behind the log at any time and stay
-// correct: they see what was there at their last Refresh.
+// Space is allocated when a file is created, and a file's size never changes. A file exists
+// from PendingFile.Commit on, whole, until it is removed or replaced. Removing or replacing a
+// file does not disturb anyone who has it open or mapped. Clients may be behind the log at any
+// time and stay correct: they see what was there at their last Refresh. So the memory of removed
+// files is kept, unless the file system was made to give it out again once nobody can reach it
+// any more; Reuse says what that asks of hosts.
 //
-// Two ways of sharing are promised: files that are written once and then read by
-// all, and files that hosts write one at a time, each flushing after writing
-// (Mapping.Flush) and invalidating before reading (Mapping.Invalidate). The package
-// keeps its metadata coherent by itself.
+// A file takes whole allocation units, mostly of 2 MiB. Many small ones are better kept in one
+// file; the example of Mapping.Section opens a zip file as an fs.FS over its mapping.
 //
-// An FS, and the Mappings it hands out, may be used by any number of goroutines;
-// readers never wait for writers. An FS must not outlive its process by fork.
+// Three ways of sharing are promised: files that are written once and then read by all hosts;
+// files that hosts write one at a time, if each host flushes after writing (Mapping.Flush)
+// and invalidates before reading (Mapping.Invalidate); and queues (FS.CreateQueue). The
+// package keeps its own metadata coherent.
+//
+// Any number of goroutines may use an FS and its Mappings. Readers never wait for writers. A
+// forked child process must not use its parent's FS.
 package famfs
 
-// Opening and closing a file system, and what is known of it as a whole. The
-// pieces have rooms of their own: device (dax.go), log (log_replay.go,
-// log_append.go), names (namespace.go); what users do with an FS is in mapping.go,
-// iofs.go, create.go, watch.go.
+// Opening and closing a file system, and its state as a whole. Its parts have files of their
+// own: device (dax.go), log (log_replay.go, log_append.go), names (namespace.go). What users
+// do with an FS is in mapping.go, iofs.go, create.go and watch.go.
 
 import (
 	"context"
@@ -32,58 +36,84 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// FS is an open file system. It is an fs.FS, fs.StatFS, fs.ReadDirFS and
-// fs.ReadFileFS. It must be closed.
+// FS is an open file system. It is an fs.FS, fs.StatFS, fs.ReadDirFS and fs.ReadFileFS. Close
+// it after use.
 type FS struct {
-	dev    *device
+	// member is the device with superblock and log; devices.go has the others. Its window is
+	// mapped for reading; reading through fs.FS, and most of View, uses the windows.
+	member
 	sb     Superblock
 	role   Role
 	config openConfig
-	// journal is what the caller's logger is to be told. Exported methods that may find
-	// something to tell do so last, when nothing is locked.
+	// journal collects what the caller's logger is to be told. Exported methods that may have
+	// something to tell do it as their last step, when nothing is locked.
 	journal *journal
 
-	// window is the whole device, mapped for reading; all reading through fs.FS
-	// comes out of it. metaRegion is superblock and log, mapped for writing, nil
-	// where they may not be written.
-	window, metaRegion *region
+	// uid and gid are those of the process at Open, who own what it creates.
+	uid, gid uint32
+
+	// metaRegion is superblock and log, mapped for writing. It is nil if they may not be
+	// written.
+	metaRegion *region
 
 	gate gate
 
-	// mu is held while the log is replayed or appended to, never while waiting for
-	// another process.
+	// mu is held while the log is replayed or appended to, but not while waiting for another
+	// process.
 	mu      sync.Mutex
 	replica *replica
-	// pending are the files that are being created, by name; promised is how many log entries
-	// they may need; created counts them.
+	// pending holds the files that are being created, by name. promised is how many log
+	// entries they may need. created counts all files that were ever pending.
 	pending  map[string]*pendingFile
 	promised int
 	created  uint64
 	lock     *writeLock
 
-	// reformatted is why nothing but what is mapped can be used any more, or nil.
+	// salvaging says that second copies of superblocks are used where these are lost.
+	salvaging bool
+
+	// usedFrom is the first log entry whose file may be in memory that had another owner.
+	usedFrom int64
+
+	// reformatted holds the error of everything that needs the device, or nil. What is mapped
+	// can still be used.
 	reformatted atomic.Pointer[error]
 
+	devices memberSet // those that entries have added
+	pins    pinning
+
 	regions regionTable
+	queues  queueHolds // ends of queues that are open
+	buffers bufferPool
+
+	badMemory badMemory
+
+	counts counts
+	// faults counts the memory faults of this FS. The address book has it too.
+	faults *atomic.Int64
 }
 
-// Open opens the file system on the device or file at path, read-only unless
-// ReadWrite is given.
+// Open opens the file system on the device or file at path, read-only unless ReadWrite is
+// given.
 //
-// It fails with fs.ErrNotExist or fs.ErrPermission as os.Open does, ErrDevice if
-// path is nothing that can be mapped as shared memory, or if this architecture
-// has no cache instructions and path needs them; ErrNotFormatted, ErrVersion,
-// ErrChecksum or ErrCorrupt for what is on the device; ErrNotMaster if
-// ReadWrite is wanted on a host that is not the master; fs.ErrInvalid for options
-// that exclude each other. Log entries that are sound but unacceptable are passed
-// over: see Problems.
+// Errors: fs.ErrNotExist or fs.ErrPermission as from os.Open; ErrDevice if path cannot be
+// mapped as shared memory, or needs cache instructions that this architecture does not have;
+// ErrNotFormatted, ErrVersion, ErrChecksum or ErrCorrupt because of what is on the device;
+// ErrNotMaster if ReadWrite is given on a host that is not the master; fs.ErrInvalid if
+// options exclude each other. Log entries that are sound but unacceptable are passed over: see
+// Problems.
+//
+// If a Compact was interrupted, Open fails with ErrBusy. With ReadWrite it finishes the compaction
+// instead, and fails with ErrLocked if another writer prevents that for too long.
 func Open(path string, opts ...Option) (*FS, error) {
 	c := newOpenConfig(opts)
+	c.dropProblems = false
 	fsys, err := open(path, c)
 	c.journal.tellOr(func() {
 		if err == nil {
@@ -116,41 +146,27 @@ func open(path string, c openConfig) (_ *FS, err error) {
 			err = errors.Join(err, f.release())
 		}
 	}()
-	// Memory faults are errors from here on.
+	// From here on, memory faults are returned as errors.
 	err = Guard(func() error {
 		if c.salvage {
 			_, err := f.salvage()
 			if err == nil {
 				host, _ := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
 				f.role = roleOf(host, f.sb.SystemUUID)
+				f.pins.on, f.pins.hosts = f.sb.reuses(), host
 			}
 			return err
 		}
 		m := &mappedMemory{dev: f.dev, mem: f.window.mem}
-		f.sb, err = readSuperblock(m, f.size())
-		if errors.Is(err, ErrNotFormatted) {
-			err = explainUnformatted(m, f.size(), err)
-		}
-		if err != nil {
+		if err := f.findFileSystem(m); err != nil {
 			return err
 		}
-		if newer := f.sb.newerFormat(); newer != nil {
-			// What it has added may forbid what this package would do.
-			if c.readWrite || c.clientWrites {
-				return fmt.Errorf("for writing: %w; it can be read: open without ReadWrite and WithClientWrites", newer)
-			}
-			c.log.Warn("reading a file system of a newer format", "path", path, "err", newer)
-		}
-		host, identityErr := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
-		f.role = roleOf(host, f.sb.SystemUUID)
-		if c.readWrite && f.role != Master {
-			return fmt.Errorf("for writing: the superblock names host %s, this one is %v: %w", f.sb.SystemUUID, host, errors.Join(ErrNotMaster, identityErr))
-		}
 		if c.readWrite {
-			if f.metaRegion, err = f.dev.mapPrefix(f.sb.logEnd()); err != nil {
+			if f.metaRegion, err = f.dev.mapPrefix(f.sb.dataStart()); err != nil {
 				return err
 			}
-			mapped.add(f.metaRegion.mem, path)
+			mapped.addOf(f.faults, f.metaRegion.mem, path)
+			f.watchMemory(&f.member, f.metaRegion.mem)
 			m = &mappedMemory{dev: f.dev, mem: f.metaRegion.mem}
 		}
 		if c.grow {
@@ -160,16 +176,99 @@ func open(path string, c openConfig) (_ *FS, err error) {
 		}
 		f.replica = newReplica(m, f.sb, f.size(), c.log)
 		f.replica.pause = c.pause
-		if _, err = f.replica.catchUp(c.onCorrupt(), true); err == nil && c.readWrite {
-			err = f.repairLog()
+		f.replica.attach = f.attach
+		_, err = f.replica.catchUp(c.onCorrupt(), true)
+		err = errors.Join(err, f.endSearch())
+		if err == nil && c.readWrite {
+			err = errors.Join(f.repairLog(), f.voidAbandoned())
+			f.repairCopy()
 		}
 		return err
 	})
-	opened = err == nil
+	if opened = err == nil; opened {
+		mapped.addFiles(f.faults, f.window.mem, path, f.filesOn(0))
+		f.watchMemory(&f.member, f.window.mem)
+		f.claimBad()
+		f.warnOfBad()
+	}
 	return f, err
 }
 
-// grow makes the superblock say what size the device has, if that is more than it said.
+// findFileSystem reads the superblock and what belongs to it. It returns an error if this FS must
+// not use what it finds. If a compaction was interrupted, it finishes that first.
+func (f *FS) findFileSystem(m sharedMemory) (err error) {
+	c := &f.config
+	var records compactionRecords
+	var underWay *compactionRecord
+	var stands standing
+	ok := false
+	for try := 0; ; try++ {
+		f.sb, err = readSuperblock(m, f.size())
+		records = readRecords(m, f.size())
+		underWay, stands, ok = records.underWay(m, f.size())
+		// If a compaction goes on, the superblock may go, or come, between these reads.
+		missing := errors.Is(err, ErrNotFormatted)
+		if missing == (ok && stands == noneStands) || missing && records.latest() < 0 || try == len(settleTimes) {
+			break
+		}
+		c.pause(settleTimes[try])
+	}
+	switch {
+	case !ok:
+	case c.readWrite:
+		if err != nil {
+			if f.sb, err = decodeSuperblock(&underWay.superblock, f.size()); err != nil {
+				return err
+			}
+		}
+		if err := f.mayOpen(f.sb); err != nil {
+			return err
+		}
+		if err := f.finishCompaction(); err != nil {
+			return err
+		}
+		f.sb, err = readSuperblock(m, f.size())
+		records = readRecords(m, f.size())
+	case underWay.replacing() && err == nil: // either superblock will do
+	case underWay.replacing():
+		return errReplacing
+	case stands != newStands:
+		return errCompacting
+	}
+	if errors.Is(err, ErrNotFormatted) {
+		err = explainUnformatted(m, f.size(), err)
+	}
+	if err != nil {
+		return mentionCopy(m, f.size(), err)
+	}
+	f.usedFrom = records.usedFrom(f.sb.UUID)
+	return f.mayOpen(f.sb)
+}
+
+// mayOpen finds out the role of this host. It returns an error if the file system of sb must not be
+// opened with the given options.
+func (f *FS) mayOpen(sb Superblock) error {
+	c := &f.config
+	if newer := sb.newerFormat(); newer != nil {
+		// The newer format may forbid what this package would do.
+		if c.readWrite || c.clientWrites {
+			return fmt.Errorf("for writing: %w; it can be read: open without ReadWrite and WithClientWrites", newer)
+		}
+		c.log.Warn("reading a file system of a newer format", "path", f.dev.info.Path, "err", newer)
+	}
+	host, identityErr := hostUUIDs(c.systemUUID, systemUUIDFile, machineIDFile)
+	f.role = roleOf(host, sb.SystemUUID)
+	f.pins.on, f.pins.hosts = sb.reuses(), host
+	if f.role == Master {
+		f.pins.hosts = []UUID{sb.SystemUUID}
+	}
+	if c.readWrite && f.role != Master {
+		return fmt.Errorf("for writing: the superblock names host %s, this one is %v: %w", sb.SystemUUID, host, errors.Join(ErrNotMaster, identityErr))
+	}
+	return nil
+}
+
+// grow writes the device's size into the superblock, if the device is larger than it says.
 func (f *FS) grow(m sharedMemory) (err error) {
 	if err := f.lock.acquire(context.Background(), f.config.lockTimeout); err != nil {
 		return err
@@ -187,12 +286,12 @@ func (f *FS) grow(m sharedMemory) (err error) {
 		return nil
 	}
 	f.sb.DeviceSize = f.dev.info.Size
-	return writeDeviceSize(m, f.dev.info.Size)
+	return writeDeviceSize(m, f.dev.info.Size) // and repairCopy writes the copy
 }
 
-// repairLog repairs what a writer that crashed may have left in the log's header. If
-// another writer has the lock just now it is left to that one, or to this FS when it
-// creates something: opening does not wait.
+// repairLog repairs what a crashed writer may have left in the log's header. Opening does not
+// wait: if another writer has the lock now, the repair is left to it, or to this FS when it
+// creates something.
 func (f *FS) repairLog() error {
 	if f.replica.header.seq == f.replica.header.next {
 		return nil
@@ -204,7 +303,7 @@ func (f *FS) repairLog() error {
 	return errors.Join(f.replica.repairSequence(), f.lock.release())
 }
 
-// openMedium opens the device and maps it, whatever is on it.
+// openMedium opens the device and maps it, whatever its content.
 func openMedium(path string, c openConfig) (*FS, error) {
 	dev, err := openDevice(path, c.readWrite || c.clientWrites, c.log)
 	if err != nil {
@@ -218,36 +317,50 @@ func openMedium(path string, c openConfig) (*FS, error) {
 		dev.close()
 		return nil, err
 	}
-	mapped.add(window.mem, path)
-	return &FS{dev: dev, config: c, journal: c.journal, window: window, pending: make(map[string]*pendingFile), lock: newWriteLock(dev)}, nil
+	faults := new(atomic.Int64)
+	mapped.addOf(faults, window.mem, path)
+	f := &FS{
+		faults: faults, member: member{dev: dev, window: window}, config: c, journal: c.journal,
+		pending: make(map[string]*pendingFile), lock: newWriteLock(dev),
+		uid: uint32(max(os.Getuid(), 0)), gid: uint32(max(os.Getgid(), 0)),
+	}
+	f.watchMemory(&f.member, window.mem)
+	return f, nil
 }
 
-// size is how much of the device can be used: what the window reaches.
+// size returns how many bytes of the device can be used: the length of the window.
 func (f *FS) size() int64 { return int64(len(f.window.mem)) }
 
 // release unmaps and closes the device.
 func (f *FS) release() error {
-	var errs []error
+	errs := []error{f.endPinning(), f.lock.end()}
 	for _, r := range []*region{f.metaRegion, f.window} {
 		if r != nil {
 			mapped.remove(r.mem)
 			errs = append(errs, r.unmap())
 		}
 	}
+	for _, m := range f.devices.list() {
+		errs = append(errs, m.release())
+	}
+	if s := f.devices.search; s != nil { // memory failed in the middle of it
+		errs = append(errs, s.release())
+	}
 	return errors.Join(append(errs, f.dev.close())...)
 }
 
 // Close unmaps and closes the device.
 //
-// It fails with ErrBusy, changes nothing and disturbs nobody while a Mapping or a
-// PendingFile is open, and while Map, Create, a method that makes files or directories,
-// or WriteTo of an open file is under way. These may take as long as a lock or a writer
-// makes them: Close does not wait for them, and may be called from a writer that WriteTo
-// calls. Try again when they are done.
+// It fails with ErrBusy while a Mapping, a PendingFile, a Producer or a Consumer is open, and while
+// a call of Map, Create, Verify, Scrub, a method that makes, seals or removes files or directories,
+// or WriteTo of an open file is running. Then it changes nothing and disturbs nobody. Such calls may take as long as a lock or
+// a writer makes them take, so Close does not wait for them. A writer that WriteTo calls may call
+// Close. Try again when they are done.
 //
-// Otherwise Close succeeds. It waits for reads and calls of Refresh under way, which
-// wait for nobody else. Files opened through fs.FS need not be closed before; they give
-// fs.ErrClosed afterwards. Closing again is fs.ErrClosed.
+// Otherwise Close succeeds. It waits for running reads and calls of Refresh, which wait for
+// nobody else, and of View. A function that View runs, of this FS or of another, may call Close too,
+// which then waits for nobody: it is ErrBusy if there is something to wait for. Files opened
+// through fs.FS need not be closed before; afterwards they return fs.ErrClosed. Closing again is fs.ErrClosed.
 func (f *FS) Close() error {
 	if err := f.close(); err != nil {
 		return fmt.Errorf("famfs: close %s: %w", f.dev.info.Path, err)
@@ -256,60 +369,89 @@ func (f *FS) Close() error {
 }
 
 func (f *FS) close() error {
-	holders, ok := f.gate.shut()
+	holders, ok := f.gate.shut(!insideView())
 	switch {
+	case holders == visitsOnly:
+		return fmt.Errorf("a function of View calls Close, while that View or others are running; end them first: %w", ErrBusy)
 	case holders > 0:
-		return fmt.Errorf("%d mappings, pending files, or calls of Map, Create, Mkdir or WriteTo are open; end them first: %w", holders, ErrBusy)
+		return fmt.Errorf("%d mappings (two of each end of a queue), pending files, or calls of Map, Create, Mkdir or WriteTo are open; end them first: %w", holders, ErrBusy)
 	case !ok:
 		return fs.ErrClosed
 	}
 	return f.release()
 }
 
-// Superblock returns what the device's superblock said when it was opened.
+// Superblock returns the content of the device's superblock at the time of Open.
 func (f *FS) Superblock() Superblock { return f.sb }
 
 // Role says whether this host may write the metadata of this file system.
 func (f *FS) Role() Role { return f.role }
 
-// Device describes the device.
-func (f *FS) Device() DeviceInfo { return f.dev.info }
+// Device describes the device that the FS was opened with; Devices describes all.
+func (f *FS) Device() DeviceInfo { return f.dev.describe() }
 
 // Usage returns how full the file system is, as of the last Refresh.
 func (f *FS) Usage() Usage { return f.replica.usage() }
 
-// FreeSpace yields the runs of free space, as extents of device 0 in ascending order.
-// What is created or given back meanwhile may or may not show.
+// UsageByDevice returns how full each device is, by index, as of the last Refresh.
+func (f *FS) UsageByDevice() []DeviceUsage {
+	all := make([]DeviceUsage, f.replica.space.devices())
+	for i := range all {
+		all[i] = f.replica.usageOf(i)
+	}
+	return all
+}
+
+// FreeSpace yields the runs of free space, device by device and in ascending order. There are none
+// on a device that is not here. Space that is taken or given back meanwhile may or may not be in
+// them.
 func (f *FS) FreeSpace() iter.Seq[Extent] {
 	return func(yield func(Extent) bool) {
 		unit := f.sb.AllocUnit
-		for at := int64(0); ; {
-			r, ok := f.replica.alloc.freeRun(at)
-			if !ok || !yield(Extent{Offset: r.start * unit, Length: r.n * unit}) {
-				return
+		for device := range f.replica.space.devices() {
+			a := f.replica.space.of(device).open()
+			for at := int64(0); a != nil; {
+				r, ok := a.freeRun(at)
+				if !ok {
+					break
+				}
+				if !yield(Extent{Device: device, Offset: r.start * unit, Length: r.n * unit}) {
+					return
+				}
+				at = r.end()
 			}
-			at = r.end()
 		}
 	}
 }
 
-// Problems returns the log entries that were passed over, and why, in the order of
-// the log, those met by Refresh included. A mkdir of a directory that exists is none.
-// The errors wrap ErrCorrupt, fs.ErrExist (a path that was logged before) or
-// ErrDevice (a file on a device that is not this one). At most 100,000 are kept, and as
-// many of entries that a Tolerant FS does not serve. The slice is the caller's own.
-func (f *FS) Problems() []Problem { return f.replica.listProblems() }
-
-// Refresh replays what the master has added to the log since Open or the last
-// Refresh, and returns how many entries that were. It costs little when there are
-// none. An entry that is corrupt, also after it was read again a few times over some
-// milliseconds, is ErrCorrupt, and the namespace stays as it was; with Tolerant, what
-// comes before it is served. Goroutines may call Refresh at the same time; those that
-// read meanwhile do not wait.
+// Problems returns the log entries that were passed over, and why, in the order of the log,
+// including those that Refresh met. A mkdir of a directory that exists is not a problem. The
+// errors wrap ErrCorrupt, fs.ErrExist (the path was logged before) or ErrDevice (the file is
+// on another device). At most 100,000 are kept, and as many more of entries that a Tolerant FS
+// does not serve. The slice is the caller's own.
 //
-// ErrReformatted means that the device was formatted anew, or wiped. Then it lasts:
-// everything that needs the device fails with it, reading, mapping and creating, until the
-// FS is closed and opened again. What is mapped stays mapped, but shows whatever is in
+// First come devices of the file system, at index -1, that were found and cannot be used, such as
+// one that was formatted anew for another file system, before it was opened or since. A device that
+// was not found is no problem: see Devices.
+//
+// Last come files, and superblock and log at index -1, that are on memory that the system lists as
+// bad, with errors that wrap ErrBadMemory: DeviceInfo.Bad. They are served all the same.
+func (f *FS) Problems() []Problem { return append(f.passedOver(), f.onBadMemory()...) }
+
+// passedOver returns the problems of what is not served.
+func (f *FS) passedOver() []Problem {
+	return append(f.devices.listProblems(), f.replica.listProblems()...)
+}
+
+// Refresh replays what the master has added to the log since Open or the last Refresh, and
+// returns the number of entries. If there are none, it costs little. If an entry is corrupt,
+// Refresh reads it again a few times over some milliseconds; if it stays corrupt, Refresh
+// returns ErrCorrupt and leaves the namespace as it was. With Tolerant, the entries before it
+// are served. Goroutines may call Refresh at the same time, and readers do not wait for it.
+//
+// ErrReformatted means that the device was formatted anew, or wiped. The error is permanent:
+// everything that needs the device, such as reading, mapping and creating, fails with it until
+// the FS is closed and opened again. What is mapped stays mapped, but shows whatever is in
 // that memory now.
 func (f *FS) Refresh() (int, error) {
 	defer f.journal.tell()
@@ -328,9 +470,17 @@ func (f *FS) refresh() (n int, err error) {
 	if f.config.salvage {
 		return 0, fmt.Errorf("it was opened with Salvage, which shows what was there then; open it again: %w", errors.ErrUnsupported)
 	}
+	if f.pins.on {
+		if err := f.stillAdmitted(); err != nil {
+			return 0, err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.catchUp()
+	if n, err = f.catchUp(); err == nil {
+		f.lookAtDevices()
+	}
+	return n, err
 }
 
 // catchUp replays what is new. f.mu must be held.
@@ -342,33 +492,37 @@ func (f *FS) catchUp() (n int, err error) {
 		n, err = f.replica.catchUp(f.config.onCorrupt(), false)
 		return err
 	})
-	return n, f.notice(err)
+	f.endSearch() // what it finds is said of the device: see FS.Devices
+	if err = f.notice(err); err == nil && f.pins.on {
+		err = f.raisePin()
+	}
+	return n, err
 }
 
-// gate lets an FS be closed only when nobody uses it. Those who use it are of two kinds.
-// Visitors, such as reads, take a bounded time and call no code of others: closing
-// waits for them. Holders, such as mappings, stay as long as others like: closing is
-// refused while there are any. Whether there are any and that it is closed are decided
-// in one step, so nobody is ever shut out of an FS that is not closed.
+// gate lets an FS be closed only while nobody uses it. There are two kinds of users. Visitors,
+// such as reads, take a bounded time and call no code of others, except the function of View:
+// closing waits for them.
+// Holders, such as mappings, stay as long as others like: closing fails while there are any.
+// One atomic step both checks that there are none and closes, so no user is refused unless the
+// FS is really closed.
 type gate struct {
-	// state is the number of visitors, in units of visitor, and that of holders, in
-	// units of holder. It is negative if the gate is shut: gateShut is added to it then.
+	// state is the number of visitors times visitor, plus the number of holders times holder.
+	// When the gate is shut, gateShut is added, which makes state negative.
 	state atomic.Int64
 }
 
 const (
 	visitor  = 1
-	holder   = 1 << 28 // visitors are goroutines, of which there are fewer
+	holder   = 1 << 28 // more than there can be visitors: each is a goroutine
 	gateShut = math.MinInt64 / 2
 )
 
-// enter reports whether the gate is open, and if so, keeps it open until leave.
+// enter reports whether the gate is open. If it is, it stays open until leave.
 func (g *gate) enter() bool { return g.add(visitor) }
 
 func (g *gate) leave() { g.state.Add(-visitor) }
 
-// hold reports whether the gate is open, and if so, refuses that it is shut until
-// letGo.
+// hold reports whether the gate is open. If it is, shut fails until letGo.
 func (g *gate) hold() bool { return g.add(holder) }
 
 func (g *gate) letGo() { g.state.Add(-holder) }
@@ -381,13 +535,16 @@ func (g *gate) add(n int64) bool {
 	return false
 }
 
-// isOpen tells without entering.
+// isOpen reports whether the gate is open, without entering.
 func (g *gate) isOpen() bool { return g.state.Load() >= 0 }
 
-// shut lets nobody in any more and waits until all visitors have left. It does nothing
-// and reports false if the gate was shut already, or if there are holders, whose number
-// it returns.
-func (g *gate) shut() (holders int64, ok bool) {
+// visitsOnly is the number of holders where there are none, but visitors that were not waited for.
+const visitsOnly = -1
+
+// shut closes the gate to everybody and waits until all visitors have left. If the gate was
+// shut already, if there are holders, or if there are visitors and it must not wait, it does nothing
+// and returns false and the number of holders.
+func (g *gate) shut(wait bool) (holders int64, ok bool) {
 	for {
 		n := g.state.Load()
 		switch {
@@ -395,6 +552,8 @@ func (g *gate) shut() (holders int64, ok bool) {
 			return 0, false
 		case n >= holder:
 			return n / holder, false
+		case n > 0 && !wait:
+			return visitsOnly, false
 		}
 		if g.state.CompareAndSwap(n, n+gateShut) {
 			break
@@ -406,7 +565,7 @@ func (g *gate) shut() (holders int64, ok bool) {
 	return 0, true
 }
 
-// lookup finds a name as it is given to the methods of fs.FS.
+// lookup finds a name that was given to a method of fs.FS.
 func (f *FS) lookup(name string) (int64, node, error) {
 	if !fs.ValidPath(name) {
 		return 0, node{}, fmt.Errorf("not a path relative to the root (see fs.ValidPath): %w", fs.ErrInvalid)

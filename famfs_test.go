@@ -1,7 +1,6 @@
 package famfs
 
-// The FS as a whole: opening, roles, closing, following the master, and who sees what
-// when.
+// The FS as a whole: opening, roles, closing, following the master, and what others see when.
 
 import (
 	"context"
@@ -45,6 +44,7 @@ func TestOpenUnformatted(t *testing.T) {
 }
 
 func TestEmptyFileSystem(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	fsys, path := master(t, testSize)
 	assert.Equal(t, Master, fsys.Role())
@@ -70,7 +70,7 @@ func TestClient(t *testing.T) {
 
 	for _, opts := range [][]Option{nil, {WithClientWrites()}} {
 		name := fmt.Sprintf("%d options", len(opts))
-		client, err := Open(path, append(opts, WithSystemUUID(otherHost))...)
+		client, err := Open(path, append(opts, WithSystemUUID(otherHost), withDevices(path))...)
 		require.NoError(t, err, name)
 		assert.Equal(t, Client, client.Role(), name)
 		data, err := client.ReadFile("f")
@@ -100,7 +100,7 @@ func TestClient(t *testing.T) {
 	assert.Equal(t, pattern(3*mib, 1)[0]^0xff, data[0], "the client's data arrived")
 }
 
-// readMetadata returns superblock and log as they stand on the device.
+// readMetadata returns superblock and log as they are on the device.
 func readMetadata(t testing.TB, path string) []byte {
 	t.Helper()
 	f, err := openMedium(path, newOpenConfig(nil))
@@ -164,6 +164,7 @@ func TestClose(t *testing.T) {
 		"readfile": func() error { _, err := fsys.ReadFile("f"); return err },
 		"readdir":  func() error { _, err := fsys.ReadDir("."); return err },
 		"map":      func() error { _, err := fsys.Map("f"); return err },
+		"view":     func() error { return fsys.View("f", nil) },
 		"refresh":  func() error { _, err := fsys.Refresh(); return err },
 		"create":   func() error { _, err := fsys.Create("h", 1); return err },
 		"mkdir":    func() error { return fsys.Mkdir("d", 0o755) },
@@ -174,8 +175,8 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// While others hold the file system, Close is refused however often it is tried, and
-// nobody notices: neither those that read nor the one that waits to create.
+// While others hold the file system, Close fails however often it is called, and disturbs
+// neither readers nor a writer that waits to create.
 func TestCloseRefusedDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -225,7 +226,7 @@ func TestCloseRefusedDisturbsNobody(t *testing.T) {
 	}
 }
 
-// Close lets nobody in any more, and returns when the last visitor has left.
+// Close refuses new visitors, and returns when the last visitor has left.
 func TestCloseWaitsForVisitors(t *testing.T) {
 	t.Parallel()
 	fsys, _ := master(t, testSize)
@@ -252,8 +253,8 @@ func TestCloseWaitsForVisitors(t *testing.T) {
 	require.NoError(t, <-closed)
 }
 
-// Reads under way when the file system is closed come to a good end, or say that it is
-// closed; none of them touches memory that is unmapped.
+// Reads that are running when the file system is closed either succeed or return that it is
+// closed. None of them touches unmapped memory.
 func TestCloseWaitsForReads(t *testing.T) {
 	t.Parallel()
 	const size, readers = 16 * mib, 2
@@ -289,8 +290,7 @@ func TestCloseWaitsForReads(t *testing.T) {
 	}
 }
 
-// Map counts from its beginning, also while it waits for another that maps the same
-// file.
+// Map counts as running from its beginning, even while it waits for another Map of the same file.
 func TestCloseWhileMapping(t *testing.T) {
 	t.Parallel()
 	fsys, _ := master(t, testSize)
@@ -328,7 +328,7 @@ func TestCloseWhileMapping(t *testing.T) {
 	require.NoError(t, fsys.Close())
 }
 
-// What fails does not count.
+// Operations that failed do not count as open.
 func TestCloseAfterFailures(t *testing.T) {
 	t.Parallel()
 	fsys, _ := master(t, testSize)
@@ -348,8 +348,8 @@ func TestCloseAfterFailures(t *testing.T) {
 	require.NoError(t, fsys.Close())
 }
 
-// A gate that many use at a time while one tries to shut it: it is shut once, when it
-// can be, and until then nobody finds it shut.
+// Many use a gate while one tries to shut it. It is shut once, when that is possible; until then
+// nobody is refused.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	for range 200 {
@@ -374,19 +374,19 @@ func TestGate(t *testing.T) {
 			})
 		}
 		for range 100 {
-			n, ok := g.shut()
+			n, ok := g.shut(true)
 			require.False(t, ok)
 			require.Positive(t, n)
 		}
 		shut.Store(true)
 		g.letGo()
 		for {
-			if _, ok := g.shut(); ok {
+			if _, ok := g.shut(true); ok {
 				break
 			}
 		}
 		assert.False(t, g.isOpen())
-		_, ok := g.shut()
+		_, ok := g.shut(true)
 		assert.False(t, ok)
 		wg.Wait()
 		assert.Equal(t, int64(gateShut), g.state.Load())
@@ -417,7 +417,7 @@ func TestRefresh(t *testing.T) {
 	assert.Equal(t, m.Usage(), reader.Usage())
 }
 
-// A Refresh of many blocks takes the way of many processors.
+// A Refresh of many blocks uses many processors.
 func TestRefreshMany(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -469,7 +469,7 @@ func TestConcurrentUse(t *testing.T) {
 				assert.NoError(t, m.WriteFile(name, pattern(size, seed), 0o644))
 				_, err := reader.Refresh()
 				assert.NoError(t, err)
-				// The reader finds every file that any goroutine announced, whole.
+				// The reader finds every file that any goroutine reported, whole.
 				err = fs.WalkDir(reader, ".", func(path string, d fs.DirEntry, err error) error {
 					if err != nil || d.IsDir() {
 						return err
@@ -495,8 +495,8 @@ func TestConcurrentUse(t *testing.T) {
 	assert.NoError(t, report.Err())
 }
 
-// checkConcurrentFile compares the first sector of a file with what its size and the
-// goroutine in its path say.
+// checkConcurrentFile compares the first sector of a file with the content that follows from its
+// size and the goroutine in its path.
 func checkConcurrentFile(fsys *FS, path string) error {
 	data, err := fsys.ReadFile(path)
 	if err != nil {

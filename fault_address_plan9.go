@@ -1,4 +1,6 @@
 package famfs
 
-// isBadAddress is false: on Plan 9 nothing can be mapped.
+// Plan 9, on which no system call fails because of mapped memory.
+
+// isBadAddress returns false: on Plan 9 nothing can be mapped.
 func isBadAddress(error) bool { return false }

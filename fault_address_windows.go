@@ -1,6 +1,6 @@
 package famfs
 
-// What a system call of Windows says of memory that it cannot reach.
+// The error of a Windows system call for memory that it cannot reach.
 
 import (
 	"errors"
@@ -8,6 +8,5 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// isBadAddress says whether err is that of a system call which was given memory that is
-// gone.
+// isBadAddress reports whether err says that a system call was given memory that is gone.
 func isBadAddress(err error) bool { return errors.Is(err, windows.ERROR_NOACCESS) }

@@ -1,6 +1,6 @@
 package famfs
 
-// Memory faults that need the system's help to be made.
+// Memory faults that can be made only with the system's help.
 
 import (
 	"context"
@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Memory that was a mapping and is somebody else's now is not said to be the mapping's.
+// If the memory of a former mapping belongs to something else now, the error does not name the
+// mapping.
 func TestGuardClosedReused(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -40,8 +41,8 @@ func TestGuardClosedReused(t *testing.T) {
 	assert.Equal(t, FaultError{Offset: -1, Addr: addressOf(mem) + 77}, *fault)
 }
 
-// Loading pages touches the first and the last of memory that begins and ends inside
-// pages, and no byte beside it.
+// loadPages touches the first and the last page of memory that begins and ends inside pages, and
+// no byte outside of the memory.
 func TestLoadPages(t *testing.T) {
 	t.Parallel()
 	page := os.Getpagesize()
@@ -60,9 +61,8 @@ func TestLoadPages(t *testing.T) {
 	}
 }
 
-// protect takes the right to write to the page of the log that has offset off. Not
-// under the race detector: it stores in C, where a fault ends the program; only loads
-// are made to fault before.
+// protect makes the page of the log with offset off read-only. It is not used under the race
+// detector, which stores in C, where a fault ends the program.
 func protect(t testing.TB, m *FS, off int64) (undo func()) {
 	t.Helper()
 	page := int64(os.Getpagesize())
@@ -72,8 +72,8 @@ func protect(t testing.TB, m *FS, off int64) (undo func()) {
 	return func() { require.NoError(t, unix.Mprotect(mem, unix.PROT_READ|unix.PROT_WRITE)) }
 }
 
-// A store of an append faults: of the entry, or of the counters that make it exist.
-// Nothing is there, and once the memory can be written again the same is.
+// A store of an append faults: of the entry, or of the counters that make it exist. Then nothing
+// is there, and the same is true when the memory can be written again.
 func TestFaultInAppend(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()

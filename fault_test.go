@@ -1,7 +1,7 @@
 package famfs
 
-// Memory faults: Guard by itself, and what becomes of a file system whose backing is
-// cut short under it, the honest stand-in for memory that fails.
+// Memory faults: Guard by itself, and a file system whose backing file is cut, which is a good
+// substitute for memory that fails.
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// faultMemory returns memory to which a store is a fault, known by name.
+// faultMemory returns memory with a known name on which a store is a fault.
 func faultMemory(t testing.TB, name string) []byte {
 	t.Helper()
 	needsFaults(t)
@@ -56,13 +56,12 @@ func TestGuardPassesErrors(t *testing.T) {
 	assert.Equal(t, 45, sum)
 }
 
-// addressed is a panic value that happens to have the method that the runtime's
-// faults have.
+// addressed is a panic value with the same method as the runtime's faults.
 type addressed struct{}
 
 func (addressed) Addr() uintptr { return 0x1234 }
 
-// What is no memory fault is none of Guard's business, whatever it is.
+// Guard handles only memory faults.
 func TestGuardPassesPanics(t *testing.T) {
 	t.Parallel()
 	noSuch, three := []byte(nil), 3
@@ -113,7 +112,7 @@ func isRuntimeError(t *testing.T, r any) {
 	assert.NotErrorAs(t, err, &fault)
 }
 
-// The goroutine that fn ends, as t.FailNow does, ends; that is no fault.
+// If fn ends its goroutine, as t.FailNow does, the goroutine ends; that is not a fault.
 func TestGuardGoexit(t *testing.T) {
 	t.Parallel()
 	returned, cleaned := false, false
@@ -150,8 +149,8 @@ func TestGuardFault(t *testing.T) {
 	}
 }
 
-// Nested guards: the inner one catches, the outer one still stands, and what was set
-// before either is so again.
+// Nested guards: the inner one catches the fault, the outer one still works, and each restores
+// the setting.
 func TestGuardNested(t *testing.T) {
 	t.Parallel()
 	mem := faultMemory(t, "nested")
@@ -179,7 +178,7 @@ func TestGuardNested(t *testing.T) {
 	assert.True(t, debug.SetPanicOnFault(false), "the caller's own setting is kept")
 }
 
-// Deferred functions of fn run, so that it can give up what it holds.
+// Deferred functions of fn run, so that fn can release what it holds.
 func TestGuardRunsDeferred(t *testing.T) {
 	t.Parallel()
 	mem := faultMemory(t, "deferred")
@@ -222,8 +221,7 @@ func TestGuardConcurrent(t *testing.T) {
 	}
 }
 
-// The address book holds its ranges apart, down to the byte, and so it does with those
-// that are closed.
+// The address book keeps its ranges apart, down to the byte, and also those that are closed.
 func TestAddressBook(t *testing.T) {
 	t.Parallel()
 	var book addressBook
@@ -236,7 +234,7 @@ func TestAddressBook(t *testing.T) {
 	}
 	unknown := place{"", -1, false}
 	find := func(at int) (p place) {
-		p.name, p.offset, p.closed = book.find(start + uintptr(at))
+		p.name, p.offset, p.closed, _, _ = book.find(start + uintptr(at))
 		return p
 	}
 	assert.Equal(t, unknown, find(0))
@@ -273,8 +271,8 @@ func TestAddressBook(t *testing.T) {
 	runtime.KeepAlive(memory)
 }
 
-// A fault in a mapping that is closed by the time that Guard looks has a name all the
-// same, unless the address has come to be somebody else's.
+// A fault in a mapping that is already closed when Guard looks still gets a name, unless the
+// address belongs to something else by then.
 func TestGuardClosed(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -332,8 +330,8 @@ func TestFaultErrorText(t *testing.T) {
 	assert.Equal(t, "memory fault at address 0x1234, outside every famfs mapping", (&FaultError{Offset: -1, Addr: 0x1234}).Error())
 }
 
-// cutFS is a file system whose backing ends cutAt bytes into the file "d/cut", which
-// has cutSize; "d/whole" lies before it.
+// cutFS is a file system whose backing file ends cutAt bytes into the file "d/cut", which has
+// cutSize; "d/whole" lies before it.
 type cutFS struct {
 	*FS
 	path    string
@@ -345,8 +343,8 @@ const (
 	cutSize = 5*mib + 123
 	cutAt   = 3 * mib
 
-	// cachesFault says that flushing memory that is gone must fault: emulators of
-	// other processors ignore the instructions.
+	// cachesFault says that flushing memory that is gone must fault: emulators of other
+	// processors ignore the instructions.
 	cachesFault = runtime.GOARCH == "amd64"
 )
 
@@ -377,8 +375,8 @@ func newCutFS(t testing.TB, opts ...Option) *cutFS {
 	return &cutFS{fsys, path, content, m}
 }
 
-// requireCut checks that err is a fault in the part of the file that was cut off, and
-// within the bytes that were asked for.
+// requireCut checks that err is a fault in the part of the file that was cut off, and within the
+// requested bytes.
 func (c *cutFS) requireCut(t testing.TB, err error, from, to int64) {
 	t.Helper()
 	var fault *FaultError
@@ -416,10 +414,10 @@ func TestFaultInMapping(t *testing.T) {
 	})
 	var fault *FaultError
 	require.ErrorAs(t, err, &fault)
-	assert.Equal(t, FaultError{Name: "d/cut", Offset: cutAt, Addr: addressOf(mem) + cutAt}, *fault)
+	assert.Equal(t, FaultError{Name: "d/cut", Offset: cutAt, Addr: addressOf(mem) + cutAt, Gone: true}, *fault)
 	assert.Equal(t, cutAt, read)
 
-	// Also where it is assembly that reads.
+	// The same if assembly reads.
 	err = Guard(func() error {
 		sha256.Sum256(mem)
 		return nil
@@ -431,7 +429,7 @@ func TestFaultInMapping(t *testing.T) {
 	})
 	c.requireCut(t, err, 0, cutSize)
 
-	// And flushing what is not there any more.
+	// The same for flushing memory that is gone.
 	require.NoError(t, c.mapping.FlushRange(0, cutAt))
 	require.NoError(t, c.mapping.InvalidateRange(cutAt-100, 100))
 	if cachesFault {
@@ -490,7 +488,7 @@ func TestFaultInReading(t *testing.T) {
 	c.requireClose(t)
 }
 
-// WriteTo gives the memory itself away, so the fault is in the hands of the writer.
+// WriteTo passes the memory itself, so the fault happens in the writer.
 func TestFaultInWriteTo(t *testing.T) {
 	t.Parallel()
 	c := newCutFS(t)
@@ -520,8 +518,8 @@ func TestFaultInWriteTo(t *testing.T) {
 	c.requireClose(t)
 }
 
-// A system call that is given memory which is gone says EFAULT, which is then the fault
-// that it is, at the byte where the memory ends.
+// A system call that is given memory that is gone returns EFAULT. That becomes a fault at the
+// byte where the memory ends.
 func TestFaultInSystemCall(t *testing.T) {
 	t.Parallel()
 	c := newCutFS(t)
@@ -578,7 +576,7 @@ func TestFaultInSystemCall(t *testing.T) {
 	c.requireClose(t)
 }
 
-// What is wrong with the one who takes the bytes is not the file's fault.
+// A fault of the memory that takes the bytes is not a fault of the file.
 func TestFaultOfTheTaker(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -656,8 +654,7 @@ func TestFaultInRefresh(t *testing.T) {
 	}
 }
 
-// Creating where the memory is gone fails, at whichever step, and leaves the file
-// system such that it can be closed.
+// Creating fails if the memory is gone, at any step, and afterwards the file system can be closed.
 func TestFaultInCreate(t *testing.T) {
 	t.Parallel()
 	c := newCutFS(t, ReadWrite())
@@ -686,8 +683,8 @@ func TestFaultInCreate(t *testing.T) {
 	c.requireClose(t)
 }
 
-// Opening a device that is cut while its log is being read is the same as one that
-// fails: here it is so from the start, for a mapping cannot be larger than the file.
+// Opening a device that is cut while its log is being read is the same as opening one that
+// fails. Here it is cut from the start, because a mapping cannot be larger than the file.
 func TestFaultInOpen(t *testing.T) {
 	t.Parallel()
 	c := newCutFS(t)
@@ -697,8 +694,8 @@ func TestFaultInOpen(t *testing.T) {
 	c.requireClose(t)
 }
 
-// A store to a file that is mapped for reading is stopped by the hardware, and changes
-// nothing, whatever rights the host has.
+// The hardware stops a store to a file that is mapped for reading, and nothing changes, whatever
+// rights the host has.
 func TestFaultWritingReadOnlyMapping(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -738,8 +735,8 @@ func TestFaultWritingReadOnlyMapping(t *testing.T) {
 	}
 }
 
-// cutWhilePausing has the device cut when memory is read again, as if it had been taken
-// away at that moment.
+// cutWhilePausing cuts the device when memory is about to be read again, as if it had been
+// removed then.
 func cutWhilePausing(path string, to int64, after int) Option {
 	return openOption(func(c *openConfig) {
 		c.pause = func(time.Duration) {
@@ -767,8 +764,8 @@ func corruptLog(t testing.TB, n int) string {
 	return f.path
 }
 
-// Memory that goes away while a device is being opened or checked: at the first time
-// that the log is read again, or the last; in one goroutine, or several.
+// Memory goes away while a device is being opened or checked: when the log is first read again,
+// or last; in one goroutine, or several.
 func TestFaultWhileOpening(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -816,7 +813,7 @@ func TestFaultWhileOpening(t *testing.T) {
 			})
 		}
 	}
-	// What is not served is listed after the last attempt at reading it.
+	// Entries that are not served are listed after the last attempt at reading.
 	t.Run("while the unread is listed", func(t *testing.T) {
 		t.Parallel()
 		path := corruptLog(t, 3)
@@ -831,7 +828,7 @@ func TestFaultWhileOpening(t *testing.T) {
 	})
 }
 
-// Refreshing when memory goes away between two reads.
+// Memory goes away between two reads of a Refresh.
 func TestFaultWhileRefreshing(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -864,8 +861,7 @@ func TestFaultWhileRefreshing(t *testing.T) {
 	}
 }
 
-// Copying to memory that is gone fails for every file, makes none of them, and holds
-// on to nothing.
+// Copying to memory that is gone fails for every file, makes no file, and keeps nothing.
 func TestFaultInCopyFS(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -892,7 +888,7 @@ func TestFaultInCopyFS(t *testing.T) {
 	c.requireClose(t)
 }
 
-// Reading through a directory whose files are gone goes on with those that are not.
+// Reading a directory with files that are gone continues with the other files.
 func TestFaultInWalk(t *testing.T) {
 	t.Parallel()
 	c := newCutFS(t)
@@ -917,6 +913,7 @@ func TestFaultInWalk(t *testing.T) {
 }
 
 func TestMappingSectionFault(t *testing.T) {
+	needsOneDevice(t, "its files must lie on the one with the log")
 	needsFaults(t)
 	needsFile(t, "the file is cut short")
 	t.Parallel()

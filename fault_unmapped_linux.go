@@ -1,6 +1,6 @@
 package famfs
 
-// What Linux knows about addresses at which nothing is mapped.
+// Asking Linux whether an address is mapped.
 
 import (
 	"os"
@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isUnmapped says that nothing is mapped at addr now.
+// isUnmapped reports whether nothing is mapped at addr now.
 func isUnmapped(addr uintptr) bool {
 	page := uintptr(os.Getpagesize())
-	// Asynchronously it does nothing but look whether there is memory.
+	// With MS_ASYNC, msync only checks whether there is memory.
 	_, _, errno := unix.Syscall(unix.SYS_MSYNC, addr&^(page-1), page, unix.MS_ASYNC)
 	return errno == unix.ENOMEM
 }

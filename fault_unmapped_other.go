@@ -2,7 +2,7 @@
 
 package famfs
 
-// Systems that are not asked whether something is mapped at an address.
+// Systems that cannot be asked whether an address is mapped.
 
-// isUnmapped says that nothing is known to be mapped at addr now.
+// isUnmapped returns false: it is not known that addr is unmapped.
 func isUnmapped(uintptr) bool { return false }

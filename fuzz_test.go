@@ -1,8 +1,8 @@
 package famfs
 
-// Any bytes at all as superblock, as log entry, and as a whole image: nothing may
-// panic, loop, or reach memory outside the file asked for, and what is accepted must
-// keep every promise. Besides what testdata/fuzz holds, each target has seeds here.
+// Any bytes at all as superblock, as log entry, and as a whole image: nothing may panic, loop,
+// or reach memory outside of the requested file, and everything accepted must keep every
+// promise. Each target has seeds here, besides those in testdata/fuzz.
 //
 //	go test -run '^$' -fuzz FuzzImage .
 
@@ -43,7 +43,7 @@ func FuzzSuperblock(f *testing.F) {
 		var b [superblockSize]byte
 		copy(b[:], record)
 		fuzzSuperblock(t, b, deviceSize)
-		// Deeper than a CRC lets bytes come that were not made for it.
+		// Bytes that were not made for a CRC rarely get past it: make it right.
 		binary.LittleEndian.PutUint64(b[0:], superblockMagic)
 		fixCRC(b[:], superblockCRC)
 		fuzzSuperblock(t, b, deviceSize)
@@ -70,7 +70,7 @@ func fuzzSuperblock(t *testing.T, b [superblockSize]byte, deviceSize int64) {
 	require.Equal(t, b[:104], again[:104], "what the CRC covers, and the CRC")
 }
 
-// requireKnown fails if err is of no kind that callers can tell.
+// requireKnown fails if err is of no kind that callers can distinguish.
 func requireKnown(t testing.TB, err error) {
 	t.Helper()
 	for _, known := range []error{ErrNotFormatted, ErrReformatted, ErrVersion, ErrChecksum, ErrCorrupt, ErrDevice, fs.ErrExist} {
@@ -108,8 +108,7 @@ func FuzzLogEntry(f *testing.F) {
 		var b [entrySize]byte
 		copy(b[:], record)
 		require.Equal(t, checksum(b[:entryCRC]), sums.of(&b))
-		// A device of this size; on a larger one a layout of tiny chunks takes long to
-		// walk through.
+		// A device of this size: on a larger one, a layout of tiny chunks takes long to walk.
 		g := geometry{unit: defaultUnit, dataStart: logOffset + minLogSize}
 		if smallUnits {
 			g.unit = smallUnit
@@ -117,7 +116,9 @@ func FuzzLogEntry(f *testing.F) {
 		g.size = g.dataStart + dataSize&(1<<30-1)
 		_ = checkEntry(&b, 0)
 		fuzzEntry(t, &b, g)
-		b[8], b[9], b[10], b[11] = b[8]&3, 0, 0, 0
+		b[8], b[9], b[10], b[11] = b[8]&3, b[9]&1, 0, 0
+		fuzzEntry(t, &b, g)
+		b[8], b[9] = 0, 1
 		fuzzEntry(t, &b, g)
 	})
 }
@@ -127,15 +128,15 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	e.decode(b)
 	for _, claim := range e.claims(g) {
 		require.GreaterOrEqual(t, claim.start, int64(0))
-		require.Positive(t, claim.n)
-		require.LessOrEqual(t, claim.end(), g.size/g.unit)
+		require.GreaterOrEqual(t, claim.n, int64(0))
+		require.GreaterOrEqual(t, claim.end(), claim.start) // which may be behind the end of the device
 	}
 	if err := e.check(string(e.path), g); err != nil {
 		requireKnown(t, err)
 		return
 	}
 
-	// What is said again in this package's words is the same.
+	// Encoding it again and decoding gives the same.
 	again := e.encode()
 	require.NoError(t, checkEntry(&again, e.seq))
 	var e2 entry
@@ -171,7 +172,7 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	}
 	require.Positive(t, n.size)
 	length := roundUp(n.size, g.unit)
-	segs, err := place.segments(length)
+	segs, err := place.runs(length)
 	require.NoError(t, err)
 	var total int64
 	for _, seg := range segs {
@@ -183,7 +184,7 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	}
 	require.Equal(t, length, total)
 	for _, x := range []int64{0, n.size / 2, n.size - 1} {
-		off, run := place.locate(x)
+		_, off, run := place.locate(x)
 		require.Equal(t, layoutByte(&place, x), off)
 		require.Positive(t, run)
 	}
@@ -192,8 +193,82 @@ func fuzzEntry(t *testing.T, b *[entrySize]byte, g geometry) {
 	require.Equal(t, e.extents, e2.extents)
 }
 
-// fuzzDataSize is how much data follows the metadata of the image: a few units of
-// 2 MiB, many of 4 KiB.
+// Any bytes as a queue: both ends open, or say that it is corrupt, and whatever they do then
+// stays within the files.
+func FuzzQueue(f *testing.F) {
+	for name := range queueImages {
+		i := readQueueImage(f, name)
+		b := bytes.Clone(i.producer[:40])
+		b = append(append(append(append(b, i.producer[1064:]...), i.consumer...), i.numbers...), i.buckets...)
+		f.Add(b, uint32(len(i.buckets)), false)
+		f.Add(b, uint32(len(i.buckets)), true)
+		for _, at := range []int{8, 16, 32, 40, 48, 64, 72} {
+			c := bytes.Clone(b)
+			c[at]++
+			f.Add(c, uint32(len(i.buckets)), false)
+			c[at] = 0xff
+			f.Add(c, uint32(len(i.buckets)), true)
+		}
+	}
+	f.Add([]byte{}, uint32(0), true)
+	image := &simImage{mem: make([]byte, 3*queueArrayOffset)}
+	f.Fuzz(func(t *testing.T, b []byte, size uint32, consumerIsSound bool) {
+		defer image.undo()
+		producer := &simFile{m: image, base: queueArrayOffset, size: queueArrayOffset + int64(size%(1<<16))}
+		consumer := &simFile{m: image, size: queueArrayOffset}
+		lay := func(file *simFile, off int64, n int) {
+			word := make([]byte, 8)
+			for end := off + int64(n); off < end && len(b) > 0 && off <= file.size-8; off += 8 {
+				b = b[copy(word, b):]
+				file.store(off, word)
+				clear(word)
+			}
+		}
+		lay(producer, 0, 40)
+		lay(producer, producerNumberAt, 16)
+		lay(consumer, 0, 16)
+		lay(consumer, consumerNumberAt, 16)
+		lay(producer, queueArrayOffset, len(b)+7)
+		if consumerIsSound {
+			writeConsumerFile(consumer)
+		}
+		pause := func(time.Duration) {}
+		p, err := openPutEnd(producer, consumer, producer.size, consumer.size, pause)
+		if err != nil {
+			requireKnown(t, err)
+			require.Nil(t, p)
+		}
+		c, err := openGetEnd(consumer, producer, consumer.size, producer.size, pause)
+		if err != nil {
+			requireKnown(t, err)
+			require.Nil(t, c)
+		}
+		for range 40 {
+			if p != nil {
+				ok, err := p.room(1)
+				if err == nil && ok {
+					err = p.put([][]byte{make([]byte, p.shape.bucketSize)})
+				}
+				if err != nil {
+					requireKnown(t, err)
+				}
+			}
+			if c != nil {
+				message, ok, err := c.get()
+				if err == nil && ok {
+					require.Len(t, message, c.shape.payload())
+					err = c.take(true)
+				}
+				if err != nil {
+					requireKnown(t, err)
+				}
+			}
+		}
+	})
+}
+
+// fuzzDataSize is the amount of data behind the image's metadata: a few units of 2 MiB, many of
+// 4 KiB.
 const (
 	fuzzDataSize  = 8 * mib
 	fuzzDataStart = logOffset + minLogSize
@@ -201,7 +276,7 @@ const (
 	fuzzEntries   = 24 // at most, that bytes are laid over
 )
 
-// imageMode is the first byte of an image: how its bytes are laid over the device.
+// imageMode is the first byte of an image. It says how the bytes are laid over the device.
 type imageMode byte
 
 const (
@@ -214,12 +289,12 @@ const (
 	smallUnits imageMode = 0x80 // with the last two: the allocation unit is 4 KiB
 )
 
-// fuzzImage is the one device of a fuzzing process, laid over anew for each image.
+// fuzzImage is the device of a fuzzing process, which is written again for each image.
 type fuzzImage struct {
 	path string
 	file *os.File
 	data []byte // what stands behind the metadata, never changed
-	// used is how many entries may not be zero.
+	// used is the number of entries that may not be zero.
 	used int
 }
 
@@ -244,8 +319,8 @@ func newFuzzImage(f *testing.F) *fuzzImage {
 	return i
 }
 
-// lay makes the device what the bytes of image say, and returns the superblock's
-// bytes and the next index of the log.
+// lay writes the bytes of image to the device. It returns the superblock's bytes and the next
+// index of the log.
 func (i *fuzzImage) lay(t testing.TB, image []byte) (superblock [superblockSize]byte, next uint64) {
 	var mode imageMode
 	if len(image) > 0 {
@@ -290,19 +365,20 @@ func (i *fuzzImage) lay(t testing.TB, image []byte) (superblock [superblockSize]
 		put64(nextIndexAt, uint64(count))(header[:])
 	}
 	i.write(t, 0, superblock[:])
+	i.write(t, copyAt, make([]byte, copySize))
 	i.write(t, logOffset, header[:])
 	i.write(t, entryAt(0), entries)
 	return superblock, binary.LittleEndian.Uint64(header[nextIndexAt:])
 }
 
-// sketchPaths are few, so that entries get into each other's way.
+// sketchPaths are few, so that entries conflict.
 var sketchPaths = []string{"a", "b", "a/x", "a/y", "a/x/z", "b/x", "c", "a/b"}
 
-// sketchSize is how many bytes sketch an entry.
+// sketchSize is the number of bytes that sketch an entry.
 const sketchSize = 6
 
-// drawSketches makes entries of a few bytes each: almost right in everything, so
-// that fuzzing finds its way to what they mean together.
+// drawSketches makes entries from a few bytes each. They are almost right, so that fuzzing finds
+// out what they mean together.
 func drawSketches(b []byte, unit uint64) (entries []byte) {
 	for ; len(b) >= sketchSize && len(entries) < fuzzEntries*entrySize; b = b[sketchSize:] {
 		path := sketchPaths[int(b[1])%len(sketchPaths)]
@@ -327,8 +403,11 @@ func drawSketches(b []byte, unit uint64) (entries []byte) {
 			e = forgedDir(path)
 		case 7:
 			e = forgedDevice(uint32(b[3]), b[4])
-			if b[5]&1 == 1 {
+			switch b[5] & 3 {
+			case 1:
 				e = forgedRemoval(uint64(b[3]), path)
+			case 3:
+				e = forgedSeal(uint64(b[3]), path)
 			}
 		}
 		record := e.encode()
@@ -377,6 +456,7 @@ func imageSeeds(t testing.TB) (all [][]byte) {
 		build(fixAll, 2, file("f", 5, 1), file("f", 6, 1)), // twice
 		build(entriesOnly, 0, file("f", 5, 2), file("g", 6, 2), forgedDir("f"), file("f/x", 8, 1), file("none/x", 8, 1), file("h", 8, 1)),
 		build(entriesOnly, 0, forgedDevice(1, 1), forgedFile("f", 1, rawExtent{1, 0, 2 * mib}), forgedDevice(3, 2), forgedDevice(2, 1)),
+		build(entriesOnly, 0, file("f", 5, 1), forgedSeal(0, "f"), forgedSeal(0, "f"), forgedRemoval(0, "f"), file("f", 6, 1)),
 		build(entriesOnly, 0, forgedStrips("s", 5*mib, 2*mib, inUnits(5, 2), inUnits(7, 2))),
 		build(entriesOnly|smallUnits, 0, forgedStrips("s", 100*smallUnit-7, smallUnit, page(0, 34), page(100, 34), page(50, 34)), forgedFile("t", 2*smallUnit, page(200, 1), page(202, 1))),
 		build(entriesOnly|smallUnits, 0, forgedStrips("s", 16*smallUnit, 8*smallUnit, page(0, 8), page(8, 8)), forgedFile("t", 1, page(7, 1))),
@@ -393,7 +473,7 @@ func imageSeeds(t testing.TB) (all [][]byte) {
 	return all
 }
 
-// atOnce has nothing waited for: in these images nothing arrives late.
+// atOnce removes all waiting: in these images nothing arrives late.
 var atOnce = openOption(func(c *openConfig) { c.pause = func(time.Duration) {} })
 
 func FuzzImage(f *testing.F) {
@@ -447,8 +527,8 @@ func FuzzImage(f *testing.F) {
 	})
 }
 
-// assertWhole fails unless what fsys says of itself adds up: every file within the
-// data, none sharing a byte with another.
+// assertWhole fails unless fsys is consistent: every file lies within the data, and no two share
+// a byte.
 func (i *fuzzImage) assertWhole(t testing.TB, fsys *FS, next uint64) {
 	owner := make([]string, fuzzImageSize/smallUnit)
 	sb := fsys.Superblock()
@@ -555,8 +635,8 @@ func problemTexts(problems []Problem) (texts []string) {
 	return texts
 }
 
-// assertFollows replays the log in two parts and compares with whole, which replayed
-// it in one.
+// assertFollows replays the log in two parts and compares the result with whole, which replayed
+// it at once.
 func (i *fuzzImage) assertFollows(t testing.TB, whole *FS, next uint64) {
 	i.setNext(t, next/2)
 	fsys, err := Open(i.path, atOnce)
@@ -569,8 +649,8 @@ func (i *fuzzImage) assertFollows(t testing.TB, whole *FS, next uint64) {
 	requireSame(t, whole, fsys)
 }
 
-// assertWritable creates a file and fails if that does harm to what whole, which
-// replayed the same log, holds.
+// assertWritable creates a file, and fails if that damages anything in whole, which replayed the
+// same log.
 func (i *fuzzImage) assertWritable(t testing.TB, host UUID, whole *FS, next uint64) {
 	fsys, err := Open(i.path, atOnce, ReadWrite(), WithSystemUUID(host))
 	if host == (UUID{}) {
@@ -598,4 +678,44 @@ func (i *fuzzImage) assertWritable(t testing.TB, host UUID, whole *FS, next uint
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	requireSame(t, fsys, whole)
+}
+
+// Whatever superblock and second copy hold: a copy that is believed is complete, and is what comes
+// back.
+func FuzzSuperblockCopy(f *testing.F) {
+	sb := crashSuperblock(1, minLogSize)
+	good := sb.encode()
+	f.Add(good[:], good[:], true)
+	f.Add(make([]byte, superblockSize), good[:], true)
+	f.Add(good[:100], good[:100], false)
+	device := &simImage{mem: make([]byte, logOffset+minLogSize)}
+	f.Fuzz(func(t *testing.T, superblock, copied []byte, fix bool) {
+		clear(device.mem[:copyAt+copySize])
+		device.saved = device.saved[:0]
+		copy(device.mem[:copyAt], superblock)
+		b := [superblockSize]byte{}
+		copy(b[:], copied)
+		if fix {
+			fixCRC(b[:], superblockCRC)
+		}
+		c := encodeCopy(&b)
+		if !fix && len(copied) > superblockSize {
+			copy(c[:], copied)
+		}
+		copy(device.mem[copyAt:], c[:])
+		found, sb, err := secondCopy(device, int64(len(device.mem)))
+		if err != nil {
+			return
+		}
+		require.Equal(t, [superblockSize]byte(c[:]), found)
+		require.NoError(t, putSuperblock(device, &found))
+		standing := loadSuperblock(device)
+		if sb.secondary() {
+			_, err = decodeSecondary(&standing)
+		} else {
+			_, err = readSuperblock(device, int64(len(device.mem)))
+		}
+		require.NoError(t, err)
+		require.Equal(t, found, standing)
+	})
 }

@@ -15,7 +15,7 @@ import (
 
 const grownSize = testSize + 32*mib
 
-// grown returns a device that has grown, and how much was free on it before.
+// grown returns a device that has grown, and the free space on it before.
 func grown(t testing.TB) (f *forgery, free int64) {
 	t.Helper()
 	f = newForgery(t)
@@ -50,7 +50,7 @@ func TestGrow(t *testing.T) {
 	assert.True(t, report.Clean(), "%v", report.Err())
 	assert.EqualValues(t, testSize, report.Usage.Size)
 
-	// One that has pending files keeps it waiting.
+	// Grow waits for an FS with pending files.
 	_, err = Open(f.path, ReadWrite(), Grow(), WithSystemUUID(testHost), WithLockTimeout(0))
 	require.ErrorIs(t, err, ErrLocked)
 	requireBytes(t, old, f.read(0, superblockSize), "the superblock")
@@ -76,8 +76,8 @@ func TestGrowWrites(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, st.Sys().(*Attr).Layout.Extents[0].Offset+st.Size(), int64(testSize), "it lies where the device has grown")
 
-	// Those who knew the device with its new size, but not its superblock, see the file, and
-	// give out what they did.
+	// An FS that knows the device's new size, but not the new superblock, sees the file, and
+	// still allocates only the space that it did before.
 	_, err = beside.Refresh()
 	require.NoError(t, err)
 	assert.Empty(t, beside.Problems())
@@ -89,7 +89,7 @@ func TestGrowWrites(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, p.Close())
 
-	// Again it does nothing.
+	// Another Grow does nothing.
 	require.NoError(t, m.Close())
 	openTest(t, f.path, ReadWrite(), Grow())
 	requireBytes(t, old, f.read(0, superblockSize), "the superblock")
@@ -104,7 +104,7 @@ func TestGrowWrites(t *testing.T) {
 	assert.ErrorIs(t, err, ErrNotMaster)
 }
 
-// Whoever opened the device before it grew cannot reach what lies behind.
+// An FS that opened the device before it grew cannot reach the new part.
 func TestGrowBehindReader(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -123,8 +123,8 @@ func TestGrowBehindReader(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The size is covered by no CRC. One that leaves no room for a file is none; files beyond
-// one that does are served, as they lie on the device.
+// No CRC covers the size. A size that leaves no room for a file is ignored. Files beyond a size
+// that leaves room are served, if they are on the device.
 func TestSuperblockDeviceSize(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -178,7 +178,7 @@ func TestSuperblockDeviceSize(t *testing.T) {
 	}
 }
 
-// The strips of an interleaved file lie in equal parts of what is given out.
+// The strips of an interleaved file lie in equal parts of the space that is given out.
 func TestGrowBuckets(t *testing.T) {
 	t.Parallel()
 	f, _ := grown(t)
@@ -186,12 +186,12 @@ func TestGrowBuckets(t *testing.T) {
 	p, err := m.Create("striped", 4*defaultUnit, Interleave(Interleaving{Strips: 2, Buckets: 2, Chunk: defaultUnit}))
 	require.NoError(t, err)
 	defer p.Close()
-	for _, x := range p.layout.Extents {
+	for _, x := range p.home.place.Extents {
 		assert.LessOrEqual(t, x.Offset+x.Length, int64(testSize))
 	}
 }
 
-// While the size is written everything may stop: the superblock has the one or the other.
+// If everything stops while the size is written, the superblock has the old or the new size.
 func TestCrashGrow(t *testing.T) {
 	needsNoDevice(t)
 	t.Parallel()

@@ -1,7 +1,7 @@
 package famfs
 
-// Who this host is: the system UUIDs by which it is known, and the role that
-// follows from them. Nothing here writes outside the device.
+// Identity of this host: its system UUIDs, and the role that follows from them. Nothing here
+// writes outside the device.
 
 import (
 	"bytes"
@@ -15,13 +15,13 @@ import (
 	"slices"
 )
 
-// Role is what a host may do to a file system (format: roles).
+// Role says what a host may do to a file system (format: roles).
 type Role uint8
 
 const (
 	// Client hosts read everything and write no metadata.
 	Client Role = iota
-	// Master is the host whose system UUID the superblock holds: it alone writes
+	// Master is the host whose system UUID is in the superblock. Only the master writes
 	// superblock and log.
 	Master
 )
@@ -34,25 +34,23 @@ func (r Role) String() string {
 	return "client"
 }
 
-// Where a host's identity is kept: in the file of the reference implementation, and
-// that of systemd.
+// The files with a host's identity: that of the reference implementation, and that of systemd.
 const (
 	systemUUIDFile = "/opt/famfs/system_uuid"
 	machineIDFile  = "/etc/machine-id"
 )
 
-// machineIDApplication is what machine ids are hashed with, so that the id itself,
-// which is meant to stay on its host, never reaches a shared device. It must not
-// change: masters are recognised by the result.
+// machineIDApplication is hashed with the machine id, so that the id itself, which must stay on its
+// host, never reaches a shared device. It must not change, because masters are recognised by the
+// result.
 var machineIDApplication = [16]byte{
 	0xf4, 0x31, 0x6d, 0x5e, 0x0b, 0x7c, 0x4a, 0x19, 0x9d, 0x52, 0xc8, 0xa6, 0x1e, 0x93, 0x70, 0x2b,
 }
 
-// hostUUIDs returns the UUIDs of this host, best first: the given one
-// (unless zero), that in uuidFile, the one derived from idFile. Files that are not
-// there are passed over; those that cannot be read or parsed too, but the error
-// tells of them: it explains why a host may not be the master that it should be,
-// and is no reason to refuse reading.
+// hostUUIDs returns the UUIDs of this host, best first: given (unless it is zero), the one in
+// uuidFile, and the one derived from idFile. Missing files are passed over. Files that cannot be
+// read or parsed are passed over too, but are named in the error. The error explains why a host may
+// not be the master that it should be; it is no reason to refuse reading.
 func hostUUIDs(given UUID, uuidFile, idFile string) ([]UUID, error) {
 	var ids []UUID
 	var passedOver []error
@@ -85,18 +83,18 @@ func hostUUIDs(given UUID, uuidFile, idFile string) ([]UUID, error) {
 	return ids, errors.Join(passedOver...)
 }
 
-// parseSystemUUID reads the reference's file: leading white space, then 36 characters,
-// whatever follows (format: roles). A host is master here if it is there.
+// parseSystemUUID parses the reference's file: leading white space, then 36 characters, then
+// anything (format: roles). A host that is master for the reference is master here too.
 func parseSystemUUID(text []byte) (UUID, error) {
 	text = bytes.TrimLeft(text, " \t\r\n\v\f")
 	return ParseUUID(string(text[:min(36, len(text))]))
 }
 
-// errNoMachineID: the file is there but says that the host has no id (yet), as in
-// images and containers before their first boot.
+// errNoMachineID says that the file is there but has no id (yet), as in images and in containers
+// before their first boot.
 var errNoMachineID = errors.New("no machine id")
 
-// deriveSystemUUID makes a UUID of a machine id of 32 hexadecimal digits.
+// deriveSystemUUID derives a UUID from a machine id of 32 hexadecimal digits.
 func deriveSystemUUID(text []byte) (UUID, error) {
 	id := make([]byte, 16)
 	text = bytes.TrimSpace(text)
@@ -111,7 +109,7 @@ func deriveSystemUUID(text []byte) (UUID, error) {
 	return UUID(mac.Sum(nil)[:16]).version4(), nil
 }
 
-// roleOf says what a host with these UUIDs is to the file system of the host master.
+// roleOf returns the role of a host with these UUIDs in a file system with this master.
 func roleOf(host []UUID, master UUID) Role {
 	if slices.Contains(host, master) {
 		return Master

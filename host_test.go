@@ -1,7 +1,7 @@
 package famfs
 
-// Who a host is: the files that say so, in all the shapes in which they occur, and
-// the role that follows. No test looks at the files of the host that it runs on.
+// The identity of a host: the files that define it, in all forms in which they occur, and the
+// role that follows. No test uses the files of the host that it runs on.
 
 import (
 	"io/fs"
@@ -18,8 +18,8 @@ const (
 	testHostText = "01234567-89ab-4cde-8f01-23456789abcd" // of testHost
 	machineID    = "0123456789abcdef0123456789abcdef"
 
-	// derivedID is what machineID gives, computed by another implementation of
-	// HMAC-SHA256. If it changes, masters are no longer recognised.
+	// derivedID follows from machineID; another implementation of HMAC-SHA256 computed it. If it
+	// changes, masters are no longer recognised.
 	derivedID = "a0df5f5f-5381-4b42-a38c-5c1b2da4532d"
 )
 
@@ -178,7 +178,7 @@ func TestHostUUIDs(t *testing.T) {
 	}
 }
 
-// A file that is there but cannot be read is told of, and keeps nobody from reading.
+// A file that cannot be read is reported, and does not prevent opening.
 func TestHostUUIDsUnreadable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir() // reading a directory fails for everybody

@@ -1,7 +1,7 @@
 package famfs
 
-// Entries that are sound, and unacceptable or odd: what each becomes, what it costs, and that
-// everything beside it is served.
+// Entries that are sound, but unacceptable or odd: what each becomes, what it costs, and that
+// everything else is served.
 
 import (
 	"bytes"
@@ -30,13 +30,12 @@ type badEntry struct {
 	is     []error
 	isNot  []error
 	claims []int64 // units whose space it keeps from being allocated
-	// path is what the problem says, "bad" if empty. unnamed: it says none.
+	// path is the path of the problem; "" means "bad". unnamed says that it has none.
 	path    string
 	unnamed bool
 }
 
-// badEntries is the table. Functions of it are named for the part of the format that
-// they are about.
+// badEntries is the table. Its functions are named for the part of the format that they test.
 func badEntries() []badEntry {
 	var all []badEntry
 	all = append(all, badTypes()...)
@@ -46,6 +45,7 @@ func badEntries() []badEntry {
 	all = append(all, badStrips()...)
 	all = append(all, badDevices()...)
 	all = append(all, badRemovals()...)
+	all = append(all, badSeals()...)
 	return append(all, badPlaces()...)
 }
 
@@ -55,12 +55,12 @@ var (
 	badClaim  = []int64{badUnit, badUnit + 1}
 )
 
-// badFile is a file that would be good, but for its extents.
+// badFile is a file that is good except for its extents.
 func badFile(extents ...rawExtent) *entry { return forgedFile("bad", 3*mib, extents...) }
 
 func badTypes() []badEntry {
 	return []badEntry{
-		{name: "type 4", entry: badFile(badSpace), raw: put32(8, 4), want: "found type 4, want 0 (file), 1 (mkdir), 2 (removal) or 3 (add-daxdev)", is: isCorrupt, unnamed: true},
+		{name: "type 4", entry: badFile(badSpace), raw: put32(8, 4), want: "found type 4, want 0 (file), 1 (mkdir), 2 (removal), 3 (add-daxdev) or 256 (seal)", is: isCorrupt, unnamed: true},
 		{name: "type huge", entry: badFile(badSpace), raw: put32(8, math.MaxUint32), want: "found type 4294967295", is: isCorrupt, unnamed: true},
 	}
 }
@@ -192,7 +192,7 @@ func badExtents() []badEntry {
 		{name: "first and last extent the same", entry: badFile(inUnits(20, 1), inUnits(22, 1), inUnits(24, 1), inUnits(20, 1)), want: "extent 3 (offset 41943040, length 2097152) shares space", is: isCorrupt, claims: []int64{20, 22, 24}},
 		{name: "strip shared with a file", entry: forgedStrips("bad", 3*mib, 2*mib, inUnits(20, 1), inUnits(firstUnit, 1)), want: "extent 1 (offset 16777216, length 2097152) shares space", is: isCorrupt, claims: []int64{20}},
 		{name: "the same strip twice", entry: forgedStrips("bad", 3*mib, 2*mib, inUnits(20, 1), inUnits(20, 1)), want: "extent 1 (offset 41943040, length 2097152) shares space", is: isCorrupt, claims: []int64{20}},
-		// A later file keeps its own space: first come among acceptable entries only.
+		// A later file keeps its own space: only acceptable entries have precedence.
 		{name: "bad, and where a later file lies", entry: badFile(inUnits(lastUnit, 2), rawExtent{}), want: "extent 1 (device 0, offset 0, length 0) is empty", is: isCorrupt, claims: []int64{13}},
 	}
 }
@@ -221,8 +221,8 @@ func badDevices() []badEntry {
 		{name: "strip on a device that no entry has added", entry: forgedStrips("bad", 1, 2*mib, inUnits(24, 2), on(7)), want: "extent 1 is on device 7, which no entry has added", is: noDevice, claims: []int64{24, 25}},
 		{name: "device index beyond 32 bits", entry: badFile(on(1 << 32)), want: "is on a device whose index no entry can have added", is: isCorrupt},
 		{name: "device index of all bits", entry: badFile(on(math.MaxUint64)), want: "is on a device whose index no entry can have added", is: isCorrupt},
-		{name: "on an added device", entry: badFile(on(1)), before: []*entry{forgedDevice(1, 1)}, want: "extent 0 is on device 1 (01000000-0000-0000-0000-000000000000), and only files on the device with the superblock can be used", is: []error{ErrDevice}, isNot: isCorrupt},
-		{name: "in part on an added device", entry: badFile(inUnits(24, 1), on(2)), before: []*entry{forgedDevice(1, 1), forgedDevice(2, 2)}, want: "extent 1 is on device 2 (02000000-", is: []error{ErrDevice}, claims: []int64{24}},
+		{name: "on an added device", entry: badFile(on(1)), before: []*entry{forgedDevice(1, 1)}, want: "extent 0 is on device 1 (UUID 01000000-0000-0000-0000-000000000000, 1099511627776 bytes), which is not here", is: []error{ErrDevice}, isNot: isCorrupt},
+		{name: "in part on an added device", entry: badFile(inUnits(24, 1), on(2)), before: []*entry{forgedDevice(1, 1), forgedDevice(2, 2)}, want: "extent 1 is on device 2 (UUID 02000000-", is: []error{ErrDevice}, claims: []int64{24}},
 		{name: "add-daxdev index 0", entry: forgedDevice(0, 1), want: "device 01000000-0000-0000-0000-000000000000 is added with index 0, want 1", is: isCorrupt, unnamed: true},
 		{name: "add-daxdev begins with 2", entry: forgedDevice(2, 1), want: "is added with index 2, want 1", is: isCorrupt, unnamed: true},
 		{name: "add-daxdev leaves one out", entry: forgedDevice(3, 3), before: []*entry{forgedDevice(1, 1)}, want: "is added with index 3, want 2", is: isCorrupt, unnamed: true},
@@ -233,8 +233,8 @@ func badDevices() []badEntry {
 	}
 }
 
-// Removals of what is not there, not alone, or not what they say. Entry 0 made "first"; that
-// of the test is entry 1 if it needs none before.
+// Removals of something that does not exist, is not empty, or is not what they say. Entry 0 made
+// "first". The entry under test is entry 1 if it needs none before it.
 func badRemovals() []badEntry {
 	missing := []error{fs.ErrNotExist, ErrCorrupt}
 	dir := []*entry{forgedDir("dir"), forgedFile("dir/f", 1, inUnits(24, 1))}
@@ -256,6 +256,37 @@ func badRemovals() []badEntry {
 		{name: "removal of a directory that is not empty", entry: forgedRemoval(1, "dir"), before: dir, path: "dir", want: `removal of directory "dir": 1 files and directories are in it`, is: isCorrupt},
 		{name: "file in a directory that was removed", entry: forgedFile("dir/f", 3*mib, badSpace), before: []*entry{forgedDir("dir"), forgedRemoval(1, "dir")}, path: "dir/f", want: `"dir/f" lies in directory "dir", which does not exist`, is: missing, claims: badClaim},
 		{name: "file in the space of one that was removed", entry: forgedFile("bad", 1, inUnits(24, 1)), before: append(dir[:2:2], forgedRemoval(2, "dir/f")), want: "shares space with an earlier extent or file", is: isCorrupt, claims: []int64{24}},
+	}
+}
+
+// Seals of something that is no file, is sealed already, or is not what they say. Entry 0 made
+// "first".
+func badSeals() []badEntry {
+	missing := []error{fs.ErrNotExist, ErrCorrupt}
+	seal := func(name, want string, raw func(b []byte)) badEntry {
+		return badEntry{name: "seal " + name, entry: forgedSeal(0, "first"), raw: raw, path: "first", want: want, is: isCorrupt}
+	}
+	return []badEntry{
+		{name: "seal of itself", entry: forgedSeal(1, "bad"), want: `seal of "bad": found entry 1 to be sealed, want one before this`, is: isCorrupt},
+		{name: "seal of an entry that no log has", entry: forgedSeal(math.MaxUint64, "first"), path: "first", want: "found entry 18446744073709551615 to be sealed", is: isCorrupt},
+		{name: "seal of an entry beyond 63 bits", entry: forgedSeal(1<<63, "first"), path: "first", want: "found entry 9223372036854775808 to be sealed", is: isCorrupt},
+		{name: "seal under another name", entry: forgedSeal(0, "firs"), path: "firs", want: `seal of "firs": entry 0 made "first"`, is: isCorrupt},
+		{name: "seal without a name", entry: forgedSeal(0, ""), want: "path", is: isCorrupt, unnamed: true},
+		{name: "seal of a name without an end", entry: forgedSeal(0, ""), raw: func(b []byte) { copy(b[sealPathAt:], strings.Repeat("p", pathSize)) }, path: strings.Repeat("p", pathSize), want: "has no NUL within its 80 bytes", is: isCorrupt},
+		{name: "seal of a name outside the root", entry: forgedSeal(0, "../first"), path: "../first", want: "path", is: isCorrupt},
+		{name: "seal of a directory", entry: forgedSeal(1, "dir"), before: []*entry{forgedDir("dir")}, path: "dir", want: `seal of "dir": entry 1 made no file`, is: missing},
+		{name: "seal of what was removed", entry: forgedSeal(1, "f"), before: []*entry{forgedFile("f", 1, inUnits(24, 1)), forgedRemoval(1, "f")}, path: "f", want: `seal of "f": entry 2 removed before what entry 1 made`, is: missing, claims: []int64{24}},
+		{name: "seal of a removal", entry: forgedSeal(2, "dir"), before: []*entry{forgedDir("dir"), forgedRemoval(1, "dir")}, path: "dir", want: `seal of "dir": entry 2 made no file`, is: missing},
+		{name: "seal of a seal", entry: forgedSeal(1, "first"), before: []*entry{forgedSeal(0, "first")}, path: "first", want: `seal of "first": entry 1 made no file`, is: missing},
+		{name: "seal of what is sealed", entry: forgedSeal(0, "first"), before: []*entry{forgedSeal(0, "first")}, path: "first", want: `seal of "first": entry 1 sealed before what entry 0 made, and the first counts`, is: []error{fs.ErrExist, ErrCorrupt}},
+		{name: "seal of an added device", entry: forgedSeal(1, "bad"), before: []*entry{forgedDevice(1, 1)}, want: "entry 1 made no file", is: missing},
+		{name: "removal of a seal", entry: forgedRemoval(1, "first"), before: []*entry{forgedSeal(0, "first")}, path: "first", want: `removal of "first": entry 1 made no file or directory`, is: missing},
+		seal("of no kind", `seal of "first": found a sum of kind 0, want 1 (CRC-32C) or 2 (SHA-256)`, put32(sealKindAt, 0)),
+		seal("of kind 3", "found a sum of kind 3", put32(sealKindAt, 3)),
+		seal("of a kind that is 1 in 8 bits", "found a sum of kind 257", put32(sealKindAt, 257)),
+		seal("with padding", "found bytes that are not zero beside the sum", put32(sealZeroAt, 1)),
+		seal("with bytes behind a CRC-32C", "found bytes that are not zero beside the sum", put32(sealSumAt+4, 1)),
+		seal("with a byte at the end of a CRC-32C", "found bytes that are not zero beside the sum", func(b []byte) { b[sealSumAt+sumSize-1] = 1 }),
 	}
 }
 
@@ -313,7 +344,7 @@ func TestUnacceptableEntries(t *testing.T) {
 			index := f.append(c.entry, c.raw)
 			f.good("last", lastUnit)
 
-			// Met at Open, by Refresh, and by Check, it is the same problem.
+			// Open, Refresh and Check report the same problem.
 			fsys := openTest(t, f.path)
 			c.assertProblem(t, index, fsys.Problems())
 			n, err := early.Refresh()
@@ -327,7 +358,7 @@ func TestUnacceptableEntries(t *testing.T) {
 			tolerant := openTest(t, f.path, Tolerant())
 			c.assertProblem(t, index, tolerant.Problems())
 
-			// Its neighbours are there, and it is not.
+			// Its neighbours are there, and the entry's file is not.
 			for _, fsys := range []*FS{fsys, early, tolerant} {
 				assertGood(t, fsys, "first", firstUnit)
 				assertGood(t, fsys, "last", lastUnit)
@@ -352,8 +383,8 @@ func TestUnacceptableEntries(t *testing.T) {
 	}
 }
 
-// assertSpace allocates all there is: everything but what files have and what the bad
-// entry claims.
+// assertSpace allocates everything that is free. That must be everything except the space of
+// files and the claims of the bad entry.
 func (c *badEntry) assertSpace(t testing.TB, f *forgery, files map[string][]int64) {
 	t.Helper()
 	owner := map[int64]string{}
@@ -391,7 +422,7 @@ func (c *badEntry) assertSpace(t testing.TB, f *forgery, files map[string][]int6
 	require.NoError(t, fsys.Close())
 }
 
-// What is odd but acceptable: the other side of every limit.
+// Odd but acceptable entries: the other side of every limit.
 func TestAcceptableEntries(t *testing.T) {
 	t.Parallel()
 	scattered := func(n int64) (all []rawExtent) {
@@ -447,8 +478,7 @@ func TestAcceptableEntries(t *testing.T) {
 	}
 }
 
-// Paths as they were typed are served under the name of what they lead to, if that lies in
-// the root.
+// Paths as users typed them are served under the name that they lead to, if that is in the root.
 func TestPathsAsTyped(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ logged, served string }{
@@ -518,8 +548,8 @@ func TestPathsAsTyped(t *testing.T) {
 	}
 }
 
-// A directory that was typed in another way is the one that others lie in, and Watch gives
-// its clean name.
+// A directory that was typed in another form is the directory of others, and Watch gives its
+// clean name.
 func TestDirectoryAsTyped(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -547,8 +577,8 @@ func TestDirectoryAsTyped(t *testing.T) {
 	assert.Equal(t, fsys.Usage(), report.Usage)
 }
 
-// What the reference keeps for itself is not served, and is no problem, but has its space;
-// and so is the root, made again.
+// What the reference keeps for itself is not served, and is not a problem, but keeps its space.
+// The same is true of making the root again.
 func TestUnservedEntries(t *testing.T) {
 	t.Parallel()
 	for _, e := range []*entry{
@@ -608,7 +638,7 @@ func TestUnservedEntries(t *testing.T) {
 	})
 }
 
-// The primary device is device 0: an entry that adds it again uses up no index.
+// The primary device is device 0: an entry that adds it again uses no index.
 func TestPrimaryAddedAgain(t *testing.T) {
 	t.Parallel()
 	for _, index := range []uint32{0, 1, 2} {
@@ -619,18 +649,18 @@ func TestPrimaryAddedAgain(t *testing.T) {
 		f.append(e, nil)
 		f.append(forgedDevice(1, 1), nil)
 		f.append(forgedDevice(2, 2), nil)
-		f.append(badFile(rawExtent{2, 0, 4 * mib}), nil)
+		f.append(badFile(rawExtent{2, 2 * mib, 4 * mib}), nil)
 		fsys := openTest(t, f.path)
 		problems := fsys.Problems()
 		require.Len(t, problems, 2)
 		assert.Equal(t, 0, problems[0].Index)
 		assert.ErrorContains(t, problems[0], fmt.Sprintf("device %s is added a second time, it is device 0 already", primary))
-		assert.ErrorContains(t, problems[1], "extent 0 is on device 2 (02000000-")
+		assert.ErrorContains(t, problems[1], "extent 0 is on device 2 (UUID 02000000-")
 	}
 }
 
-// A higher minor version of the format only adds to it: it is read, what is not known of
-// it is a problem, and the logger is told. Nothing is written.
+// A higher minor version of the format only adds things: it is read, unknown things are
+// problems, and the logger is told. Nothing is written.
 func TestNewerFormat(t *testing.T) {
 	t.Parallel()
 	for _, minor := range []uint32{omfMinor + 1, math.MaxUint32} {
@@ -667,7 +697,7 @@ func TestNewerFormat(t *testing.T) {
 	}
 }
 
-// A directory that is made again is the one that was made first.
+// Making a directory again changes nothing: the first one stays.
 func TestMkdirAgain(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -694,8 +724,8 @@ func TestMkdirAgain(t *testing.T) {
 	assert.Len(t, entries, 1)
 }
 
-// One bad entry does not make others bad that follow from it in no way; those that
-// do each say so themselves.
+// A bad entry does not affect entries that do not depend on it. Those that depend on it are
+// problems of their own.
 func TestProblemsOfOneAnother(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -721,8 +751,8 @@ func TestProblemsOfOneAnother(t *testing.T) {
 	assert.Equal(t, map[string][]int64{"dir": {}, "dir/a": {21}, "dir/b": {20}, "dir/c": {22}}, forgedTree(t, fsys))
 }
 
-// What an entry that was passed over claims is never given out, whoever had it before, and
-// whatever becomes of him.
+// Space claimed by an entry that was passed over is never given out, whoever had it before, and
+// whatever happens to that file.
 func TestClaimOutlivesPendingFile(t *testing.T) {
 	t.Parallel()
 	for name, told := range map[string]bool{"at once": false, "after the allocator knew": true} {
@@ -732,8 +762,8 @@ func TestClaimOutlivesPendingFile(t *testing.T) {
 			m := openTest(t, f.path, ReadWrite())
 			p, err := m.Create("p", 2*defaultUnit)
 			require.NoError(t, err)
-			x := p.layout.Extents[0]
-			// Its size says more than its extents, which are those of p.
+			x := p.home.place.Extents[0]
+			// Its size does not fit its extents, which are those of p.
 			f.append(forgedFile("bad", 1<<40, rawExtent{0, uint64(x.Offset), uint64(x.Length)}), nil)
 			_, err = m.Refresh()
 			require.NoError(t, err)
@@ -747,7 +777,7 @@ func TestClaimOutlivesPendingFile(t *testing.T) {
 			q, err := m.Create("q", 2*defaultUnit)
 			require.NoError(t, err)
 			defer q.Close()
-			assert.Equal(t, x.Offset+x.Length, q.layout.Extents[0].Offset)
+			assert.Equal(t, x.Offset+x.Length, q.home.place.Extents[0].Offset)
 			for run := range m.FreeSpace() {
 				assert.GreaterOrEqual(t, run.Offset, x.Offset+x.Length)
 			}
@@ -755,8 +785,8 @@ func TestClaimOutlivesPendingFile(t *testing.T) {
 	}
 }
 
-// With allocation units of 4 KiB, which no formatter writes but readers accept, the
-// same rules hold for that unit.
+// With allocation units of 4 KiB, which no formatter writes but readers accept, the same rules
+// hold for that unit.
 func TestSmallUnit(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -793,7 +823,7 @@ func TestSmallUnit(t *testing.T) {
 	assert.ErrorContains(t, problems[2], "log entry 3: chunk of 2048 bytes, want a power of two that is a multiple of the allocation unit 4096")
 	assert.ErrorContains(t, problems[3], `log entry 4: file "shared": extent 0 (offset 10518528, length 8192) shares space`)
 
-	// All that is free, in the free runs that there are.
+	// All free space, in the existing free runs.
 	taken := map[int64]bool{}
 	for _, page := range []int64{0, 1, 3, 4, 7, 8, 9, 20, 21, 22, 30, 31, 40, 41} {
 		taken[page] = true

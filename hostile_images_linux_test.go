@@ -1,6 +1,6 @@
 package famfs
 
-// What the kernel itself says of a mapping.
+// What the kernel says about a mapping.
 
 import (
 	"bufio"
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ownPagesOnly says if mem, a mapped file, reaches anything of the device at path but
-// the extents of its layout.
+// ownPagesOnly returns an error if mem, a mapped file, reaches anything of the device at path
+// other than the extents of its layout.
 func ownPagesOnly(mem []byte, path string, l *Layout) error {
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {

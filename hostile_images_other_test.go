@@ -2,5 +2,5 @@
 
 package famfs
 
-// ownPagesOnly asks nobody where the kernel does not say what is mapped.
+// ownPagesOnly checks nothing, because the system does not say what is mapped.
 func ownPagesOnly([]byte, string, *Layout) error { return nil }

@@ -1,10 +1,10 @@
 package famfs
 
-// Hostile images, systematically: images of the reference and of this package, with
-// every field of every kind of record set to all values at which something could
-// break, with records swapped, repeated and cut off, and all checksums right. Each is
-// checked, opened in all ways, listed, read, mapped and written to; and metadata that
-// changes while that is being done. See fuzz_test.go for bytes that nobody thought of.
+// Hostile images, systematically: images of the reference and of this package, with every field
+// of every kind of record set to all values at which something could break; with records
+// swapped, repeated and cut off; and with all checksums right. Each image is checked, opened in
+// all ways, listed, read, mapped and written to. Also metadata that changes during all this.
+// fuzz_test.go has bytes that nobody thought of.
 
 import (
 	"bytes"
@@ -32,13 +32,15 @@ import (
 )
 
 const (
-	// mutationTimeout is when a test that hangs says in what; nothing takes as long.
+	// mutationTimeout is the time after which a hanging test says where it hangs. Nothing takes
+	// that long.
 	mutationTimeout = 8 * time.Minute
-	// mutationMemory is what opening one image in all ways may allocate, garbage
-	// included: a few times what a log of half a million bad entries takes, and far
-	// less than a count in a record that is believed would make of it.
-	mutationMemory = 1024 * mib
-	// mutationRetained is what all images together may leave behind.
+	// mutationMemory is the limit of allocations for opening one image in all ways, including
+	// garbage. A log of half a million bad entries takes 1,015 MiB, and 1,465 MiB under the race
+	// detector: both is below this, which is far less than what believing a bad count in a record
+	// would take.
+	mutationMemory = 2048 * mib
+	// mutationRetained is the limit of memory that all images together may leave in use.
 	mutationRetained = 32 * mib
 )
 
@@ -48,13 +50,13 @@ type mutant struct {
 	patches []patch
 }
 
-// patch is what stands at off instead.
+// patch is a replacement for the bytes at off.
 type patch struct {
 	off  int64
 	data []byte
 }
 
-// mutationImage is a device on which one mutant after the other is laid out.
+// mutationImage is a device on which one mutant after the other is written.
 type mutationImage struct {
 	t    testing.TB
 	path string
@@ -128,6 +130,9 @@ func ownImage(t testing.TB, unit uint64) string {
 	f.append(forgedFile("gone/f", unit-5, at(31, 1)), nil) // in its place
 	f.append(forgedRemoval(gone+3, "gone/f"), nil)
 	f.append(forgedRemoval(gone, "gone"), nil)
+	f.append(forgedSeal(1, "d/one"), nil)
+	sum := Sum{Kind: SHA256, Bytes: [sumSize]byte(pattern(sumSize, 6))}
+	f.append(&entry{kind: typeSeal, removes: 5, path: []byte("d/e/striped"), sum: sum}, nil)
 	f.write(start, pattern(testSize-start, 5))
 	return f.path
 }
@@ -140,7 +145,7 @@ func (i *mutationImage) write(p patch) {
 
 // restore undoes patches to the metadata.
 func (i *mutationImage) restore(patches []patch) {
-	for _, p := range patches {
+	for _, p := range append(patches, patch{copyAt, make([]byte, copySize)}) { // which opening with ReadWrite writes
 		i.write(patch{p.off, i.meta[p.off : p.off+int64(len(p.data))]})
 	}
 }
@@ -154,7 +159,7 @@ type record struct {
 	fields []field
 }
 
-// field is a part of a record. Where any value does, few are tried.
+// field is a part of a record. If any value is acceptable, only few are tried.
 type field struct {
 	name      string
 	at, width int
@@ -209,13 +214,15 @@ func (i *mutationImage) entry(index uint64) record {
 		r.fields = append(r.fields, field{"uid", 16, 4, true}, field{"gid", 20, 4, true}, field{"mode", 24, 4, true})
 	case typeRemoval:
 		r.fields = append(r.fields, field{"removes", removesAt, 8, false})
+	case typeSeal:
+		r.fields = append(r.fields, field{"seals", sealsAt, 8, false}, field{"kind", sealKindAt, 4, false}, field{"padding", sealZeroAt, 4, true}, field{"sum", sealSumAt, 8, true})
 	case typeAddDev:
 		r.fields = append(r.fields, field{"size", 16, 8, false}, field{"uuid", 24, 8, false}, field{"index", 40, 4, false})
 	}
 	return r
 }
 
-// values are those at which something could break, for a field that is v now.
+// values are the values at which something could break, for a field that is v now.
 func (i *mutationImage) values(f field, v uint64) []uint64 {
 	const sign, all = 1 << 63, math.MaxUint64
 	values := []uint64{0, 1, all, sign, v ^ 1}
@@ -252,7 +259,7 @@ func (f field) put(b []byte, v uint64) {
 	}
 }
 
-// changed is r with a change to it and the right checksum.
+// changed returns r with a change to it and the right checksum.
 func (i *mutationImage) changed(name string, r record, edit func(b []byte)) mutant {
 	b := i.bytes(r)
 	edit(b)
@@ -260,8 +267,8 @@ func (i *mutationImage) changed(name string, r record, edit func(b []byte)) muta
 	return mutant{r.name + ": " + name, []patch{{r.off, b}}}
 }
 
-// fieldMutants sets every field of r to all its values, one at a time; and once each,
-// with the checksum left as it was.
+// fieldMutants sets every field of r to all its values, one at a time. Each field is also
+// changed once without correcting the checksum.
 func (i *mutationImage) fieldMutants(r record) (all []mutant) {
 	b := i.bytes(r)
 	for _, f := range r.fields {
@@ -281,8 +288,8 @@ func (i *mutationImage) fieldMutants(r record) (all []mutant) {
 	return all
 }
 
-// randomMutants sets some fields of r at a time to values of each other, so that sums
-// and products of them meet their bounds.
+// randomMutants sets some fields of r to values of each other, so that sums and products of them
+// reach their limits.
 func (i *mutationImage) randomMutants(r record, n int) (all []mutant) {
 	for k := range n {
 		all = append(all, i.changed(fmt.Sprintf("random %d", k), r, func(b []byte) {
@@ -315,10 +322,10 @@ func (i *mutationImage) flipMutants(r record, n int) (all []mutant) {
 	return all
 }
 
-// pathMutants gives the entry index every kind of bad path, and those of others.
+// pathMutants gives the entry index every kind of bad path, and the paths of others.
 func (i *mutationImage) pathMutants(index uint64) (all []mutant) {
 	r := i.entry(index)
-	at := map[byte]int{typeFile: filePathAt, typeMkdir: mkdirPathAt, typeRemoval: removalPathAt}[i.bytes(r)[entryTypeAt]]
+	at := map[uint32]int{typeFile: filePathAt, typeMkdir: mkdirPathAt, typeRemoval: removalPathAt, typeSeal: sealPathAt}[binary.LittleEndian.Uint32(i.bytes(r)[entryTypeAt:])]
 	paths := []string{"", "\x00x", "/", "//", ".", "..", "a/..", "../a", "./a", "a//b", "a/", "/a", ".meta", ".meta/log", "\xff", "a\x00b", "none/x", "\n", "..a", strings.Repeat("x", pathSize),
 		strings.Repeat("x", maxPath), strings.Repeat("d/", pathSize/2), strings.Repeat("d/", maxPath/2) + "x", "\xed\xa0\x80"}
 	for other := range i.next {
@@ -341,7 +348,7 @@ func (i *mutationImage) pathOf(index uint64) string {
 	return string(e.path)
 }
 
-// combinedMutants are values that are only harmful together.
+// combinedMutants are values that are harmful only together.
 func (i *mutationImage) combinedMutants(index uint64) (all []mutant) {
 	r, unit, size := i.entry(index), uint64(i.sb.AllocUnit), uint64(i.size)
 	add := func(name string, edits ...func(b []byte)) {
@@ -423,7 +430,7 @@ func (i *mutationImage) combinedMutants(index uint64) (all []mutant) {
 	return all
 }
 
-// lastFile is the last of kinds that is a file.
+// lastFile is the last file in kinds.
 func (i *mutationImage) lastFile() (last uint64) {
 	for _, index := range i.kinds() {
 		if i.meta[entryAt(index)+8] == typeFile {
@@ -433,7 +440,7 @@ func (i *mutationImage) lastFile() (last uint64) {
 	return last
 }
 
-// logMutants move whole entries about, and change all that says how many there are.
+// logMutants move whole entries, and change everything that says how many entries there are.
 func (i *mutationImage) logMutants() (all []mutant) {
 	n := i.next
 	entryBytes := func(index uint64) []byte { return i.bytes(i.entry(index)) }
@@ -487,7 +494,7 @@ func (i *mutationImage) logMutants() (all []mutant) {
 	return append(all, i.changed("other unit", i.superblock(), put64(32, other)))
 }
 
-// kinds are entries of which no two are alike in what the format says of them.
+// kinds are entries no two of which mean the same kind of thing in the format.
 func (i *mutationImage) kinds() (indexes []uint64) {
 	seen := map[string]bool{}
 	for index := range i.next {
@@ -508,7 +515,19 @@ func (i *mutationImage) kinds() (indexes []uint64) {
 	return indexes
 }
 
-// mutants are all of an image.
+// copyMutants are images whose superblock is lost, with all kinds of second copies, which are
+// complete.
+func (i *mutationImage) copyMutants() (all []mutant) {
+	r := i.superblock()
+	lost := patch{0, make([]byte, superblockSize)}
+	for _, m := range append(i.fieldMutants(r), i.randomMutants(r, 60)...) {
+		b := encodeCopy((*[superblockSize]byte)(m.patches[0].data))
+		all = append(all, mutant{"second copy of " + m.name, []patch{lost, {copyAt, b[:]}}})
+	}
+	return all
+}
+
+// mutants returns all mutants of an image.
 func (i *mutationImage) mutants() (all []mutant) {
 	records := []record{i.superblock(), i.header()}
 	for _, index := range i.kinds() {
@@ -523,15 +542,16 @@ func (i *mutationImage) mutants() (all []mutant) {
 		all = append(all, i.randomMutants(r, 60)...)
 		all = append(all, i.flipMutants(r, 60)...)
 	}
+	all = append(all, i.copyMutants()...)
 	return append(all, i.logMutants()...)
 }
 
-// tenable lists fsys, and says what about it cannot be.
+// tenable lists fsys, and returns what about it is impossible.
 func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, error) {
 	sb, u := fsys.Superblock(), fsys.Usage()
 	attrs, sizes := map[string]*Attr{}, map[string]int64{}
 	var all []Extent
-	dirs, fileBytes := 0, int64(0)
+	dirs, sealed, fileBytes := 0, 0, int64(0)
 	err := fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == "." {
 			return err
@@ -561,12 +581,21 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 			return fmt.Errorf("%q has %d bytes in %d of %d extents", path, st.Size(), space, len(attr.Layout.Extents))
 		}
 		all = append(all, attr.Layout.Extents...)
+		switch {
+		case attr.Sealed:
+			sealed++
+			if attr.Sum.Kind != CRC32C && attr.Sum.Kind != SHA256 || attr.Sum != attr.Sum.trimmed() {
+				return fmt.Errorf("%q is sealed with %+v", path, attr.Sum)
+			}
+		case attr.Sum != Sum{}:
+			return fmt.Errorf("%q is not sealed, but has sum %v", path, attr.Sum)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	// What was removed keeps its space.
+	// Removed files keep their space.
 	removed := int64(0)
 	for index := range fsys.replica.ns.end() {
 		n := fsys.replica.ns.node(index)
@@ -580,7 +609,7 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 			}
 		}
 	}
-	// A size that leaves room for a file is believed, up to the real one.
+	// A size that leaves room for a file is believed, up to the actual size.
 	size := i.size
 	if sb.DeviceSize >= sb.logEnd()+sb.AllocUnit {
 		size = min(size, sb.DeviceSize)
@@ -603,7 +632,7 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 		}
 	}
 	want := Usage{
-		Size: size, Allocated: size - free, Free: free, LargestFree: longest, FileBytes: fileBytes, Removed: removed, Files: len(attrs), Dirs: dirs,
+		Size: size, Allocated: size - free, Free: free, LargestFree: longest, FileBytes: fileBytes, Removed: removed, Files: len(attrs), Dirs: dirs, Sealed: sealed,
 		LogUsed: u.LogUsed, LogCapacity: int(lastIndex(sb.LogSize) + 1),
 	}
 	if u != want || u.LogUsed > u.LogCapacity {
@@ -612,8 +641,8 @@ func (i *mutationImage) tenable(fsys *FS) (map[string]*Attr, map[string]int64, e
 	return attrs, sizes, nil
 }
 
-// places are where in a file it is worth looking: around all seams of its layout, but
-// not more than some.
+// places are the offsets in a file at which to look: near all seams of its layout, but only a
+// limited number.
 func (i *mutationImage) places(l *Layout, size int64) []int64 {
 	places := []int64{0, size - 1, size / 2}
 	at := int64(0)
@@ -641,8 +670,8 @@ func (i *mutationImage) sameBytes(l *Layout, off int64, got []byte) error {
 	return nil
 }
 
-// within says whether byte x of a file, which lies at this offset of the device, does so
-// in the very extent that it should.
+// within reports whether byte x of a file, at this offset of the device, is in the extent in
+// which it should be.
 func within(l *Layout, x, at int64) bool {
 	of := func(e Extent) bool { return at >= e.Offset && at < e.Offset+e.Length }
 	if l.Chunk > 0 {
@@ -669,6 +698,9 @@ func (i *mutationImage) readFile(fsys *FS, path string, attr *Attr, size int64) 
 		off := max(0, place-8)
 		n, err := file.(io.ReaderAt).ReadAt(buffer[:], off)
 		if want := min(16, size-off); int64(n) != want || (err == io.EOF) != (n < 16) || err != nil && err != io.EOF {
+			if noPins(fsys, err) {
+				return nil
+			}
 			return fmt.Errorf("%q: read %d bytes at %d of %d: %w", path, n, off, size, err)
 		}
 		if err := i.sameBytes(&attr.Layout, off, buffer[:n]); err != nil {
@@ -689,6 +721,9 @@ func (i *mutationImage) readFile(fsys *FS, path string, attr *Attr, size int64) 
 	}
 	m, err := fsys.Map(path)
 	if err != nil {
+		if noPins(fsys, err) {
+			return nil
+		}
 		return err
 	}
 	defer m.Close()
@@ -706,13 +741,20 @@ func (i *mutationImage) readFile(fsys *FS, path string, attr *Attr, size int64) 
 	return ownPagesOnly(mem, i.path, &attr.Layout)
 }
 
-// sameFile says whether a file is what it was without any mutant.
+// noPins reports whether err says that hosts cannot say on this image which memory they use: it
+// is forged to give memory out again, and has no sound pins unit.
+func noPins(fsys *FS, err error) bool {
+	sb := fsys.Superblock()
+	return sb.reuses() && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotAdmitted))
+}
+
+// sameFile reports whether a file is the same as without any mutant.
 func (i *mutationImage) sameFile(path string, attr *Attr, size int64) bool {
 	was := i.base[path]
 	return was != nil && i.sizes[path] == size && was.Layout.Chunk == attr.Layout.Chunk && slices.Equal(was.Layout.Extents, attr.Layout.Extents)
 }
 
-// readAll reads the files that are not what they were, and now and then one that is.
+// readAll reads the files that differ from those without a mutant, and sometimes one that does not.
 func (i *mutationImage) readAll(fsys *FS) error {
 	attrs, sizes, err := i.tenable(fsys)
 	if err != nil {
@@ -734,21 +776,21 @@ func (i *mutationImage) readAll(fsys *FS) error {
 	return nil
 }
 
-// knownErrors are of the kinds that callers can tell.
+// knownErrors are the kinds of errors that callers can distinguish.
 var knownErrors = []error{ErrNotFormatted, ErrReformatted, ErrVersion, ErrChecksum, ErrCorrupt, ErrDevice, fs.ErrExist}
 
 func isKnown(err error) bool {
 	return slices.ContainsFunc(knownErrors, func(known error) bool { return errors.Is(err, known) })
 }
 
-// heapAllocated is how many bytes were ever allocated.
+// heapAllocated returns the number of bytes that were ever allocated.
 func heapAllocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-// examine lays a mutant out and does with it all that can be done.
+// examine writes a mutant to the device and does everything with it that is possible.
 func (i *mutationImage) examine(m mutant) error {
 	i.doing.Store(&m.name)
 	i.cases++
@@ -814,7 +856,7 @@ func (i *mutationImage) examine(m mutant) error {
 	return nil
 }
 
-// create adds a file to what strict shows, and takes it back.
+// create adds a file to what strict shows, and removes it again.
 func (i *mutationImage) create(strict *FS) error {
 	sb := strict.Superblock()
 	host := sb.SystemUUID
@@ -841,10 +883,12 @@ func (i *mutationImage) create(strict *FS) error {
 	switch {
 	case u.LogUsed == u.LogCapacity && errors.Is(err, ErrLogFull), u.Free == 0 && errors.Is(err, ErrNoSpace):
 		return nil
+	case noPins(fsys, err):
+		return nil
 	case err != nil:
 		return fmt.Errorf("create with usage %+v: %w", u, err)
 	}
-	for _, x := range p.layout.Extents {
+	for _, x := range p.home.place.Extents {
 		for _, problem := range fsys.Problems() {
 			if err := i.unclaimed(x, uint64(problem.Index), fsys.Superblock()); err != nil {
 				return err
@@ -876,7 +920,7 @@ func (i *mutationImage) create(strict *FS) error {
 	return nil
 }
 
-// unclaimed says if x, which was just allocated, is claimed by an entry that was
+// unclaimed returns an error if x, which was just allocated, is claimed by an entry that was
 // passed over.
 func (i *mutationImage) unclaimed(x Extent, index uint64, sb Superblock) error {
 	var e entry
@@ -898,8 +942,7 @@ func (i *mutationImage) unclaimed(x Extent, index uint64, sb Superblock) error {
 	return nil
 }
 
-// follow opens the first half of the log, lays the mutant out, and has the rest
-// replayed by Refresh.
+// follow opens the first half of the log, writes the mutant, and lets Refresh replay the rest.
 func (i *mutationImage) follow(m mutant) error {
 	doing := m.name + ", followed"
 	i.doing.Store(&doing)
@@ -938,10 +981,10 @@ func (i *mutationImage) follow(m mutant) error {
 	return i.readAll(fsys)
 }
 
-// thorough says that tests are to do all they can, and not to be over soon.
+// thorough reports that tests should do everything they can, however long it takes.
 func thorough() bool { return os.Getenv("FAMFS_TEST_DIR") != "" || os.Getenv("CI") != "" }
 
-// mutationSources are the images to begin with.
+// mutationSources are the images to start from.
 func mutationSources() (all []string) {
 	return append([]string{"own", "own with small units"}, goldenNames...)
 }
@@ -960,7 +1003,7 @@ func openMutationSource(t testing.TB, name string) *mutationImage {
 	return newMutationImage(t, path)
 }
 
-// Not beside other tests: it measures what is allocated.
+// Not parallel to other tests, because it measures allocations.
 func TestMutatedImages(t *testing.T) {
 	needsNoDevice(t)
 	runtime.GC()
@@ -974,11 +1017,13 @@ func TestMutatedImages(t *testing.T) {
 			step := 1
 			switch {
 			case raceEnabled:
-				step = 25 // it is slow, and sees little where there is one goroutine
+				step = 120 // it is slow, and sees little where there is one goroutine
 			case testing.Short():
 				step = 20
 			case !thorough():
 				step = 5
+			case os.Getenv("CI") != "":
+				step = 3 // all take minutes: FAMFS_TEST_DIR alone has them
 			}
 			for n := 0; n < len(mutants); n += 1 + i.rng.IntN(2*step-1) {
 				m := mutants[n]
@@ -998,8 +1043,9 @@ func TestMutatedImages(t *testing.T) {
 	assert.Less(t, after.HeapAlloc, before.HeapAlloc+mutationRetained)
 }
 
-// Devices that were cut: to nothing, within each record, and around each extent.
+// Devices that were cut: to nothing, within each record, and near each extent.
 func TestTruncatedImages(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("this system does not let mapped files be cut")
@@ -1020,7 +1066,7 @@ func TestTruncatedImages(t *testing.T) {
 			cuts = slices.Compact(cuts)
 			slices.Reverse(cuts) // what is cut off does not come back
 			for n, cut := range cuts {
-				if cut > full || (testing.Short() || raceEnabled) && n%8 != 0 {
+				if cut > full || testing.Short() && n%8 != 0 {
 					continue
 				}
 				require.NoError(t, i.file.Truncate(cut))
@@ -1052,6 +1098,7 @@ func TestTruncatedImages(t *testing.T) {
 
 // Every bit of one superblock, one header, and one entry of each map type.
 func TestFlippedBits(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	t.Parallel()
 	i := openMutationSource(t, "own with small units")
@@ -1059,7 +1106,7 @@ func TestFlippedBits(t *testing.T) {
 		mutants := i.flipMutants(r, 8*r.size)
 		step := 1
 		switch {
-		case raceEnabled || testing.Short():
+		case testing.Short():
 			step = 97
 		case !thorough():
 			step = 11
@@ -1079,7 +1126,7 @@ type scribbler struct {
 	mem     []byte // its own mapping of the metadata
 }
 
-// step changes something, or makes all good again, lest nobody come far.
+// step changes something, or repairs everything, so that the others can get far.
 func (s *scribbler) step() {
 	words := int64(len(s.mem) / 8)
 	switch s.rng.IntN(12) {
@@ -1120,7 +1167,7 @@ func (s *scribbler) step() {
 	}
 }
 
-// scribbleErrors are what those may meet whose metadata changes under them.
+// scribbleErrors are the possible errors while the metadata changes.
 var scribbleErrors = append(slices.Clip(knownErrors), ErrNotMaster, ErrLogFull, ErrNoSpace, ErrLocked, fs.ErrNotExist, fs.ErrInvalid)
 
 func expected(err error) error {
@@ -1131,10 +1178,11 @@ func expected(err error) error {
 }
 
 // Superblock and log change, in every way and at every moment, while files are opened,
-// refreshed, listed, read, mapped and created. What is found may be anything; but no
-// file reaches beyond the data, none shares space with another of the same FS, and all
-// are read and mapped where their layout says, for the data itself does not change.
+// refreshed, listed, read, mapped and created. Anything may be found. But no file reaches beyond
+// the data, no two files of one FS share space, and all are read and mapped where their layout
+// says, because the data itself does not change.
 func TestScribbledMetadata(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	t.Parallel()
 	i := openMutationSource(t, "own with small units")
@@ -1169,7 +1217,7 @@ func TestScribbledMetadata(t *testing.T) {
 		})
 	}
 
-	// view is i for one user alone: only what it finds and its dice are its own.
+	// view is i for one user: only its findings and its random numbers are its own.
 	view := func(n int) *mutationImage {
 		return &mutationImage{path: i.path, size: i.size, device: i.device, sb: i.sb, rng: rand.New(rand.NewPCG(seed, uint64(100+n)))}
 	}
@@ -1234,10 +1282,10 @@ func TestScribbledMetadata(t *testing.T) {
 				}
 				continue
 			}
-			// All that stands there already, so that others find what they look for.
+			// Everything that is there already, so that others find what they look for.
 			content := make([]byte, p.size)
 			for x := range content {
-				at := layoutByte(&p.layout, int64(x))
+				at := layoutByte(&p.home.place, int64(x))
 				if at < i.sb.logEnd() || at >= i.size {
 					return fmt.Errorf("byte %d of a new file at %d of the device", x, at)
 				}
@@ -1326,7 +1374,7 @@ func TestScribbledMetadata(t *testing.T) {
 	assert.Positive(t, failed.Load())
 	assert.True(t, bytes.Equal(data, i.device[i.sb.logEnd():]), "the data is as it was")
 
-	// With the metadata put right all is as it was.
+	// After the metadata is repaired, everything is as before.
 	i.restore([]patch{{0, i.meta}})
 	fsys := openTest(t, i.path, ReadWrite())
 	attrs, sizes, err := i.tenable(fsys)

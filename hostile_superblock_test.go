@@ -1,6 +1,6 @@
 package famfs
 
-// Superblocks and log headers that are wrong, or say what cannot be.
+// Superblocks and log headers that are wrong, or say something impossible.
 
 import (
 	"encoding/binary"
@@ -31,6 +31,7 @@ func TestInvalidSuperblock(t *testing.T) {
 		{name: "magic in its upper half", edit: put64(0, 1<<32|superblockMagic), want: "found magic 0x187b282ff", is: isCorrupt, files: 2},
 		{name: "zeros", damage: func(b []byte) { clear(b) }, want: "found magic 0x0", is: isCorrupt, files: 2},
 		{name: "version before", edit: put64(8, 47), want: "superblock: found version 47, want 48", is: version, files: 2},
+		{name: "a feature", edit: put64(8, 48|1<<63), want: "superblock: found features 0x80000000, of which this package does not know 0x80000000", is: version, files: 2},
 		{name: "version after", edit: put64(8, 49), want: "found version 49, want 48", is: version, files: 2},
 		{name: "version after, and a CRC of its own", edit: put64(8, 49), damage: flip(superblockCRC), want: "found version 49", is: version, files: 2},
 		{name: "format major before", edit: put32(40, 1), want: "superblock: found on-media format 1.2, want 2.2 or a higher minor version", is: version, files: 2},
@@ -89,7 +90,7 @@ func (c *badRecord) assertInvalid(t testing.TB, f *forgery) {
 	assert.Equal(t, c.files, report.Usage.Files)
 }
 
-// What stands behind the CRC is believed by nobody: above all not the size.
+// Nobody believes what is behind the CRC, above all not the size.
 func TestSuperblockOverstatesDevice(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -113,7 +114,7 @@ func TestSuperblockOverstatesDevice(t *testing.T) {
 	assert.Equal(t, 1, report.Problems[1].Index)
 }
 
-// A device that was cut: files that are no longer on it whole are problems.
+// A device that was cut: files that are no longer completely on it are problems.
 func TestDeviceCut(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -121,7 +122,7 @@ func TestDeviceCut(t *testing.T) {
 	f.good("first", firstUnit)
 	f.append(badFile(inUnits(badUnit, 2)), nil)
 
-	// Within the unit that the file ends with.
+	// Within the last unit of the file.
 	require.NoError(t, os.Truncate(f.path, (badUnit+1)*defaultUnit+4096))
 	within := openTest(t, f.path)
 	require.Len(t, within.Problems(), 1)
@@ -136,7 +137,7 @@ func TestDeviceCut(t *testing.T) {
 	assert.ErrorContains(t, fsys.Problems()[0], "passes the end of the device at 44040192")
 	assertGood(t, fsys, "first", firstUnit)
 
-	// So that not even the log is there whole.
+	// So that not even the log is complete.
 	require.NoError(t, fsys.Close())
 	require.NoError(t, os.Truncate(f.path, 9*mib))
 	_, err := Open(f.path)
@@ -144,7 +145,7 @@ func TestDeviceCut(t *testing.T) {
 	assert.NotErrorIs(t, err, ErrNotFormatted, "that it is famfs is known")
 	assert.ErrorContains(t, err, "passes the end of the device at 9437184")
 
-	// Nor the superblock.
+	// Not even the superblock.
 	require.NoError(t, os.Truncate(f.path, superblockSize-1))
 	_, err = Open(f.path)
 	assert.ErrorIs(t, err, ErrNotFormatted)
@@ -192,7 +193,7 @@ func TestInvalidLogHeader(t *testing.T) {
 			f.header(c.edit, c.damage)
 			c.assertInvalid(t, f)
 
-			// One that was open stays as it was, until the header is repaired.
+			// An FS that was open stays as it was, until the header is repaired.
 			_, err := early.Refresh()
 			assert.ErrorContains(t, err, c.want)
 			for _, is := range c.is {
@@ -209,7 +210,7 @@ func TestInvalidLogHeader(t *testing.T) {
 	}
 }
 
-// Neither superblock nor log header says how long the log is.
+// Neither superblock nor log header gives the length of the log.
 func TestInvalidSuperblockAndLogHeader(t *testing.T) {
 	t.Parallel()
 	for _, c := range badHeaders() {
@@ -235,7 +236,7 @@ func TestInvalidSuperblockAndLogHeader(t *testing.T) {
 	}
 }
 
-// The counters are not covered by a CRC, and next index alone is believed.
+// No CRC covers the counters, and only next index is believed.
 func TestSequenceCounterAdrift(t *testing.T) {
 	t.Parallel()
 	for _, seq := range []uint64{0, 1, 3, math.MaxUint64} {
@@ -253,7 +254,7 @@ func TestSequenceCounterAdrift(t *testing.T) {
 	}
 }
 
-// A next index that counts entries nobody has written: they are corrupt, all of them.
+// If next index counts entries that nobody has written, all of those are corrupt.
 func TestNextIndexBeyondEntries(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -271,7 +272,7 @@ func TestNextIndexBeyondEntries(t *testing.T) {
 	assert.Equal(t, 1, report.Usage.Files)
 }
 
-// A log that shrinks in the same file system lost entries.
+// A log that shrinks in the same file system has lost entries.
 func TestNextIndexGoesBack(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)

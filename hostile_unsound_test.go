@@ -1,7 +1,6 @@
 package famfs
 
-// Entries that are unsound: with a wrong checksum or sequence number, alone, together, and
-// repaired later.
+// Unsound entries: with a wrong checksum or sequence number, alone, together, and repaired later.
 
 import (
 	"bytes"
@@ -17,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// damage makes a sound entry unsound; its CRC is right until then.
+// damage makes a sound entry unsound. Its CRC is right until then.
 type damage struct {
 	name         string
 	edit, damage func(b []byte)
@@ -69,7 +68,7 @@ func TestUnsoundEntries(t *testing.T) {
 			_, err = Open(f.path, WithSystemUUID(testHost), ReadWrite(), Tolerant())
 			assert.ErrorIs(t, err, fs.ErrInvalid)
 
-			// Tolerant: what comes before, and nothing else.
+			// Tolerant: the entries before it, and nothing else.
 			assertFirstOnly := func(fsys *FS) {
 				t.Helper()
 				assertGood(t, fsys, "first", firstUnit)
@@ -102,7 +101,7 @@ func TestUnsoundEntries(t *testing.T) {
 			assert.Equal(t, 2, report.Usage.Files)
 			assert.Equal(t, 3, report.Usage.LogUsed)
 
-			// Refresh changes nothing, however often.
+			// Refresh changes nothing, however often it is called.
 			for range 2 {
 				n, err := early.Refresh()
 				d.assertError(t, err)
@@ -123,7 +122,7 @@ func TestUnsoundEntries(t *testing.T) {
 			d.assertError(t, earlyWriter.Mkdir("new", 0o755))
 			assertFirstOnly(earlyWriter)
 
-			// Once it is repaired all is there.
+			// After the repair everything is there.
 			f.write(entryAt(1), sound)
 			for _, fsys := range []*FS{early, earlyTolerant, tolerant, earlyWriter} {
 				n, err := fsys.Refresh()
@@ -140,8 +139,8 @@ func TestUnsoundEntries(t *testing.T) {
 	}
 }
 
-// What a corrupt entry leaves half read must not be seen after its repair, even if
-// the repaired entries are other ones than those that were read before.
+// A half-read block behind a corrupt entry must not be visible after the repair, even if the
+// repaired entries differ from those that were read before.
 func TestRepairedDifferently(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -166,7 +165,7 @@ func TestRepairedDifferently(t *testing.T) {
 	assertGood(t, fsys, "dir/last", lastUnit)
 }
 
-// Nor is a node of what was read before found where a later attempt finds none.
+// A node that was read before does not stay if a later attempt finds none in its place.
 func TestRepairedWithoutNode(t *testing.T) {
 	t.Parallel()
 	for name, e := range map[string]*entry{
@@ -204,7 +203,7 @@ func TestRepairedWithoutNode(t *testing.T) {
 	}
 }
 
-// Several corrupt entries: the first is what Open names, Check lists all.
+// Several corrupt entries: Open names the first, Check lists all.
 func TestUnsoundEntriesTogether(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)

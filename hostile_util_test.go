@@ -1,8 +1,8 @@
 package famfs
 
-// Forging images: superblock, log header and entries that no writer of ours makes, with
-// checksums that are right unless they are to be wrong. What becomes of them is in
-// hostile_superblock_test.go, hostile_entries_test.go and hostile_unsound_test.go.
+// Forging images: superblock, log header and entries that none of our writers makes, with right
+// checksums unless they should be wrong. The tests are in hostile_superblock_test.go,
+// hostile_entries_test.go and hostile_unsound_test.go.
 
 import (
 	"bytes"
@@ -50,20 +50,19 @@ func (f *forgery) write(off int64, b []byte) {
 // fixCRC writes the CRC of the bytes of b before at to at.
 func fixCRC(b []byte, at int) { binary.LittleEndian.PutUint64(b[at:], checksum(b[:at])) }
 
-// superblock changes the superblock and makes its CRC right; then wrong, if damage
-// is given.
+// superblock changes the superblock and corrects its CRC. Then it applies damage, if given.
 func (f *forgery) superblock(edit, damage func(b []byte)) {
 	f.t.Helper()
 	f.edit(0, superblockSize, superblockCRC, edit, damage)
 }
 
-// header is superblock for the header of the log.
+// header does for the log header what superblock does for the superblock.
 func (f *forgery) header(edit, damage func(b []byte)) {
 	f.t.Helper()
 	f.edit(logOffset, logHeaderSize, logHeaderCRC, edit, damage)
 }
 
-// entry is superblock for an entry that is there.
+// entry does that for an existing entry.
 func (f *forgery) entry(index uint64, edit, damage func(b []byte)) {
 	f.t.Helper()
 	f.edit(entryAt(index), entrySize, entryCRC, edit, damage)
@@ -97,7 +96,7 @@ func (f *forgery) setNext(n uint64) {
 	}, nil)
 }
 
-// append logs e, after raw, if given, has changed its record: sound it is always.
+// append logs e. raw, if given, may change its record first; the result is always sound.
 func (f *forgery) append(e *entry, raw func(b []byte)) (index uint64) {
 	f.t.Helper()
 	index = f.next()
@@ -109,7 +108,7 @@ func (f *forgery) append(e *entry, raw func(b []byte)) (index uint64) {
 	return index
 }
 
-// goodSize is that of the files that stand beside what is bad.
+// goodSize is the size of the good files next to bad ones.
 const goodSize = 5000
 
 // good logs a file in unit, with content of its own.
@@ -144,6 +143,10 @@ func forgedRemoval(index uint64, path string) *entry {
 	return &entry{kind: typeRemoval, removes: index, path: []byte(path)}
 }
 
+func forgedSeal(index uint64, path string) *entry {
+	return &entry{kind: typeSeal, removes: index, path: []byte(path), sum: crcSum(7)}
+}
+
 // inUnits is an extent of n allocation units from start on.
 func inUnits(start, n int64) rawExtent {
 	return rawExtent{0, uint64(start) * defaultUnit, uint64(n) * defaultUnit}
@@ -159,7 +162,7 @@ func put64(at int, v uint64) func(b []byte) {
 
 func flip(at int) func(b []byte) { return func(b []byte) { b[at] ^= 0x40 } }
 
-// Where everything lies on the device of these tests: 5 of 32 units are metadata.
+// Places on the device of these tests: 5 of 32 units are metadata.
 const (
 	forgedUnits     = testSize / defaultUnit
 	forgedDataUnits = (logOffset + minLogSize) / defaultUnit
@@ -168,7 +171,7 @@ const (
 	badUnit         = 20 // where a bad file lies, if nothing else is said
 )
 
-// assertGood finds a file that good logged, whole.
+// assertGood checks that a file that good logged is there, whole.
 func assertGood(t testing.TB, fsys *FS, name string, unit int64) {
 	t.Helper()
 	want := pattern(goodSize, uint64(unit))
@@ -183,7 +186,7 @@ func assertGood(t testing.TB, fsys *FS, name string, unit int64) {
 	}
 }
 
-// assertAbsent fails if there is any way to path.
+// assertAbsent fails if path can be reached in any way.
 func assertAbsent(t testing.TB, fsys *FS, path string) {
 	t.Helper()
 	want := fs.ErrNotExist
@@ -200,7 +203,7 @@ func assertAbsent(t testing.TB, fsys *FS, path string) {
 	assert.ErrorIs(t, err, want, "map %q", path)
 }
 
-// forgedTree returns all that is in a file system, files with their units.
+// forgedTree returns everything in a file system, and for files their units.
 func forgedTree(t testing.TB, fsys *FS) map[string][]int64 {
 	t.Helper()
 	tree := map[string][]int64{}

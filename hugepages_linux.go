@@ -6,5 +6,5 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// adviseHugePages asks for huge pages; not getting them is no error.
+// adviseHugePages asks for huge pages. Not getting them is not an error.
 func adviseHugePages(mem []byte) { unix.Madvise(mem, unix.MADV_HUGEPAGE) }

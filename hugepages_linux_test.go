@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whole huge pages of large pieces are asked to be that, as the kernel has noted.
+// The kernel has noted that huge pages were requested for the whole huge pages of large pieces.
 func TestMakeLargeAsksForHugePages(t *testing.T) {
 	t.Parallel()
 	needsAdvice(t)

@@ -1,7 +1,7 @@
 package famfs
 
-// Large slices: their length, and what they hold. What needs the system's huge pages is
-// in hugepages_linux_test.go.
+// Large slices: their length and content. Tests that need the system's huge pages are in
+// hugepages_linux_test.go.
 
 import (
 	"bytes"

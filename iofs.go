@@ -1,8 +1,8 @@
 package famfs
 
-// Reading through io/fs: FS as an fs.FS, its files and directories, and what is
-// known of each. All bytes come out of the window over the whole device: no system
-// call, no mapping per file, and an error if the memory faults.
+// Reading through io/fs: FS as an fs.FS, its files and directories, and their descriptions. All
+// bytes come from the window over the whole device, without a system call or a mapping per file.
+// If the memory faults, reading returns an error.
 
 import (
 	"cmp"
@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -26,19 +25,23 @@ var (
 	_ fs.ReadDirFile = (*openDirHandle)(nil)
 )
 
-// Attr is what the log says of a file or directory beyond fs.FileInfo; it is what
-// FileInfo.Sys returns, as *Attr. Each call returns a copy.
+// Attr holds what the log says of a file or directory beyond fs.FileInfo. FileInfo.Sys returns it,
+// as *Attr. Each call returns a copy.
 type Attr struct {
 	UID, GID uint32
-	// Flags are a file's: 1 read-only on all hosts, 2 read-write on all hosts.
+	// Flags are set for files: 1 is read-only on all hosts, 2 is read-write on all hosts.
 	Flags uint32
-	// Index is that of the log entry; -1 for the root directory.
+	// Index is the index of the log entry, or -1 for the root directory.
 	Index int
-	// Layout is where a file's bytes lie; directories have none.
+	// Layout says where the bytes of a file are. It is empty for directories.
 	Layout Layout
+	// Sealed says that the file is sealed: nobody may map it for writing, and Sum is the sum of its
+	// content. It is true as soon as the seal is known here, whenever FileInfo was made.
+	Sealed bool
+	Sum    Sum
 }
 
-// find is lookup for op, which fails once the FS is closed.
+// find is lookup for operation op. It fails if the FS is closed.
 func (f *FS) find(op, name string) (int64, node, error) {
 	err := fs.ErrClosed
 	if f.gate.isOpen() {
@@ -51,27 +54,27 @@ func (f *FS) find(op, name string) (int64, node, error) {
 	return 0, node{}, &fs.PathError{Op: op, Path: name, Err: err}
 }
 
-// Open opens a file or directory for reading, as fs.FS says. Files are io.ReaderAt,
-// io.Seeker and io.WriterTo besides; ReadAt may be called concurrently, the others
-// share an offset and may not. A file stays what it was when it was opened; a
-// directory lists what is in it when it is first read. Reading memory that faults
-// returns a *FaultError.
+// Open opens a file or directory for reading, as fs.FS says. Files also implement io.ReaderAt,
+// io.Seeker and io.WriterTo. ReadAt may be called concurrently; the others share an offset and may
+// not. An open file stays as it was when it was opened. A directory lists what is in it when it is
+// first read. If the memory faults, reading returns a *FaultError.
 func (f *FS) Open(name string) (fs.File, error) {
 	index, n, err := f.find("open", name)
 	if err != nil {
 		return nil, err
 	}
+	f.counts.opens.Add(1)
 	if n.isDir() {
 		return &openDirHandle{info: info{f, index, n}}, nil
 	}
 	return &openFileHandle{info: info{f, index, n}}, nil
 }
 
-// Stat describes a file or directory, as fs.StatFS says. The format keeps no times, not
-// even that of formatting: ModTime is the zero time. So net/http sends no Last-Modified,
-// and answers conditional requests by an ETag alone, which the handler has to set;
-// archive/tar dates entries 1970; archive/zip, in AddFS, dates them to the year 2049, for
-// which there is no remedy but to write the headers, with a time, oneself.
+// Stat describes a file or directory, as fs.StatFS says. The format keeps no times, not even the
+// time of formatting, so ModTime is the zero time. Because of that, net/http sends no
+// Last-Modified, and answers conditional requests only if the handler sets an ETag. archive/tar
+// dates entries 1970. archive/zip, in AddFS, dates them to the year 2049; to avoid that, write the
+// headers yourself, with a time.
 func (f *FS) Stat(name string) (fs.FileInfo, error) {
 	index, n, err := f.find("stat", name)
 	if err != nil {
@@ -80,10 +83,9 @@ func (f *FS) Stat(name string) (fs.FileInfo, error) {
 	return &info{f, index, n}, nil
 }
 
-// ReadFile returns a copy of a file's content, as fs.ReadFileFS says. To avoid the
-// copy, use Map.
+// ReadFile returns a copy of a file's content, as fs.ReadFileFS says. To avoid the copy, use Map.
 func (f *FS) ReadFile(name string) ([]byte, error) {
-	_, n, err := f.find("read", name)
+	index, n, err := f.find("read", name)
 	if err == nil && n.isDir() {
 		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("is a directory: %w", fs.ErrInvalid)}
 	}
@@ -91,7 +93,7 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, n.size)
-	if _, err := f.readAt(n, data, 0); err != nil {
+	if _, err := f.readAt(index, n, data, 0); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
 	return data, nil
@@ -123,69 +125,37 @@ func (f *FS) list(dir node) []fs.DirEntry {
 	return entries
 }
 
-// readAt copies bytes of a file from off on, as many as p takes and the file has. A
-// memory fault is an error.
-func (f *FS) readAt(n node, p []byte, off int64) (done int, err error) {
+// readAt copies bytes of a file from off on: as many as fit into p and the file has. A memory fault
+// is returned as an error.
+func (f *FS) readAt(index int64, n node, p []byte, off int64) (done int, err error) {
 	if !f.gate.enter() {
 		return 0, fs.ErrClosed
 	}
 	defer f.gate.leave()
+	if f.pins.on {
+		if err := f.mayRead(index, n); err != nil {
+			return 0, err
+		}
+	}
+	forgetErr := f.forgetOwner(index, n)
+	if _, fault := forgetErr.(*FaultError); forgetErr != nil && !fault {
+		return 0, forgetErr
+	}
 	p = p[:min(int64(len(p)), n.size-off)]
-	err = f.eachRun(n, off, int64(len(p)), func(mem []byte) error {
+	err = f.eachRun(n, off, int64(len(p)), func(dev *device, mem []byte) error {
+		if forgetErr != nil { // too much of the file is gone; this may be there
+			dev.cache.invalidate(mem)
+		}
 		done += copy(p[done:], mem)
 		return nil
 	})
+	if f.pins.on {
+		if gone := f.notice(Guard(func() error { return f.stillThere(index, n) })); gone != nil {
+			clear(p[:done]) // it may be another file's
+			return 0, gone
+		}
+	}
 	return done, err
-}
-
-// eachRun calls use for the memory of count bytes of a file from off on, run by run.
-// The bounds must lie in the file. A memory fault inside use is a *FaultError that
-// names the file and the offset, or, if it is not the file's memory that faulted, what
-// did.
-func (f *FS) eachRun(n node, off, count int64, use func(mem []byte) error) (err error) {
-	if err := f.sameDevice(); err != nil {
-		return err
-	}
-	var mem []byte // what is in use now: the file from off on
-	before := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(before)
-		if fault := asFault(recover()); fault != nil {
-			err = f.blame(fault, n, off, mem)
-		}
-	}()
-	place := n.place()
-	for count > 0 {
-		at, run := place.locate(off)
-		run = min(run, count)
-		mem = f.window.mem[at : at+run : at+run]
-		if err := use(mem); err != nil {
-			return err
-		}
-		off += run
-		count -= run
-	}
-	return nil
-}
-
-// blame says whose memory faulted while mem, bytes of n from off on, was read: that file's
-// if it lies in the window, otherwise that of whoever took the bytes. Failed memory may
-// be reported as the start of a whole page of any size, so the address need not lie in
-// mem.
-func (f *FS) blame(fault *FaultError, n node, off int64, mem []byte) *FaultError {
-	if !f.inWindow(fault.Addr) {
-		mapped.explain(fault)
-		return fault
-	}
-	fault.Name, fault.Offset = n.path(), off
-	if at := fault.Addr - addressOf(mem); at < uintptr(len(mem)) {
-		fault.Offset += int64(at)
-	}
-	return fault
-}
-
-func (f *FS) inWindow(addr uintptr) bool {
-	return addr-addressOf(f.window.mem) < uintptr(len(f.window.mem))
 }
 
 // info describes a node, as fs.FileInfo and as fs.DirEntry.
@@ -211,6 +181,7 @@ func (i *info) Sys() any {
 	if !n.isDir() {
 		place := n.place()
 		a.Layout = Layout{Chunk: place.Chunk, Extents: slices.Clone(place.Extents)}
+		a.Sum, a.Sealed = i.fs.sealOf(i.index, n)
 	}
 	return a
 }
@@ -234,7 +205,7 @@ func (h *openFileHandle) Stat() (fs.FileInfo, error) {
 	return &i, nil
 }
 
-// isClosed says that the file, or its FS, was closed.
+// isClosed reports whether the file or its FS is closed.
 func (h *openFileHandle) isClosed() bool { return h.closed.Load() || !h.fs.gate.isOpen() }
 
 func (h *openFileHandle) Close() error {
@@ -250,7 +221,7 @@ func (h *openFileHandle) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// read reads up to len(p) bytes at off, which is not negative.
+// read reads up to len(p) bytes at off, which must not be negative.
 func (h *openFileHandle) read(p []byte, off int64) (int, error) {
 	if h.isClosed() {
 		return 0, h.fail("read", fs.ErrClosed)
@@ -264,7 +235,7 @@ func (h *openFileHandle) read(p []byte, off int64) (int, error) {
 		}
 		return 0, io.EOF
 	}
-	n, err := h.fs.readAt(h.node, p, off)
+	n, err := h.fs.readAt(h.index, h.node, p, off)
 	if err != nil {
 		return n, h.fail("read", err)
 	}
@@ -302,20 +273,26 @@ func (h *openFileHandle) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// writeToPiece is how much memory is handed to a writer at a time: after a fault as
-// much may have to be written again.
+// writeToPiece is how much memory a writer gets at a time. After a fault, this much may have to be
+// written again.
 const writeToPiece = 1 << 20
 
-// WriteTo hands the rest of the file to w, as slices of the shared memory itself,
-// which w must neither change nor keep. As long as it runs, the FS cannot be closed.
+// WriteTo passes the rest of the file to w, as slices of the shared memory itself. w must neither
+// change nor keep them. The FS cannot be closed while WriteTo runs.
 //
-// Memory of the file that faults is a *FaultError, also if w gives it to a system call
-// that fails with EFAULT; other errors of w are returned as they are.
+// If memory of the file faults, the error is a *FaultError, even if w passes the memory to a system
+// call that fails with EFAULT. Other errors of w are returned unchanged.
 func (h *openFileHandle) WriteTo(w io.Writer) (int64, error) {
 	if h.closed.Load() || !h.fs.gate.hold() {
 		return 0, h.fail("read", fs.ErrClosed)
 	}
 	defer h.fs.gate.letGo()
+	if h.fs.pins.on {
+		return h.writeCopies(w)
+	}
+	if err := h.fs.forgetOwner(h.index, h.node); err != nil {
+		return 0, h.fail("read", err)
+	}
 	start := h.off
 	for h.off < h.node.size {
 		if err := h.writePiece(w); err != nil {
@@ -333,33 +310,38 @@ func (h *openFileHandle) writePiece(w io.Writer) error {
 		return h.fail("read", fs.ErrClosed)
 	}
 	var own error // what w returned
-	err := h.fs.eachRun(h.node, h.off, min(writeToPiece, h.node.size-h.off), func(mem []byte) error {
+	err := h.fs.eachRun(h.node, h.off, min(writeToPiece, h.node.size-h.off), func(_ *device, mem []byte) error {
 		var n int
-		n, own = w.Write(mem)
-		if n < 0 || n > len(mem) {
-			own = errors.New("the writer says that it wrote more than it was given")
-			return own
-		}
+		n, own = write(w, mem)
 		h.off += int64(n)
-		switch {
-		case own == nil && n < len(mem):
-			own = io.ErrShortWrite
-		case isBadAddress(own):
-			// Memory that is gone is an error of its own for a system call. A load makes it
-			// the fault that it is.
+		if isBadAddress(own) {
+			// A system call reports an error of its own for memory that is gone. A load turns that
+			// into a memory fault.
 			loadPages(mem[n:])
 		}
 		return own
 	})
 	switch fault, ok := err.(*FaultError); {
-	case ok && (own == err || !h.fs.inWindow(fault.Addr)):
-		return err // the writer's own
+	case ok && (own == err || !h.fs.inAnyWindow(fault.Addr)):
+		return err // an error of the writer
 	case ok && own != nil:
 		return h.fail("read", fmt.Errorf("%w; the writer said: %w", fault, own))
 	case err != nil && own == nil:
 		return h.fail("read", err)
 	}
 	return err
+}
+
+// write hands b to w, and believes neither a count that cannot be nor a short write without an error.
+func write(w io.Writer, b []byte) (n int, err error) {
+	n, err = w.Write(b)
+	switch {
+	case n < 0 || n > len(b):
+		return 0, errors.New("the writer says that it wrote more than it was given")
+	case err == nil && n < len(b):
+		return n, io.ErrShortWrite
+	}
+	return n, err
 }
 
 // openDirHandle is a directory opened through fs.FS.

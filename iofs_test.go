@@ -122,7 +122,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// shortWriter writes a byte less than it is given, and says no more.
+// shortWriter writes one byte less than it is given, without an error.
 type shortWriter struct{}
 
 func (shortWriter) Write(b []byte) (int, error) { return len(b) - 1, nil }
@@ -182,8 +182,7 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
-// What is open stays what it was: a file for ever, a directory from its first reading
-// on.
+// What is open stays as it was: a file for ever, a directory from its first reading on.
 func TestOpenStays(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -232,7 +231,7 @@ func TestOpenStays(t *testing.T) {
 	readers.Wait()
 }
 
-// What Sys returns is the caller's own.
+// The value that Sys returns belongs to the caller.
 func TestAttrIsACopy(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -262,8 +261,8 @@ type writerFunc func([]byte) (int, error)
 
 func (w writerFunc) Write(b []byte) (int, error) { return w(b) }
 
-// As long as WriteTo runs, Close is ErrBusy, whoever calls it; a writer that never comes
-// back keeps nobody waiting.
+// While WriteTo runs, Close returns ErrBusy, whoever calls it. A writer that never returns does
+// not make anybody wait.
 func TestCloseWhileWriteTo(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -305,7 +304,7 @@ func TestCloseWhileWriteTo(t *testing.T) {
 	close(end)
 	assert.Same(t, broken, <-done, "the writer's own error")
 
-	// A writer that panics holds nothing any more.
+	// A writer that panics does not hold anything any more.
 	assert.PanicsWithValue(t, "writer", func() {
 		file.(io.WriterTo).WriteTo(writerFunc(func([]byte) (int, error) { panic("writer") }))
 	})
@@ -314,7 +313,7 @@ func TestCloseWhileWriteTo(t *testing.T) {
 	assert.ErrorIs(t, err, fs.ErrClosed)
 }
 
-// A file that is closed by its writer ends there.
+// If a writer closes the file, WriteTo ends there.
 func TestWriteToClosed(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -326,7 +325,7 @@ func TestWriteToClosed(t *testing.T) {
 	assert.EqualValues(t, writeToPiece, n)
 }
 
-// A writer that says nonsense is not believed.
+// Impossible counts of a writer are not believed.
 func TestWriteToBadWriter(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -340,7 +339,7 @@ func TestWriteToBadWriter(t *testing.T) {
 	}
 }
 
-// A web server answers a Range request straight out of the mapping.
+// A web server serves a Range request directly from the mapping.
 func TestHTTPRange(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)

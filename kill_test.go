@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A process that dies with a file pending leaves no trace, and its lock is free.
+// A process that dies with a pending file leaves nothing behind, and its lock is free.
 func TestProcessDies(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -44,8 +44,8 @@ func TestProcessDies(t *testing.T) {
 	require.NoError(t, patient.WriteFile("doomed", pattern(3*mib, 1), 0o644))
 }
 
-// Processes that are killed at random moments while they create: whatever was
-// committed is whole, and the next goes on.
+// Processes that are killed at random moments while they create: everything committed is whole,
+// and the next process continues.
 func TestProcessesKilled(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, 512*mib)

@@ -2,10 +2,11 @@
 
 package famfs
 
-// Writers that are killed: processes on one device, each ended with SIGKILL at a random
-// moment while it creates, copies and makes directories, while others go on. What a
-// writer said it had begun, and what it said was done, is the measure of what must be
-// found: everything that was done, nothing that was not begun, and nothing in parts.
+// Writers that are killed: processes on one device, each ended with SIGKILL at a random moment
+// while it creates, copies, replaces and removes, one file or several at once, while others
+// continue. A writer reports what
+// it has begun and what it has done. The device must have everything that was done, nothing that
+// was not begun, and nothing in parts.
 //
 //	FAMFS_KILLS      how many to kill
 //	FAMFS_TEST_SEED  the seed of all that is random, printed by every run
@@ -22,7 +23,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,33 +38,33 @@ import (
 const (
 	killEnv = "FAMFS_TEST_WRITER" // device, number of the writer, seed, 1 if it is to survive
 
-	// killDevice is a device that fills up in some hundred kills.
+	// killDevice is the size of a device that fills up in some hundred kills.
 	killDevice = 512 * mib
-	// killsAtOnce are the writers that live at the same time, besides the one that
+	// killsAtOnce is the number of writers that run at the same time, besides the one that
 	// survives a round.
 	killsAtOnce = 3
-	// killsPerRound is how often a device is used before all of it is looked at.
+	// killsPerRound is the number of kills before the whole device is checked.
 	killsPerRound = 100
-	// killWithin is how long a writer works at most.
+	// killWithin is the longest time that a writer works.
 	killWithin = 20 * time.Millisecond
 )
 
-// killOp is one operation of a writer. It follows from seed, writer and number alone,
-// so that the test knows what the process did.
+// killOp is one operation of a writer. It follows from seed, writer and number alone, so that
+// the test knows what the process did.
 type killOp struct {
-	kind string // "mkdir", "create", "interleave" or "copy"
+	kind string // one of killKinds
 	name string
 	size int64
 	opts []CreateOption
 	seed uint64
 }
 
-var killKinds = []string{"mkdir", "create", "interleave", "copy"}
+var killKinds = []string{"mkdir", "create", "interleave", "copy", "batch", "replace", "atomic", "remove"}
 
 func newKillOp(seed uint64, writer, n int, unit int64) *killOp {
 	rng := rand.New(rand.NewPCG(seed, uint64(writer)<<32|uint64(n)))
 	o := &killOp{name: fmt.Sprintf("%d-%d", writer, n), seed: rng.Uint64()}
-	switch k := rng.IntN(16); {
+	switch k := rng.IntN(28); {
 	case k < 7:
 		o.kind = "mkdir" // little but the append
 	case k < 13:
@@ -77,10 +77,29 @@ func newKillOp(seed uint64, writer, n int, unit int64) *killOp {
 		o.kind = "interleave"
 		o.size = unit + rng.Int64N(2*unit)
 		o.opts = []CreateOption{Interleave(Interleaving{Strips: 1 + rng.IntN(4), Buckets: 8, Chunk: unit})}
-	default:
+	case k < 16:
 		o.kind = "copy"
+	case k < 20:
+		o.kind = "batch"
+	case k < 23:
+		o.kind, o.name, o.size = "replace", fmt.Sprintf("%d-one", writer), 1+rng.Int64N(3*smallUnit)
+	case k < 26:
+		o.kind, o.name = "atomic", fmt.Sprintf("%d-tree", writer)
+	default:
+		o.kind, o.name = "remove", fmt.Sprintf("%d-tree", writer)
 	}
 	return o
+}
+
+// apply does to what there is what o does.
+func (o *killOp) apply(there fstest.MapFS) {
+	if o.kind == "remove" {
+		maps.DeleteFunc(there, func(name string, _ *fstest.MapFile) bool {
+			return name == o.name || strings.HasPrefix(name, o.name+"/")
+		})
+		return
+	}
+	maps.Copy(there, o.tree())
 }
 
 // tree is what o makes: files with their content, and directories.
@@ -91,7 +110,15 @@ func (o *killOp) tree() fstest.MapFS {
 	switch o.kind {
 	case "mkdir":
 		return fstest.MapFS{o.name: {Mode: fs.ModeDir | 0o755}}
-	case "copy":
+	case "batch":
+		files := fstest.MapFS{}
+		for i := range 2 + o.seed%4 {
+			files[fmt.Sprintf("%s-%d", o.name, i)] = file(i, 1+int64(o.seed>>(8*i)%(2*smallUnit)))
+		}
+		return files
+	case "remove":
+		return nil
+	case "copy", "atomic":
 		return fstest.MapFS{
 			o.name: {Mode: fs.ModeDir | 0o755}, o.name + "/d": {Mode: fs.ModeDir | 0o755},
 			o.name + "/a": file(0, 1), o.name + "/b": file(1, 5000), o.name + "/d/c": file(2, 4096), o.name + "/d/d": file(3, 9999),
@@ -104,14 +131,42 @@ func (o *killOp) run(fsys *FS) error {
 	switch o.kind {
 	case "mkdir":
 		return fsys.Mkdir(o.name, 0o755)
-	case "copy":
+	case "copy", "atomic":
 		src, err := fs.Sub(o.tree(), o.name)
 		if err != nil {
 			return err
 		}
-		return fsys.CopyFS(context.Background(), o.name, src, Workers(2))
+		opts := []CopyOption{Workers(2)}
+		if o.kind == "atomic" {
+			opts = append(opts, Atomically(), CreateWith(Replace()))
+		}
+		return fsys.CopyFS(context.Background(), o.name, src, opts...)
+	case "remove":
+		return fsys.RemoveAll(o.name)
+	case "batch":
+		var files []*PendingFile
+		defer func() {
+			for _, p := range files {
+				p.Close()
+			}
+		}()
+		for name, file := range o.tree() {
+			p, err := fsys.Create(name, int64(len(file.Data)))
+			if err != nil {
+				return err
+			}
+			files = append(files, p)
+			if _, err := p.Write(file.Data); err != nil {
+				return err
+			}
+		}
+		return fsys.Commit(files...)
 	}
-	p, err := fsys.Create(o.name, o.size, o.opts...)
+	opts := o.opts
+	if o.kind == "replace" {
+		opts = append(opts, Replace())
+	}
+	p, err := fsys.Create(o.name, o.size, opts...)
 	if err != nil {
 		return err
 	}
@@ -124,8 +179,9 @@ func (o *killOp) run(fsys *FS) error {
 	return p.Commit()
 }
 
-// TestKilledWriter is what the processes run; by itself it does nothing. It says what it
-// does in lines that begin with @@, each in one write, so that none is lost with it.
+// TestKilledWriter is the code of the processes; by itself it does nothing. It reports its
+// operations in lines that begin with @@, each in one write, so that none is lost when it is
+// killed.
 func TestKilledWriter(t *testing.T) {
 	args := strings.Split(os.Getenv(killEnv), ",")
 	if len(args) != 4 {
@@ -135,7 +191,7 @@ func TestKilledWriter(t *testing.T) {
 	require.NoError(t, err)
 	seed, err := strconv.ParseUint(args[2], 10, 64)
 	require.NoError(t, err)
-	fsys, err := Open(args[0], ReadWrite(), WithSystemUUID(testHost), WithLockTimeout(time.Minute))
+	fsys, err := Open(args[0], withDevices(args[0]), ReadWrite(), WithSystemUUID(testHost), WithLockTimeout(time.Minute))
 	require.NoError(t, err)
 	defer fsys.Close()
 	say := func(line string) {
@@ -168,14 +224,14 @@ func TestKilledWriter(t *testing.T) {
 		default:
 			require.NoError(t, err)
 		}
-		// Whoever has the lock would mostly have it again before others ask.
+		// Otherwise the holder of the lock would usually get it again before others try.
 		if rng.IntN(2) == 0 || raceEnabled {
 			time.Sleep(time.Duration(rng.IntN(rest)) * time.Microsecond)
 		}
 	}
 }
 
-// writerProcess is a writer as the test sees it.
+// writerProcess is a writer from the test's point of view.
 type writerProcess struct {
 	number int
 	cmd    *exec.Cmd
@@ -241,15 +297,15 @@ func (w *writerProcess) listen(r io.Reader) {
 	}
 }
 
-// counts returns how many operations were begun and done, and whether the writer met
-// the end of the device.
+// counts returns how many operations were begun and done, and whether the writer reached the end
+// of the device.
 func (w *writerProcess) counts() (begun, done int, full bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.begun, w.done, w.full
 }
 
-// kill ends the writer at once. A writer that ended by itself had no reason to.
+// kill ends the writer at once. It fails if the writer ended by itself.
 func (w *writerProcess) kill() error {
 	if err := w.cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("writer %d: %w", w.number, err)
@@ -262,7 +318,7 @@ func (w *writerProcess) kill() error {
 	return nil
 }
 
-// finish lets the writer end what it does.
+// finish lets the writer finish its operation.
 func (w *writerProcess) finish() error {
 	w.stdin.Close()
 	<-w.ended
@@ -272,7 +328,7 @@ func (w *writerProcess) finish() error {
 	return nil
 }
 
-// killStats is what a whole test came to.
+// killStats is the result of a whole test.
 type killStats struct {
 	kills, rounds, full     int
 	operations, files, dirs int
@@ -281,7 +337,7 @@ type killStats struct {
 	whole                   map[string]int // and that one was there in the end, all of it
 }
 
-// killRound is one device, from formatting it to looking at what is left.
+// killRound is one device, from formatting it to the check of the result.
 type killRound struct {
 	path   string
 	seed   uint64
@@ -300,8 +356,8 @@ type killRound struct {
 	errs    []error
 }
 
-// next returns the number of the next writer to kill and how long it is to work; false
-// if the round is over.
+// next returns the number of the next writer to kill and the time that it may work. It returns
+// false if the round is over.
 func (r *killRound) next(kills int) (number int, work time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -346,7 +402,7 @@ func (r *killRound) killer(kills int) {
 	}
 }
 
-// after is what others do when w has just died: a reader follows, and a writer writes.
+// after is what others do when w has just died: a reader follows the log, and a writer writes.
 func (r *killRound) after(w *writerProcess) error {
 	if _, err := r.reader.Refresh(); err != nil {
 		return err
@@ -382,7 +438,7 @@ func (r *killRound) run(kills int) (int, error) {
 		killers.Go(func() { r.killer(kills) })
 	}
 	killers.Wait()
-	// After the last kill too it goes on, unless there is no room.
+	// It continues after the last kill too, unless there is no room.
 	_, before, _ := survivor.counts()
 	for {
 		_, done, full := survivor.counts()
@@ -400,12 +456,12 @@ func (r *killRound) run(kills int) (int, error) {
 	return r.started, errors.Join(append(r.errs, survivor.finish())...)
 }
 
-// verify compares what is on the device with what the writers said.
+// verify compares what is on the device with what the writers reported.
 func (r *killRound) verify(t *testing.T) {
 	report, err := Check(r.path)
 	require.NoError(t, err)
 	require.NoError(t, report.Err())
-	fresh, err := Open(r.path, WithSystemUUID(testHost))
+	fresh, err := Open(r.path, withDevices(r.path), WithSystemUUID(testHost))
 	require.NoError(t, err)
 	defer fresh.Close()
 	for _, fsys := range []*FS{r.reader, r.own} {
@@ -417,74 +473,80 @@ func (r *killRound) verify(t *testing.T) {
 	assertExclusive(t, fresh)
 	requireNoneMissing(t, fresh)
 
-	must, may := maps.Clone(r.made), fstest.MapFS{}
-	interrupted := map[*writerProcess]*killOp{}
-	for _, w := range r.writers {
-		begun, done, full := w.counts()
-		require.LessOrEqual(t, begun-done, 1)
-		for n := range begun {
-			o := newKillOp(r.seed, w.number, n, r.unit)
-			switch {
-			case w.refused[n]:
-			case n < done:
-				maps.Copy(must, o.tree())
-			default:
-				maps.Copy(may, o.tree())
-				if !full {
-					interrupted[w] = o
-				}
-			}
-		}
-		r.stats.operations += done
-	}
-	there := map[string]bool{}
+	// What is there, by writers, whose names begin with their number; that of the others is own's.
+	there := map[int]fstest.MapFS{}
 	require.NoError(t, fs.WalkDir(fresh, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == "." {
 			return err
 		}
-		there[name] = true
-		want := must[name]
-		if want == nil {
-			want = may[name]
+		number, _, _ := strings.Cut(name, "-")
+		of, err := strconv.Atoi(number)
+		if err != nil {
+			of = -1
 		}
-		if want == nil {
-			return fmt.Errorf("%s was begun by nobody", name)
-		}
-		if d.IsDir() != want.Mode.IsDir() {
-			return fmt.Errorf("%s: directory is %v", name, d.IsDir())
+		if there[of] == nil {
+			there[of] = fstest.MapFS{}
 		}
 		if d.IsDir() {
+			there[of][name] = &fstest.MapFile{Mode: fs.ModeDir}
 			return nil
 		}
 		data, err := fresh.ReadFile(name)
-		if err == nil && !bytes.Equal(data, want.Data) {
-			err = fmt.Errorf("%s has %d bytes of other content than the %d that were written", name, len(data), len(want.Data))
-		}
+		there[of][name] = &fstest.MapFile{Data: data}
 		return err
 	}))
-	for _, name := range slices.Sorted(maps.Keys(must)) {
-		require.True(t, there[name], "%s was done before its writer was killed", name)
-	}
-	for _, w := range r.writers[:len(r.writers)-1] {
-		o := interrupted[w]
-		if o == nil {
+	require.Empty(t, killDifference(r.made, there[-1]))
+	delete(there, -1)
+	for i, w := range r.writers {
+		begun, done, full := w.counts()
+		require.LessOrEqual(t, begun-done, 1)
+		before, after := fstest.MapFS{}, fstest.MapFS{}
+		var last *killOp // not done
+		for n := range begun {
+			o := newKillOp(r.seed, w.number, n, r.unit)
+			if n == done {
+				last = o
+			} else if !w.refused[n] {
+				o.apply(before)
+			}
+		}
+		found := there[w.number]
+		delete(there, w.number)
+		r.stats.operations += done
+		difference := killDifference(before, found)
+		if last != nil {
+			maps.Copy(after, before)
+			last.apply(after)
+		}
+		whole := last != nil && killDifference(after, found) == ""
+		if last != nil && last.kind == "copy" && !whole { // of which any file may be there
+			for name, file := range found {
+				if want := after[name]; before[name] == nil && want != nil && killDifference(fstest.MapFS{name: want}, fstest.MapFS{name: file}) == "" {
+					before[name] = want
+				}
+			}
+			difference = killDifference(before, found)
+		}
+		if !whole {
+			require.Empty(t, difference, "writer %d, of whose operations %d were done, and then %+v", w.number, done, last)
+		}
+		switch {
+		case i == len(r.writers)-1: // which was not killed
+		case last == nil || full:
 			r.stats.idle++
-			continue
-		}
-		r.stats.during[o.kind]++
-		whole := true
-		for name := range o.tree() {
-			whole = whole && there[name]
-		}
-		if whole {
-			r.stats.whole[o.kind]++
+		default:
+			r.stats.during[last.kind]++
+			if whole {
+				r.stats.whole[last.kind]++
+			}
 		}
 	}
+	require.Empty(t, there, "begun by nobody")
 	u := fresh.Usage()
 	r.stats.files += u.Files
 	r.stats.dirs += u.Dirs
 
-	// There is still work to be done on what is left.
+	// The remaining file system can still be used.
 	if u.LogUsed < u.LogCapacity && u.Free > 0 {
 		require.NoError(t, r.own.WriteFile("last", []byte("x"), 0o644))
 		_, err = fresh.Refresh()
@@ -495,7 +557,27 @@ func (r *killRound) verify(t *testing.T) {
 	}
 }
 
-// killCount is how many writers are to be killed.
+// killDifference says in what two trees differ, or nothing.
+func killDifference(want, found fstest.MapFS) string {
+	for name, file := range found {
+		switch w := want[name]; {
+		case w == nil:
+			return name + " is there"
+		case w.Mode.IsDir() != file.Mode.IsDir():
+			return name + " is of another kind"
+		case !bytes.Equal(w.Data, file.Data):
+			return fmt.Sprintf("%s has %d bytes of other content than the %d that were written", name, len(file.Data), len(w.Data))
+		}
+	}
+	for name := range want {
+		if found[name] == nil {
+			return name + " is missing"
+		}
+	}
+	return ""
+}
+
+// killCount is the number of writers to kill.
 func killCount(t *testing.T) int {
 	t.Helper()
 	if s := os.Getenv("FAMFS_KILLS"); s != "" {

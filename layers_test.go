@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// layers reads the table of rooms: the names of its layers, from the ground up, and the
-// patterns of the files of each.
+// layers reads the table of rooms. It returns the names of the layers, from the ground up, and
+// the patterns of the files of each.
 func layers(t *testing.T) (names []string, patterns [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("docs/architecture.md")
@@ -55,7 +55,7 @@ func layers(t *testing.T) (names []string, patterns [][]string) {
 	return names, patterns
 }
 
-// braces returns what a{b,c} stands for: ab and ac.
+// braces expands a{b,c} to ab and ac.
 func braces(pattern string) (all []string) {
 	open := strings.IndexByte(pattern, '{')
 	if open < 0 {
@@ -68,7 +68,7 @@ func braces(pattern string) (all []string) {
 	return all
 }
 
-// layerOf returns the number of the layer that has a file.
+// layerOf returns the number of the layer of a file.
 func layerOf(t *testing.T, file string, patterns [][]string) int {
 	t.Helper()
 	found := -1
@@ -84,7 +84,7 @@ func layerOf(t *testing.T, file string, patterns [][]string) int {
 	return found
 }
 
-// nothingImported stands for other packages: what they are does not matter here.
+// nothingImported is used for other packages: their content does not matter here.
 type nothingImported struct{}
 
 func (nothingImported) Import(path string) (*types.Package, error) {
@@ -94,7 +94,7 @@ func (nothingImported) Import(path string) (*types.Package, error) {
 }
 
 // uses returns, for each file of the package on this system, the files whose definitions it
-// uses, with one of these each.
+// uses, and for each of them one such definition.
 func uses(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	files := token.NewFileSet()
@@ -131,8 +131,8 @@ func uses(t *testing.T) map[string]map[string]string {
 	return all
 }
 
-// Every file has its place in docs/architecture.md, and uses only its own layer and those
-// below it, which stand above it in the table.
+// Every file is in docs/architecture.md, and uses only its own layer and those below it, which
+// come before it in the table.
 func TestLayers(t *testing.T) {
 	t.Parallel()
 	needsSources(t)
@@ -156,7 +156,12 @@ func TestLayers(t *testing.T) {
 			fmt.Println(from, "uses", slices.Sorted(maps.Keys(all[from])))
 		}
 	}
-	// Files for other systems have a place too.
+	for _, pattern := range slices.Concat(patterns...) {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		assert.NotEmpty(t, found, "docs/architecture.md has a row for %s, which is not there", pattern)
+	}
+	// Files for other systems are in the table too.
 	others, err := filepath.Glob("*.go")
 	require.NoError(t, err)
 	for _, file := range others {
@@ -166,16 +171,44 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// Records are read and written at offsets that have names, in tables: none is written out.
+// "(format: …)" in a comment names a section of docs/format.md.
+func TestFormatReferences(t *testing.T) {
+	t.Parallel()
+	needsSources(t)
+	text, err := os.ReadFile(filepath.Join("docs", "format.md"))
+	require.NoError(t, err)
+	sections := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(string(text), -1) {
+		sections[strings.ToLower(m[1])] = true
+	}
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	reference, found := regexp.MustCompile(`\(format:([^)]*)\)`), 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range reference.FindAllStringSubmatch(string(text), -1) {
+			section := strings.Join(strings.Fields(strings.ReplaceAll(m[1], "//", "")), " ")
+			assert.True(t, sections[section], "%s: docs/format.md has no section %q", file, section)
+			found++
+		}
+	}
+	assert.Greater(t, found, 10)
+}
+
+// Records are read and written at offsets with names, in tables: no offset is written as a number.
 func TestOffsetsHaveNames(t *testing.T) {
 	t.Parallel()
 	needsSources(t)
-	bare := regexp.MustCompile(`\.(Put)?Uint(16|32|64)\(\w+\[\d+:|\[\w+ ?[+-] ?\d+:`)
+	bare := regexp.MustCompile(`\.(Put)?Uint(16|32|64)\(\w+\[\d*:|\[\w+ ?[+-] ?\d+:|\.store(64)?\(\d|flush(AndFence\(m, |\()\d, 8`)
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
 	looked := 0
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
+		if strings.HasSuffix(file, "_test.go") || file == "sharedmem.go" { // which has words, no records
 			continue
 		}
 		text, err := os.ReadFile(file)
@@ -189,5 +222,8 @@ func TestOffsetsHaveNames(t *testing.T) {
 	}
 	assert.Greater(t, looked, 40)
 	assert.True(t, bare.MatchString("le.PutUint64(b[16:], x)"))
+	assert.True(t, bare.MatchString("le.Uint64(b[:])"))
+	assert.True(t, bare.MatchString("m.store(0, record[magicAt:versionAt])"))
+	assert.True(t, bare.MatchString("flushAndFence(m, 0, 8)"))
 	assert.True(t, bare.MatchString("le.Uint32(b[extentsAt+8:])"))
 }

@@ -1,7 +1,7 @@
 package famfs
 
-// Limits that the system sets to a process: mappings, address space, and file
-// descriptors; each in a process of its own, which is this test binary run again.
+// Limits that the system sets to a process: mappings, address space, and file descriptors. Each
+// runs in its own process, which is this test binary again.
 
 import (
 	"bytes"
@@ -32,9 +32,10 @@ var limits = map[string]func(t *testing.T, device string){
 	"address space": limitAddressSpace,
 	"chunks":        limitChunks,
 	"mappings":      limitMappings,
+	"file size":     limitFileSize,
 }
 
-// limitContent is what stands in the file "first" of every device here.
+// limitContent is the content of the file "first" of every device here.
 var limitContent = pattern(3*mib, 1)
 
 func TestSystemLimits(t *testing.T) {
@@ -66,7 +67,7 @@ func TestSystemLimits(t *testing.T) {
 	}
 }
 
-// TestLimitProcess is what the processes run; by itself it does nothing.
+// TestLimitProcess is the code of the processes; by itself it does nothing.
 func TestLimitProcess(t *testing.T) {
 	name, device, ok := strings.Cut(os.Getenv(limitEnv), ",")
 	if !ok {
@@ -75,10 +76,10 @@ func TestLimitProcess(t *testing.T) {
 	limits[name](t, device)
 }
 
-// setLimit sets the soft limit of a resource and returns what takes it back.
+// setLimit sets the soft limit of a resource and returns a function that restores it.
 func setLimit(t testing.TB, resource int, n uint64) (undo func()) {
 	t.Helper()
-	// Not the package syscall, whose descendants would have the limit raised again.
+	// Not with package syscall, which would raise the limit again in child processes.
 	var was unix.Rlimit
 	require.NoError(t, unix.Getrlimit(resource, &was))
 	require.NoError(t, unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: was.Max}))
@@ -92,8 +93,8 @@ func openDescriptors(t testing.TB) int {
 	return len(entries) - 1 // without that of the listing
 }
 
-// limitFiles opens a device until there are no descriptors left. Everything but opening
-// goes on, for it needs none.
+// limitFiles opens a device until there are no descriptors left. Everything except opening still
+// works, because it needs none.
 func limitFiles(t *testing.T, device string) {
 	m := openTest(t, device, ReadWrite())
 	undo := setLimit(t, unix.RLIMIT_NOFILE, uint64(openDescriptors(t)+20))
@@ -149,7 +150,7 @@ func limitFiles(t *testing.T, device string) {
 	assert.Equal(t, n, openDescriptors(t))
 }
 
-// addressSpaceUsed is how many bytes of address space the process has.
+// addressSpaceUsed returns how many bytes of address space the process has.
 func addressSpaceUsed(t testing.TB) uint64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")
@@ -159,7 +160,7 @@ func addressSpaceUsed(t testing.TB) uint64 {
 	return pages * uint64(os.Getpagesize())
 }
 
-// limitAddressSpace allows much less than the device has. Files that fit are mapped,
+// limitAddressSpace allows much less than the size of the device. Files that fit are mapped,
 // others are read.
 func limitAddressSpace(t *testing.T, device string) {
 	m := openTest(t, device, ReadWrite())
@@ -169,7 +170,7 @@ func limitAddressSpace(t *testing.T, device string) {
 	require.NoError(t, err)
 	require.NoError(t, big.Commit())
 
-	// The runtime itself reserves by 64 MiB, under the race detector several of them.
+	// The runtime itself reserves 64 MiB at a time, under the race detector several times that.
 	undo := setLimit(t, unix.RLIMIT_AS, addressSpaceUsed(t)+768*mib)
 	before := newUnchangedMapped(t, m)
 	for _, opts := range [][]MapOption{nil, {Writable()}, {Populate()}} {
@@ -184,7 +185,7 @@ func limitAddressSpace(t *testing.T, device string) {
 	assertLimit(t, err, syscall.ENOMEM, "famfs: check "+device)
 	before()
 
-	// Creating it is refused when it is to be written, and leaves nothing behind.
+	// A file that large is refused when it is to be written, and nothing is left of it.
 	p, err := m.Create("new", 900*mib)
 	require.NoError(t, err)
 	assert.Nil(t, p.Bytes())
@@ -214,8 +215,32 @@ func limitAddressSpace(t *testing.T, device string) {
 	require.NoError(t, mapped.Close())
 }
 
-// newUnchangedMapped is newUnchanged for a process that can map nothing more: what it
-// returns checks that usage, log and mappings are what they were.
+// limitFileSize allows to write less of a file than the device has, before and after it is
+// opened. A call that goes further would end the process.
+func limitFileSize(t *testing.T, device string) {
+	undo := setLimit(t, unix.RLIMIT_FSIZE, mib)
+	m := openTest(t, device, ReadWrite())
+	assert.False(t, m.dev.takesCalls())
+	require.NoError(t, m.WriteFile("small", []byte("x"), 0o644))
+	require.NoError(t, m.CopyFS(context.Background(), "copy", fstest.MapFS{"a": {Data: limitContent}, "b": {Data: []byte("y")}}))
+	data, err := m.ReadFile("small")
+	require.NoError(t, err)
+	assert.Equal(t, "x", string(data))
+	undo()
+	assert.True(t, openTest(t, device, WithClientWrites()).dev.takesCalls())
+	require.NoError(t, m.Close())
+
+	m = openTest(t, device, ReadWrite())
+	assert.True(t, m.dev.takesCalls())
+	undo = setLimit(t, unix.RLIMIT_FSIZE, mib) // later
+	require.NoError(t, m.WriteFile("later", limitContent, 0o644))
+	require.NoError(t, m.WriteFile("much", pattern(2*workPiece, 1), 0o644))
+	undo()
+	require.NoError(t, m.Close())
+}
+
+// newUnchangedMapped is newUnchanged for a process that can map nothing more. It returns a
+// function that checks that usage, log and mappings have not changed.
 func newUnchangedMapped(t *testing.T, m *FS) (check func()) {
 	t.Helper()
 	sharedMemory := func() []byte { return bytes.Clone(m.metaRegion.mem[:m.sb.logEnd()]) }
@@ -228,7 +253,7 @@ func newUnchangedMapped(t *testing.T, m *FS) (check func()) {
 	}
 }
 
-// mappingsOf counts the mappings of a file, or all of the process for "".
+// mappingsOf counts the mappings of a file, or all mappings of the process for "".
 func mappingsOf(t testing.TB, path string) int {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")
@@ -236,7 +261,7 @@ func mappingsOf(t testing.TB, path string) int {
 	return strings.Count(string(maps), path+"\n")
 }
 
-// maxMappings is how many mappings the system allows a process.
+// maxMappings returns how many mappings the system allows a process.
 func maxMappings(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/proc/sys/vm/max_map_count")
@@ -249,8 +274,8 @@ func maxMappings(t *testing.T) int {
 	return n
 }
 
-// limitChunks maps a file whose chunks are more than the system allows mappings: it can
-// be read, and as much of it as is allowed was not left mapped.
+// limitChunks maps a file with more chunks than the system allows mappings. The file can be
+// read, and no part of it stays mapped.
 func limitChunks(t *testing.T, device string) {
 	allowed := int64(maxMappings(t))
 	m := openTest(t, device, ReadWrite())
@@ -273,7 +298,7 @@ func limitChunks(t *testing.T, device string) {
 	require.NoError(t, err)
 	require.Len(t, mapped.Bytes(), 100*smallUnit-5)
 
-	// To write such a file at once would take as many.
+	// Writing such a file at once would need as many mappings.
 	p, err := m.Create("new", (allowed+10)*smallUnit, i)
 	require.NoError(t, err)
 	assert.Nil(t, p.Bytes())
@@ -287,8 +312,8 @@ func limitChunks(t *testing.T, device string) {
 	assert.Len(t, data, int((allowed+10)*smallUnit-5))
 }
 
-// limitMappings has the process use up its mappings for other things. A file of one
-// run cannot be mapped either, what is mapped stays so, and can be given up.
+// limitMappings uses up the mappings of the process for other things. Then a file of one run
+// cannot be mapped either. Existing mappings stay and can be closed.
 func limitMappings(t *testing.T, device string) {
 	if raceEnabled {
 		t.Skip("the race detector wants mappings too, and ends the program where there are none")
@@ -306,8 +331,8 @@ func limitMappings(t *testing.T, device string) {
 	require.NoError(t, err)
 	usage := m.Usage()
 
-	// The runtime must not want any while there are none: it is to have all the memory
-	// and all the threads that it may need, and not to collect.
+	// The runtime must not need mappings while there are none: let it have all the memory and
+	// threads that it may need, and not collect.
 	file, err := m.Open(itoa(39))
 	require.NoError(t, err)
 	defer file.Close()
@@ -325,7 +350,7 @@ func limitMappings(t *testing.T, device string) {
 		})
 	}
 	threads.Wait()
-	// Neighbours with other rights cannot become one mapping.
+	// Neighbours with different rights cannot become one mapping.
 	const spare = 20
 	page := os.Getpagesize()
 	filler := (allowed - mappingsOf(t, "") - spare) &^ 1
@@ -337,7 +362,7 @@ func limitMappings(t *testing.T, device string) {
 	var mapped []*Mapping
 	for n := 0; err == nil && n < 40; n++ {
 		var more *Mapping
-		// Every other one, that they do not become one mapping.
+		// Every other one, so that they do not become one mapping.
 		if more, err = m.Map(itoa(n * 7 % 40)); err == nil {
 			mapped = append(mapped, more)
 		}

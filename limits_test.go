@@ -1,9 +1,9 @@
 package famfs
 
-// What ends: entries of the log, space, extents of a file and runs of a mapping. Each is
-// an error of its own that says what there is no more of; nothing has changed, and
-// everything else goes on. The limits that a system sets to a process are in
-// limits_linux_test.go, memory that faults in fault_test.go.
+// When something runs out: entries of the log, space, extents of a file, runs of a mapping. Each
+// has its own error, which says what has run out. Nothing has changed, and everything else goes
+// on. Limits that a system sets to a process are in limits_linux_test.go, memory that faults in
+// fault_test.go.
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unchanged remembers a file system, to show later that nothing has changed.
+// unchanged records a file system, to check later that nothing has changed.
 type unchanged struct {
 	t            testing.TB
 	fsys         *FS
@@ -39,7 +39,7 @@ func (u *unchanged) assert() {
 	assert.Equal(u.t, u.listing, listing(u.t, u.fsys))
 }
 
-// assertLimit checks that err is of this kind and says all that.
+// assertLimit checks that err is of this kind and contains all of these texts.
 func assertLimit(t testing.TB, err, is error, fragments ...string) {
 	t.Helper()
 	assert.ErrorIs(t, err, is)
@@ -48,8 +48,8 @@ func assertLimit(t testing.TB, err, is error, fragments ...string) {
 	}
 }
 
-// assertGoesOn does with a file system what does not need what it has run out of.
-// There must be a file "first" of content.
+// assertGoesOn uses everything in a file system that does not need what has run out. There must
+// be a file "first" with content.
 func assertGoesOn(t testing.TB, fsys *FS, content []byte) {
 	t.Helper()
 	data, err := fsys.ReadFile("first")
@@ -73,6 +73,7 @@ func assertGoesOn(t testing.TB, fsys *FS, content []byte) {
 }
 
 func TestLimitLog(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, _ := master(t, testSize)
 	content := pattern(3*mib, 1)
@@ -130,8 +131,9 @@ func TestLimitSpace(t *testing.T) {
 	assertGoesOn(t, m, content)
 }
 
-// A copy that does not fit leaves what did, whole, and can be taken up elsewhere.
+// If a copy does not fit, the part that fits stays, whole, and the copy can be resumed elsewhere.
 func TestLimitSpaceWhileCopying(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, testSize)
 	const fit = 20 // whatever the size of the device
@@ -160,11 +162,12 @@ func TestLimitSpaceWhileCopying(t *testing.T) {
 	requireNoneMissing(t, m)
 }
 
-// requireNoneMissing checks that space is either the metadata's, or a file's, or free.
+// requireNoneMissing checks that all space belongs to the metadata or to a file, or is free.
 func requireNoneMissing(t testing.TB, fsys *FS) {
 	t.Helper()
 	sb, u := fsys.Superblock(), fsys.Usage()
 	free := u.Size/sb.AllocUnit*sb.AllocUnit - roundUp(sb.logEnd(), sb.AllocUnit)
+	free -= int64(len(fsys.Devices())-1) * superblockArea
 	require.NoError(t, fs.WalkDir(fsys, ".", func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -178,11 +181,12 @@ func requireNoneMissing(t testing.TB, fsys *FS) {
 		}
 		return nil
 	}))
-	require.Equal(t, free, u.Free, "free space")
+	require.Equal(t, free-u.Removed, u.Free, "free space")
 }
 
-// Space there is, but in pieces of which sixteen are not enough.
+// There is enough space, but sixteen pieces of it are not enough.
 func TestLimitExtents(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, 128*mib)
 	content := pattern(3*mib, 1)
@@ -210,8 +214,8 @@ func TestLimitExtents(t *testing.T) {
 	assertGoesOn(t, m, content)
 }
 
-// A layout of more runs than any system maps is refused before the system is asked;
-// reading needs none.
+// A layout with more runs than any system can map is refused without asking the system. Reading
+// it needs no mapping.
 func TestLimitRuns(t *testing.T) {
 	needsNoDevice(t)
 	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" || runtime.GOOS == "windows" {

@@ -1,8 +1,8 @@
 package famfs
 
-// The log's header and entries: codecs, and every check that needs nothing but the
-// record itself and the geometry of the device. What depends on earlier entries is
-// replica.go's; reading and writing are log_replay.go's and log_append.go's.
+// The log's header and entries: their codecs, and every check that needs only the record itself
+// and the geometry of the device. Checks against earlier entries are in replica.go. Reading and
+// writing are in log_replay.go and log_append.go.
 
 import (
 	"encoding/binary"
@@ -13,23 +13,23 @@ import (
 	"strings"
 )
 
-// Where the fields of the log's header are (format: log header).
+// Offsets of the fields in the log's header (format: log header).
 const (
 	logMagicAt    = 0
 	logLengthAt   = 8
 	lastIndexAt   = 16
-	logHeaderCRC  = 24 // it covers all before
+	logHeaderCRC  = 24 // covers everything before it
 	nextSeqAt     = 32
 	nextIndexAt   = 40
 	logHeaderSize = 48
 )
 
-// Where the fields of an entry are: those of all, and those of each type (format: log entry
-// and the payloads).
+// Offsets of the fields in an entry, of all types and of each type: the payloads
+// (format: log entry).
 const (
 	entrySeqAt  = 0
 	entryTypeAt = 8
-	entryCRC    = 536 // it covers all before
+	entryCRC    = 536 // covers everything before it
 	entrySize   = 544
 
 	fileSizeAt  = 16
@@ -54,12 +54,18 @@ const (
 	removesAt     = 16
 	removalPathAt = 24
 
+	sealsAt    = 16
+	sealKindAt = 24
+	sealZeroAt = 28
+	sealSumAt  = 32
+	sealPathAt = 64
+
 	addedSizeAt  = 16
 	addedUUIDAt  = 24
 	addedIndexAt = 40
 )
 
-// Where the fields of an extent or strip are in it.
+// Offsets of the fields in an extent or strip.
 const (
 	extentDeviceAt = 0
 	extentOffsetAt = 8
@@ -75,30 +81,31 @@ const (
 	typeMkdir   = 1
 	typeRemoval = 2
 	typeAddDev  = 3
+	typeSeal    = 256
 
 	mapSimple      = 0
 	mapInterleaved = 1
 
-	// fileFlagReadOnly forbids writing on all hosts; the reference sets the other
-	// always.
+	// fileFlagReadOnly forbids writing on all hosts. The reference always sets
+	// fileFlagReadWrite.
 	fileFlagReadOnly  = 1
 	fileFlagReadWrite = 2
 
-	// modeBits are those of a mode that mean anything.
+	// modeBits are the bits of a mode that have a meaning.
 	modeBits = 0o7777
 )
 
-// logHeader is the part of the header that changes, checked.
+// logHeader is the part of the header that changes, after it was checked.
 type logHeader struct {
-	last uint64 // last index that fits
-	next uint64 // number of entries in use: the authority
-	seq  uint64 // next sequence number, which a crash may leave behind next
+	last uint64 // last index that fits into the log
+	next uint64 // number of entries in use; this field decides
+	seq  uint64 // next sequence number; a crash may leave it behind next
 }
 
-// lastIndex is that of the last entry that fits into a log of this size.
+// lastIndex returns the index of the last entry that fits into a log of this size.
 func lastIndex(logSize int64) uint64 { return uint64((logSize-logHeaderSize)/entrySize - 1) }
 
-// entryAt is where entry index lies on the device.
+// entryAt returns the offset of entry index on the device.
 func entryAt(index uint64) int64 { return logOffset + logHeaderSize + int64(index)*entrySize }
 
 // encodeLogHeader returns the header of an empty log.
@@ -111,8 +118,7 @@ func encodeLogHeader(logSize int64) (b [logHeaderSize]byte) {
 	return b
 }
 
-// decodeLogHeader reads b, a copy, and checks it against the superblock's log
-// length.
+// decodeLogHeader decodes b, a copy, and checks it against the log length in the superblock.
 func decodeLogHeader(b *[logHeaderSize]byte, logSize int64) (logHeader, error) {
 	le := binary.LittleEndian
 	h := logHeader{last: le.Uint64(b[lastIndexAt:]), next: le.Uint64(b[nextIndexAt:]), seq: le.Uint64(b[nextSeqAt:])}
@@ -134,41 +140,44 @@ func decodeLogHeader(b *[logHeaderSize]byte, logSize int64) (logHeader, error) {
 	return h, nil
 }
 
-// rawExtent is an extent as it is in an entry, not checked.
+// rawExtent is an extent as found in an entry, not checked.
 type rawExtent struct{ device, offset, length uint64 }
 
-// entry is a decoded log entry, not checked beyond CRC and sequence number.
+// entry is a decoded log entry. Only its CRC and its sequence number are checked.
 type entry struct {
 	seq  uint64
 	kind uint32
 	// Files and directories.
-	path                  []byte // before the NUL; part of the record that was decoded
+	path                  []byte // up to the NUL; part of the record that was decoded
 	unterminated          bool
-	nameAt                int  // where in the path the last element begins
+	nameAt                int  // index in the path at which the last element begins
 	plain                 bool // the path needs no closer look
-	unserved              bool // what the entry makes is on every host already, or the reference's own
+	unserved              bool // every host has already what the entry makes, or it is the reference's own
 	size                  uint64
 	flags, uid, gid, mode uint32
 	mapType               uint32
 	count                 uint32 // simple or interleaved extents, as the entry says
-	strips, chunk         uint64 // of the one interleaved extent
+	strips, chunk         uint64 // of the single interleaved extent
 	extents               []rawExtent
-	extentSpace           [maxExtents]rawExtent // what extents is a part of
+	extentSpace           [maxExtents]rawExtent // memory for extents
 	// Added devices.
 	deviceSize  uint64
 	deviceUUID  UUID
 	deviceIndex uint32
-	// Removals; the path is that of what is removed.
-	removes uint64 // index of its entry
+	// Removals and seals; path is the path that is removed or sealed.
+	removes uint64 // index of the entry that made it
+	// Seals.
+	sum      Sum
+	sealZero uint32 // what is found where zero is wanted
 }
 
-// checkEntry says what makes b, a copy of entry index, unsound: what it says cannot
-// be believed at all, or has not arrived yet. The error does not name the entry.
+// checkEntry returns an error if b, a copy of entry index, is unsound: its content cannot be
+// believed at all, or has not arrived yet. The error does not name the entry.
 func checkEntry(b *[entrySize]byte, index uint64) error {
 	return checkEntrySum(b, index, checksum(b[:entryCRC]))
 }
 
-// checkEntrySum is checkEntry for whoever knows the checksum that b should carry.
+// checkEntrySum is checkEntry for a caller that has computed the checksum already.
 func checkEntrySum(b *[entrySize]byte, index, want uint64) error {
 	if found := checksumIn(b[:]); found != want {
 		return fmt.Errorf("found CRC %#x, want %#x: %w: %w", found, want, ErrChecksum, ErrCorrupt)
@@ -179,11 +188,10 @@ func checkEntrySum(b *[entrySize]byte, index, want uint64) error {
 	return nil
 }
 
-// checksumIn returns the checksum that an entry carries.
+// checksumIn returns the checksum stored in an entry.
 func checksumIn(b []byte) uint64 { return binary.LittleEndian.Uint64(b[entryCRC:]) }
 
-// decode reads b into e. Counts are kept as they are found; extents holds no more
-// than there is room for.
+// decode decodes b into e. Counts are kept as found; extents has at most maxExtents elements.
 func (e *entry) decode(b *[entrySize]byte) {
 	le := binary.LittleEndian
 	e.seq, e.kind = le.Uint64(b[entrySeqAt:]), le.Uint32(b[entryTypeAt:])
@@ -208,6 +216,11 @@ func (e *entry) decode(b *[entrySize]byte) {
 	case typeRemoval:
 		e.removes = le.Uint64(b[removesAt:])
 		e.decodePath(b[removalPathAt : removalPathAt+pathSize])
+	case typeSeal:
+		e.removes = le.Uint64(b[sealsAt:])
+		e.sum = Sum{Kind: SumKind(le.Uint32(b[sealKindAt:])), Bytes: [sumSize]byte(b[sealSumAt:])}
+		e.sealZero = le.Uint32(b[sealZeroAt:])
+		e.decodePath(b[sealPathAt : sealPathAt+pathSize])
 	case typeAddDev:
 		e.deviceSize, e.deviceIndex = le.Uint64(b[addedSizeAt:]), le.Uint32(b[addedIndexAt:])
 		e.deviceUUID = UUID(b[addedUUIDAt:][:len(UUID{})])
@@ -220,15 +233,14 @@ func (e *entry) decodePath(b []byte) {
 	e.path, e.unterminated = b[:end], end == pathSize
 }
 
-// resolvePath makes the path that was logged, of a decoded entry, the name of what it leads
-// to. It returns false if they are the same. What it leads to is not served, and no
-// problem either, if it is the root, made again, or what the reference keeps in the
-// reserved directory.
+// resolvePath replaces the logged path of a decoded entry by the name of what it leads to. It
+// returns false if they are the same. It sets unserved, which is not a problem, if the entry
+// makes the root again, or something that the reference keeps in the reserved directory.
 func (e *entry) resolvePath() (changed bool) {
 	if e.plain || e.unterminated {
 		return false
 	}
-	// The entry's memory is used only until the next is decoded, and so is the string.
+	// The string shares the entry's memory, and both are used only until the next decode.
 	name, changed := cleanName(stringOf(e.path))
 	if !changed {
 		name = stringOf(e.path)
@@ -238,7 +250,7 @@ func (e *entry) resolvePath() (changed bool) {
 		e.unserved = name == "." || name == reservedDir
 	case typeFile:
 		e.unserved = name == allocConfig
-		changed = changed && name != "." // no file can be there: the message gives the path as it was logged
+		changed = changed && name != "." // no file can be there: the error gives the path as logged
 	}
 	if changed {
 		e.path, e.nameAt = []byte(name), strings.LastIndexByte(name, '/')+1
@@ -255,7 +267,7 @@ func (e *entry) decodeExtents(b []byte, count uint64) {
 	}
 }
 
-// layout returns where the file's bytes lie, as the entry says.
+// layout returns the extents and the chunk as the entry has them.
 func (e *entry) layout() Layout {
 	l := Layout{Extents: make([]Extent, len(e.extents))}
 	if e.mapType == mapInterleaved {
@@ -267,16 +279,23 @@ func (e *entry) layout() Layout {
 	return l
 }
 
-// extent returns x with signed numbers, which is the same for all that are acceptable.
+// extent returns x with signed numbers. They are equal to those of x if x is acceptable.
 func (x *rawExtent) extent() Extent {
 	return Extent{Device: int(min(x.device, math.MaxInt)), Offset: clamp(x.offset), Length: clamp(x.length)}
 }
 
-// clamp keeps what does not fit from becoming negative.
+// clamp returns v, or the largest int64 if v does not fit.
 func clamp(v uint64) int64 { return int64(min(v, math.MaxInt64)) }
 
-// encode returns the record of e, whose fields must be valid.
+// encode returns the record of e. The fields of e must be valid.
 func (e *entry) encode() (b [entrySize]byte) {
+	e.encodeTo(&b)
+	return b
+}
+
+// encodeTo is encode into b, which is on the heap already if many are encoded one after the other.
+func (e *entry) encodeTo(b *[entrySize]byte) {
+	clear(b[:])
 	le := binary.LittleEndian
 	le.PutUint64(b[entrySeqAt:], e.seq)
 	le.PutUint32(b[entryTypeAt:], e.kind)
@@ -310,26 +329,29 @@ func (e *entry) encode() (b [entrySize]byte) {
 	case typeRemoval:
 		le.PutUint64(b[removesAt:], e.removes)
 		copy(b[removalPathAt:removalPathAt+pathSize-1], e.path)
+	case typeSeal:
+		le.PutUint64(b[sealsAt:], e.removes)
+		le.PutUint32(b[sealKindAt:], uint32(e.sum.Kind))
+		copy(b[sealSumAt:], e.sum.Bytes[:])
+		copy(b[sealPathAt:sealPathAt+pathSize-1], e.path)
 	case typeAddDev:
 		le.PutUint64(b[addedSizeAt:], e.deviceSize)
 		copy(b[addedUUIDAt:], e.deviceUUID[:])
 		le.PutUint32(b[addedIndexAt:], e.deviceIndex)
 	}
 	le.PutUint64(b[entryCRC:], checksum(b[:entryCRC]))
-	return b
 }
 
-// geometry is what the device and its superblock say about where file data may
-// lie.
+// geometry says where on the device file data may lie.
 type geometry struct {
 	unit      int64 // allocation unit
 	dataStart int64 // end of the metadata
-	size      int64 // real size of the device
+	size      int64 // actual size of the device
 }
 
-// check says what makes a sound entry unacceptable (format: where the reference is
-// lax), once its path has been resolved. path is e.path as a string. The error does not name the entry: replica.go
-// adds that.
+// check returns an error if a sound entry is unacceptable (format: what is refused).
+// The entry's path must be resolved; path is e.path as a string. The error does not name the
+// entry: replica.go adds that.
 func (e *entry) check(path string, g geometry) error {
 	switch e.kind {
 	case typeFile:
@@ -344,10 +366,24 @@ func (e *entry) check(path string, g geometry) error {
 			return fmt.Errorf("removal of %q: found entry %d to be removed, want one before this: %w", path, e.removes, ErrCorrupt)
 		}
 		return e.checkPath(path)
+	case typeSeal:
+		return e.checkSeal(path)
 	case typeAddDev:
-		return nil // depends on the devices before it
+		return nil // replica.go checks it against the devices before it
 	}
-	return fmt.Errorf("found type %d, want %d (file), %d (mkdir), %d (removal) or %d (add-daxdev): %w", e.kind, typeFile, typeMkdir, typeRemoval, typeAddDev, ErrCorrupt)
+	return fmt.Errorf("found type %d, want %d (file), %d (mkdir), %d (removal), %d (add-daxdev) or %d (seal): %w", e.kind, typeFile, typeMkdir, typeRemoval, typeAddDev, typeSeal, ErrCorrupt)
+}
+
+func (e *entry) checkSeal(path string) error {
+	switch {
+	case e.removes >= e.seq:
+		return fmt.Errorf("seal of %q: found entry %d to be sealed, want one before this: %w", path, e.removes, ErrCorrupt)
+	case e.sum.Kind != CRC32C && e.sum.Kind != SHA256:
+		return fmt.Errorf("seal of %q: found a sum of kind %d, want %d (CRC-32C) or %d (SHA-256): %w", path, uint32(e.sum.Kind), CRC32C, SHA256, ErrCorrupt)
+	case e.sealZero != 0 || e.sum != e.sum.trimmed():
+		return fmt.Errorf("seal of %q: found bytes that are not zero beside the sum: %w", path, ErrCorrupt)
+	}
+	return e.checkPath(path)
 }
 
 func (e *entry) checkPath(path string) error {
@@ -405,7 +441,7 @@ func (e *entry) checkMap(g geometry) error {
 		if e.chunk > length {
 			return fmt.Errorf("strips of %d bytes are shorter than a chunk of %d: %w", length, e.chunk, ErrCorrupt)
 		}
-		// chunk <= length, and strips*length did not overflow.
+		// Now chunk <= length, and strips*length did not overflow.
 		stripe := e.strips * e.chunk
 		if need := (e.size-1)/stripe + 1; need > length/e.chunk {
 			return fmt.Errorf("strips of %d bytes are shorter than the %d stripes of a file of size %d: %w", length, need, e.size, ErrCorrupt)
@@ -414,8 +450,8 @@ func (e *entry) checkMap(g geometry) error {
 	return nil
 }
 
-// check says what is wrong with x by itself. Where it lies is only known for the
-// device at hand.
+// check returns an error if x is wrong by itself. The position is checked only if x is on the
+// device with the superblock.
 func (x *rawExtent) check(g geometry) error {
 	unit := uint64(g.unit)
 	switch {
@@ -437,13 +473,13 @@ func (x *rawExtent) check(g geometry) error {
 	return nil
 }
 
-// unixModes pairs the bits of the format above the permissions with Go's.
+// unixModes pairs the mode bits of the format above the permissions with those of Go.
 var unixModes = [...]struct {
 	bit  uint32
 	mode fs.FileMode
 }{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}}
 
-// decodeMode and encodeMode translate mode bits of the format.
+// decodeMode and encodeMode convert between mode bits of the format and fs.FileMode.
 func decodeMode(bits uint32) fs.FileMode {
 	mode := fs.FileMode(bits & 0o777)
 	for _, m := range unixModes {
@@ -464,7 +500,7 @@ func encodeMode(mode fs.FileMode) uint32 {
 	return bits
 }
 
-// setLayout is the reverse of node.fill.
+// setLayout sets the map type and the extents of e from l.
 func (e *entry) setLayout(l Layout) {
 	e.mapType, e.count = mapSimple, uint32(len(l.Extents))
 	if l.Chunk > 0 {
@@ -476,5 +512,5 @@ func (e *entry) setLayout(l Layout) {
 	}
 }
 
-// ofEntry says which entry an error is about.
+// ofEntry adds to an error which entry it is about.
 func ofEntry(index uint64, err error) error { return fmt.Errorf("log entry %d: %w", index, err) }

@@ -1,30 +1,31 @@
 package famfs
 
-// Appending to the log, in the order that makes entries appear whole or not at all for
-// every reader on every host: all of those that are appended at once, or none. The caller
-// holds the writers' lock of the device.
+// Appending to the log, with stores in an order that makes the entries appear whole or not at
+// all for every reader on every host: all entries of one append, or none. The caller holds the
+// writers' lock of the device.
 //
-// Every append looks before it stores: at the superblock, as the device may have been
-// formatted anew, and at the log's header, as an append that failed half way, or another
-// process, may have left entries that this replica does not know. So no entry that
-// anybody can have seen is ever overwritten.
+// Every append first reads the superblock, because the device may have been formatted anew, and
+// the log's header, because an append that failed half way, or another process, may have left
+// entries that this replica does not know. So no entry that anybody may have seen is ever
+// overwritten.
 //
-// How the log is read is log_replay.go's concern, and what an entry means replica.go's.
+// Reading the log is log_replay.go's concern; what an entry means is replica.go's.
 
 import (
 	"errors"
 	"fmt"
 )
 
-// append makes entries the next ones of the log, applies them, and returns the index of the
-// first, or -1 if there are none. prepare is called when the log has been replayed to its
-// end, and says how many they are, at r.next. fill gives each its content, and must give the
-// same when it is asked again.
+// append adds entries to the end of the log, applies them, and returns the index of the first,
+// or -1 if there are none. It calls prepare when the log has been replayed to its end; prepare
+// returns the number of new entries, the first of which gets index r.next. fill sets the content
+// of each, and must do it in the same way every time. It may put the path into the room that
+// the path of the entry has.
 //
-// An error with an index of -1 means that nobody can see the entries: trying again is as
-// good as the first try. With another index they are in the log and were applied, but may
-// be lost if the host fails. Where the memory faults, which is a panic, or another panic
-// passes through, either may be true: inLog says so once the log has been replayed.
+// An error with index -1 means that nobody can see the entries, and append can be called again
+// as if for the first time. An error with another index means that the entries are in the log
+// and were applied, but may be lost if the host fails. If the memory faults, which is a panic,
+// or another panic passes through, both are possible: replay the log and call inLog.
 func (r *replica) append(prepare func() (n int, err error), fill func(i int, e *entry)) (first int64, err error) {
 	if _, err := r.catchUp(failAtCorrupt, false); err != nil {
 		return -1, err
@@ -48,30 +49,30 @@ func (r *replica) append(prepare func() (n int, err error), fill func(i int, e *
 	if err = r.announce(index + uint64(n)); err != nil {
 		err = fmt.Errorf("log entry %d %w", index, err)
 	}
-	// They are there for everybody. What was stored is applied, not what could be read back.
+	// All hosts can see the entries now. Apply what was stored, not what could be read back.
 	if passedOver := r.applyAppended(index, n, fill); passedOver != nil {
 		err = passedOver
 	}
 	return int64(index), err
 }
 
-// encode makes r.record the entry of this index that fill gives as number i.
+// encode makes r.record the entry of this index, filled by fill as number i.
 func (r *replica) encode(index uint64, i int, fill func(i int, e *entry)) {
-	r.appending = entry{}
+	r.appending = entry{path: r.appending.path[:0]}
 	fill(i, &r.appending)
 	r.appending.seq = index
-	r.record = r.appending.encode()
+	r.appending.encodeTo(&r.record)
 }
 
 var (
-	// errUncertain: an entry is in the log, but it may be lost.
+	// errUncertain says that an entry is in the log, but may be lost.
 	errUncertain = errors.New("may be lost if the host fails")
-	// errPassedOver: an entry is in the log, but it is unacceptable beside what is there.
+	// errPassedOver says that an entry is in the log, but conflicts with earlier ones.
 	errPassedOver = errors.New("is written, but was passed over (see Problems)")
 )
 
-// announce stores the counters that say that there are next entries, which are all written
-// back. Until it succeeds the replica is uncertain.
+// announce stores the counters, which say that there are next entries. All entries must have been
+// written back. The replica is uncertain until announce succeeds.
 func (r *replica) announce(next uint64) error {
 	r.uncertain.Store(true)
 	r.meta.storePair(logOffset+nextSeqAt, next, next)
@@ -84,8 +85,8 @@ func (r *replica) announce(next uint64) error {
 	return nil
 }
 
-// makeCertain stores the counters again if an append of this replica could not write them
-// back: all that is in the log is then sure to be there, also after the host has failed.
+// makeCertain stores the counters again if an append of this replica could not write them back.
+// After that, all entries of the log are there even if the host fails.
 func (r *replica) makeCertain() error {
 	if !r.uncertain.Load() {
 		return nil
@@ -99,9 +100,9 @@ func (r *replica) makeCertain() error {
 	return nil
 }
 
-// inLog says whether n entries of the log from index on are just what fill gives, as after
-// an append that failed half way. All of them count: another append may have begun with the
-// same entry.
+// inLog reports whether n entries of the log from index on are exactly what fill gives. It is
+// used after an append that failed half way. It compares all n entries, because another append
+// may have begun with the same entry.
 func (r *replica) inLog(index uint64, n int, fill func(i int, e *entry)) bool {
 	if index > r.next || uint64(n) > r.next-index {
 		return false
@@ -118,9 +119,8 @@ func (r *replica) inLog(index uint64, n int, fill func(i int, e *entry)) bool {
 	return true
 }
 
-// confirm stores n entries that are in the log from index on again, and the counters that
-// announce them. A disk that failed to write a page takes it for written afterwards, unless
-// it is stored to.
+// confirm stores n entries, which are in the log from index on, again, and then the counters. If
+// a disk failed to write a page, the page counts as written unless something is stored to it.
 func (r *replica) confirm(index uint64, n int, fill func(i int, e *entry)) error {
 	for i := range n {
 		r.encode(index+uint64(i), i, fill)
@@ -136,9 +136,8 @@ func (r *replica) confirm(index uint64, n int, fill func(i int, e *entry)) error
 	return nil
 }
 
-// applyAppended applies n entries from index on, the next ones, as fill gives them.
+// applyAppended applies the next n entries, which begin at index, as fill gives them.
 func (r *replica) applyAppended(index uint64, n int, fill func(i int, e *entry)) (err error) {
-	var e entry
 	for done := 0; done < n; {
 		first := index + uint64(done)
 		end := min(index+uint64(n), (first|(slabNodes-1))+1)
@@ -148,15 +147,15 @@ func (r *replica) applyAppended(index uint64, n int, fill func(i int, e *entry))
 		}
 		d.slab.begin(r.single.text)
 		for at := first; at < end; at++ {
-			if n > 1 { // otherwise it is there still
+			if n > 1 { // otherwise r.record has it
 				r.encode(at, done, fill)
 			}
-			r.single.stage(d, at, &r.record, &e)
+			r.single.stage(d, at, &r.record, &r.applying)
 			done++
 		}
 		r.apply(d, end)
 		for at := first; at < end && err == nil; at++ {
-			if n := r.ns.node(int64(at)); n.gone() && !n.isRemoval() {
+			if n := r.ns.node(int64(at)); n.gone() && !n.isNote() && !d.adds(at) {
 				err = fmt.Errorf("log entry %d: %w: %w", at, errPassedOver, ErrCorrupt)
 			}
 		}
@@ -165,10 +164,10 @@ func (r *replica) applyAppended(index uint64, n int, fill func(i int, e *entry))
 	return err
 }
 
-// repairSequence makes the log's sequence number equal to its index again: a crash
-// between two stores, or a writer that stores them apart, can leave it behind or ahead.
-// This package goes by the index alone, but the reference stamps its next entry with the
-// sequence number, and would make one that nobody accepts.
+// repairSequence sets the log's sequence number to its index. They can differ after a crash
+// between two stores, or because of a writer that stores them separately. This package uses
+// only the index, but the reference stamps its next entry with the sequence number, and nobody
+// would accept that entry.
 func (r *replica) repairSequence() error {
 	h, err := r.look()
 	if err != nil || h.seq == h.next {

@@ -1,5 +1,7 @@
 package famfs
 
+// Appending: what fails half way, what the next append finds, and batches.
+
 import (
 	"errors"
 	"fmt"
@@ -11,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// failingMemory is superblock and log of which an access fails: the one after so many.
+// failingMemory is superblock and log, one access to which fails: the one after the given number.
 type failingMemory struct {
 	sharedMemory
 	left   int
@@ -80,7 +82,7 @@ func (m *failingMemory) fenceLoads() {
 	m.sharedMemory.fenceLoads()
 }
 
-// failAccess lets the access to superblock and log after so many fail.
+// failAccess makes the access to superblock and log after the given number fail.
 func failAccess(m *FS, after int, fail func() error) *failingMemory {
 	f := &failingMemory{sharedMemory: m.replica.meta, left: after, fail: fail}
 	m.replica.meta, m.replica.single.meta = f, f
@@ -91,16 +93,16 @@ func (f *failingMemory) repair(m *FS) {
 	m.replica.meta, m.replica.single.meta = f.sharedMemory, f.sharedMemory
 }
 
-// memoryFault is what the runtime panics with if memory is gone.
+// memoryFault is the value of the runtime's panic if memory is gone.
 type memoryFault struct{ error }
 
 func (memoryFault) RuntimeError() {}
 
 func (memoryFault) Addr() uintptr { return 0xdead }
 
-// Whatever fails while a file is logged, at any access to the memory, and however its
-// writer goes on: no entry that anybody has seen is overwritten, none is logged twice, and
-// no space is given to two files.
+// Whatever fails while a file is logged, at any access to the memory, and whatever its writer
+// does next: no entry that anybody has seen is overwritten, none is logged twice, and no space
+// is given to two files.
 func TestAppendInterrupted(t *testing.T) {
 	t.Parallel()
 	failures := map[string]func() error{
@@ -147,8 +149,8 @@ func TestAppendInterrupted(t *testing.T) {
 	}
 }
 
-// interruptAppend commits a file, which fails at one access, and others. It reports whether
-// it did, and whether the file was there afterwards.
+// interruptAppend commits a file, which fails at one access, and then other files. It reports
+// whether the access failed, and whether the file was there afterwards.
 func interruptAppend(t *testing.T, m *FS, path, dir string, after int, fail func() error, goOn func(*PendingFile) error) (failed, there bool) {
 	const size = 5000
 	before := m.Usage()
@@ -212,9 +214,10 @@ func interruptAppend(t *testing.T, m *FS, path, dir string, after int, fail func
 	return failing.failed, there
 }
 
-// An entry that is in the log but may be lost, as a disk failed, is written again by
-// another try, and only that.
+// An entry that is in the log but may be lost, because a disk failed, is written again by the
+// next attempt, and nothing else is.
 func TestCommitUncertain(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize)
 	p, err := m.Create("f", 5000)
@@ -238,7 +241,7 @@ func TestCommitUncertain(t *testing.T) {
 	assert.ErrorIs(t, m.Mkdir("d", 0o755), fs.ErrExist, "it was made")
 	headers.repair(m)
 	require.NoError(t, other.Commit())
-	// The disk has the page as it was: what is written must be stored again to get there.
+	// The disk has the old page: the data must be stored again to reach it.
 	stores := &storesTo{sharedMemory: m.replica.meta}
 	m.replica.meta = stores
 	require.NoError(t, p.Commit())
@@ -257,8 +260,8 @@ func TestCommitUncertain(t *testing.T) {
 	}
 }
 
-// What MkdirAll and CopyFS find to be there already, as a try before made it, may be lost as
-// well: they do not succeed before it is certain.
+// If MkdirAll and CopyFS find something that an earlier attempt made, it may be lost too: they
+// succeed only after it is certain.
 func TestUncertainThere(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(m *FS) error{
@@ -289,7 +292,7 @@ func TestUncertainThere(t *testing.T) {
 	}
 }
 
-// Closing a file that is in the log, but may be lost, leaves it its space.
+// Closing a file that is in the log, but may be lost, does not free its space.
 func TestCloseUncertain(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -311,7 +314,7 @@ func TestCloseUncertain(t *testing.T) {
 	assertExclusive(t, c)
 }
 
-// failingFlush is memory whose lines at off a disk does not take.
+// failingFlush is memory with a disk that does not take the lines at off.
 type failingFlush struct {
 	sharedMemory
 	off int64
@@ -332,7 +335,7 @@ func failFlushes(m *FS, off int64) *failingFlush {
 
 func (f *failingFlush) repair(m *FS) { m.replica.meta = f.sharedMemory }
 
-// storesTo notes where something is stored.
+// storesTo records the offsets of stores.
 type storesTo struct {
 	sharedMemory
 	at []int64
@@ -353,8 +356,9 @@ func (m *storesTo) storePair(off int64, a, b uint64) {
 	m.sharedMemory.storePair(off, a, b)
 }
 
-// Where a crash left the sequence number behind, the next append repairs it.
+// If a crash left the sequence number behind, the next append repairs it.
 func TestAppendRepairsCounters(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize)
 	require.NoError(t, m.Mkdir("a", 0o755))
@@ -367,10 +371,11 @@ func TestAppendRepairsCounters(t *testing.T) {
 	assert.NoError(t, report.Err())
 }
 
-// A sequence number that a crash has left behind the index, or ahead of it, is repaired
-// when a master opens the device, or, if another writer has the lock then, when it creates
+// A crash may leave the sequence number behind the index, or ahead of it. It is repaired when a
+// master opens the device or, if another writer has the lock then, when the master creates
 // something. Clients change nothing.
 func TestOpenRepairsSequence(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	for _, wrong := range []uint64{0, 1, 3, 1 << 60} {
 		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
@@ -404,7 +409,7 @@ func TestOpenRepairsSequence(t *testing.T) {
 	}
 }
 
-// Two words that are stored as one are where two stores would put them.
+// Two words stored at once are at the same places as with two stores.
 func TestStorePair(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)

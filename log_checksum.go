@@ -1,6 +1,6 @@
 package famfs
 
-// Checksums: CRC-32 as the format has it, over records of the log in particular.
+// Checksums: CRC-32 as the format uses it, and a faster way for log entries.
 
 import (
 	"bytes"
@@ -8,21 +8,20 @@ import (
 	"hash/crc32"
 )
 
-// entryHead is how many bytes of an entry are other than zero for nearly all: a
-// directory, or a file of one extent.
+// entryHead is the length of the part of an entry that may be other than zero if it is a
+// directory or a file of one extent, as nearly all entries are.
 const entryHead = extentsAt + extentSize
 
-// entrySums computes checksums of entries. Those whose tail is zero, as nearly all are,
-// take half the time: what so many zeros make of a checksum is looked up.
-type entrySums [4][256]uint32 // for each byte of the register
+// entrySums computes checksums of entries. If the tail of an entry is zero, as in nearly all, that
+// takes half the time, because the effect of so many zeros on a checksum is looked up.
+type entrySums [4][256]uint32 // one table for each byte of the register
 
 func newEntrySums() *entrySums {
 	var s entrySums
 	zeros := make([]byte, entryCRC-entryHead)
 	for i := range s {
 		for v := 1; v < len(s[i]); v++ {
-			// What zeros do to a checksum's register is linear: it is computed for each of
-			// its bits alone.
+			// The effect of zeros on a checksum's register is linear: compute it for each bit.
 			if rest := v & (v - 1); rest != 0 {
 				s[i][v] = s[i][rest] ^ s[i][v^rest]
 			} else {
@@ -36,7 +35,7 @@ func newEntrySums() *entrySums {
 // of returns the checksum of an entry.
 func (s *entrySums) of(b *[entrySize]byte) uint64 {
 	sum, tail := crc32.ChecksumIEEE(b[:entryHead]), b[entryHead:entryCRC]
-	// All are zero if the first are, and each is the same as the one eight before it.
+	// The tail is zero if its first 8 bytes are, and each byte equals the one 8 bytes before.
 	if binary.LittleEndian.Uint64(tail) != 0 || !bytes.Equal(tail[8:], tail[:len(tail)-8]) {
 		return uint64(crc32.Update(sum, crc32.IEEETable, tail))
 	}

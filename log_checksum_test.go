@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The checksums of entries are those of the standard library, however much of the entry is
+// The checksums of entries equal those of the standard library, however much of the entry is
 // zero, and whichever byte of a tail of zeros is not.
 func TestEntrySums(t *testing.T) {
 	t.Parallel()

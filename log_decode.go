@@ -1,37 +1,49 @@
 package famfs
 
-// Reading a block of the log: entries are copied out of shared memory before they are
-// looked at, checked by themselves, and become nodes that nobody can find yet. What they
-// mean together is replica.go's concern.
+// Reading a block of the log. Entries are copied out of shared memory before they are checked,
+// then checked by themselves, and become nodes that nobody can find yet. Checking them against
+// each other is replica.go's concern.
 
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
 	"strings"
 )
 
-// decoded is what was read of a block of entries, all in one slab. Records of those that
-// did not become nodes are empty, whatever an attempt that failed may have left there.
+// decoded is a decoded block of entries, all in one slab. Entries that did not become nodes have
+// empty records, whatever a failed attempt may have left there.
 type decoded struct {
 	first, end uint64
 	slab       *slab
-	odd        []oddEntry     // in ascending order: all that is not simply a node of slab
+	odd        []oddEntry     // entries that are not simply a node of slab, in ascending order
 	corrupt    []corruptEntry // in ascending order
 	bad        *corruptRecord // the first of corrupt
-	err        error          // nothing could be read
+	err        error          // set if nothing could be read
 }
 
-// oddEntry is an entry that is more, or less, than a node of the slab.
+// adds reports whether entry index adds a device, and was not refused.
+func (d *decoded) adds(index uint64) bool {
+	for i := range d.odd {
+		if o := &d.odd[i]; o.index == index {
+			return o.kind == oddDevice && o.err == nil
+		}
+	}
+	return false
+}
+
+// oddEntry is an entry that is not simply a node of the slab.
 type oddEntry struct {
 	index       uint64
 	kind        oddKind
-	path        string // as it was logged
+	path        string // as logged
 	err         error
-	claims      []unitRun // space that is not to be given out
+	claims      []spaceRun // space that must not be given out
 	device      addedDevice
 	deviceIndex uint32
-	removes     uint64 // the entry whose file or directory is removed
-	name        string // its path
+	removes     uint64 // the entry whose file or directory is removed, or sealed
+	sum         Sum    // of a seal
+	name        string // its path, resolved
 }
 
 type oddKind uint8
@@ -40,25 +52,26 @@ const (
 	oddUnacceptable oddKind = iota // see err
 	oddDevice                      // an add-daxdev entry
 	oddRemoval                     // a removal entry
-	oddPath                        // a node under another name than was logged
-	oddUnserved                    // no node, and no problem: see entry.resolvePath
+	oddSeal                        // a seal entry
+	oddPath                        // a node whose name is not the path that was logged
+	oddUnserved                    // no node and no problem: see entry.resolvePath
 )
 
-// corruptEntry is an entry that stayed unsound however often it was read.
+// corruptEntry is an entry that is still unsound after it was read several times.
 type corruptEntry struct {
 	index uint64
 	err   error
 }
 
-// corruptRecord is a corrupt entry with its bytes, by which it is known again.
+// corruptRecord is a corrupt entry with its bytes, so that it can be recognized later.
 type corruptRecord struct {
 	corruptEntry
 	record [entrySize]byte
 }
 
-// decoder reads blocks for one goroutine. It holds copies of what it needs of the
-// replica, which another goroutine changes meanwhile: memory that two processors take
-// from each other for every entry costs more than all the decoding.
+// decoder reads blocks for one goroutine. It has copies of what it needs of the replica,
+// because another goroutine changes the replica meanwhile. If two processors took memory from
+// each other for every entry, that would cost more than all the decoding.
 type decoder struct {
 	meta   sharedMemory
 	geo    geometry
@@ -66,20 +79,20 @@ type decoder struct {
 	sums   *entrySums
 	settle func(try int)
 	buffer []byte
-	text   int // what the paths of a block will probably take
+	text   int // estimated size of the paths of a block
 }
 
-// decodePiece is how many entries are copied at once: few enough that they are still in
-// the nearest cache when they are checked.
+// decodePiece is how many entries are copied at once: few enough that they are still in the
+// nearest cache when they are checked.
 const decodePiece = 64
 
-// newDecoder returns one whose nodes are found by seed. settle is called before a record that
-// does not add up is read again.
+// newDecoder returns a decoder that hashes paths with seed. It calls settle before it reads an
+// unsound record again.
 func newDecoder(meta sharedMemory, geo geometry, seed maphash.Seed, sums *entrySums, settle func(try int)) *decoder {
 	return &decoder{meta: meta, geo: geo, seed: seed, sums: sums, settle: settle}
 }
 
-// decodeGuarded decodes a block; a memory fault becomes d.err.
+// decodeGuarded decodes a block. If the memory faults, it sets d.err.
 func (w *decoder) decodeGuarded(d *decoded) {
 	if d.slab == nil {
 		d.slab = newSlab()
@@ -95,14 +108,14 @@ func (w *decoder) decodeGuarded(d *decoded) {
 		return nil
 	})
 	if d.end-d.first == slabNodes {
-		w.text = len(d.slab.writing) * 17 / 16 // a little more than the last took
+		w.text = len(d.slab.writing) * 17 / 16 // a little more than the last block needed
 	}
 	if d.err != nil {
 		d.err = fmt.Errorf("read log entries %d to %d: %w", d.first, d.end-1, d.err)
 	}
 }
 
-// decode adds entries from first to end, at most decodePiece, to d.
+// decode adds the entries from first up to end, at most decodePiece, to d.
 func (w *decoder) decode(d *decoded, first, end uint64) {
 	n := int(end - first)
 	from := entryAt(first)
@@ -148,7 +161,7 @@ func (w *decoder) decode(d *decoded, first, end uint64) {
 	}
 }
 
-// stage decodes one sound entry into its node, or into d.odd.
+// stage decodes one sound entry into its node or into d.odd.
 func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) {
 	e.decode(b)
 	logged := e.path
@@ -164,6 +177,8 @@ func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) 
 			odd.kind, odd.device, odd.deviceIndex = oddDevice, addedDevice{e.deviceSize, e.deviceUUID}, e.deviceIndex
 		case e.kind == typeRemoval:
 			odd.kind, odd.removes, odd.name = oddRemoval, e.removes, strings.Clone(path)
+		case e.kind == typeSeal:
+			odd.kind, odd.removes, odd.name, odd.sum = oddSeal, e.removes, strings.Clone(path), e.sum
 		case e.unserved:
 			odd.kind, odd.claims = oddUnserved, e.claims(w.geo)
 		}
@@ -177,7 +192,7 @@ func (w *decoder) stage(d *decoded, index uint64, b *[entrySize]byte, e *entry) 
 	d.slab.fill(int(index&(slabNodes-1)), e, path, at, hashPath(w.seed, path))
 }
 
-// insertOdd adds o to odd, which is in ascending order.
+// insertOdd inserts o into odd, which is in ascending order.
 func insertOdd(odd []oddEntry, o oddEntry) []oddEntry {
 	at := len(odd)
 	for at > 0 && odd[at-1].index > o.index {
@@ -195,21 +210,20 @@ type addedDevice struct {
 	uuid UUID
 }
 
-// claims returns the units of the device that an unacceptable entry claims, however
-// wrongly.
-func (e *entry) claims(g geometry) []unitRun {
-	var runs []unitRun
-	unit, units := uint64(g.unit), uint64(g.size/g.unit)
+// claims returns the units that an unacceptable entry claims. They may lie behind the ends of
+// devices.
+func (e *entry) claims(g geometry) []spaceRun {
+	var runs []spaceRun
+	unit := uint64(g.unit)
 	for _, x := range e.extents {
-		start := x.offset / unit
-		if x.device != 0 || x.length == 0 || start >= units {
+		start, end := x.offset/unit, math.MaxUint64/unit
+		if x.device > math.MaxInt32 || x.length == 0 {
 			continue
 		}
-		end := units
 		if last := x.offset + (x.length - 1); last >= x.offset {
-			end = min(units, last/unit+1)
+			end = last/unit + 1
 		}
-		runs = append(runs, unitRun{int64(start), int64(end - start)})
+		runs = append(runs, spaceRun{int(x.device), unitRun{clamp(start), clamp(end) - clamp(start)}})
 	}
 	return runs
 }

@@ -1,8 +1,7 @@
 package famfs
 
-// The log as users may look at it: its entries one by one, as they are on the
-// medium. What they come to is the namespace; this is for those who look for what went
-// wrong.
+// The log as users may look at it: its entries one by one, as they are on the medium. It is for
+// finding out what went wrong; the result of the entries is the namespace.
 
 import (
 	"fmt"
@@ -12,42 +11,46 @@ import (
 	"slices"
 )
 
-// LogEntry is an entry of the log as it is on the medium (format: log entry). If the entry
-// is unsound or unacceptable, its fields are what was found, not what is valid. A number
-// that its field here cannot hold is given as the largest that it can.
+// LogEntry is an entry of the log as it is on the medium (format: log entry). If the entry is
+// unsound or unacceptable, its fields hold what was found, which need not be valid. A number
+// that is too large for its field here is given as the largest that fits.
 type LogEntry struct {
 	Index int
-	// Seq is the sequence number, CRC the checksum that the entry carries.
+	// Seq is the sequence number, and CRC is the checksum stored in the entry.
 	Seq, CRC uint64
-	// Type is "file", "mkdir", "removal" or "add-daxdev", otherwise "type" and its number.
+	// Type is "file", "mkdir", "removal", "seal" or "add-daxdev". For others it is "type" and a
+	// number.
 	Type string
-	// Path, Mode, UID and GID are those of files and directories; Size, Flags and
-	// Layout of files. Path is as it was logged: "d//a" is served as "d/a".
+	// Path, Mode, UID and GID are set for files and directories; Size, Flags and Layout for
+	// files. Path is as it was logged: "d//a" is served as "d/a".
 	Path            string
 	Mode            fs.FileMode
 	UID, GID, Flags uint32
 	Size            int64
 	Layout          Layout
-	// Removes is the index of the entry whose file or directory a removal removes; Path is
-	// that file's or directory's.
+	// Removes is set for removals: the index of the entry that made the removed file or
+	// directory. Path is then the path that is removed.
 	Removes int
-	// Device is what an add-daxdev entry adds.
+	// Seals and Sum are set for seals: the index of the entry that made the sealed file, and
+	// the sum of its content. Path is then the path of that file.
+	Seals int
+	Sum   Sum
+	// Device is set for add-daxdev entries: the device that is added.
 	Device AddedDevice
 }
 
-// AddedDevice is a further device of a file system, named by an add-daxdev entry. Files
-// on it cannot be used through this package.
+// AddedDevice is a further device of a file system, named by an add-daxdev entry: see
+// FS.AddDevice.
 type AddedDevice struct {
 	Index int
 	Size  int64
 	UUID  UUID
 }
 
-// Log yields the entries of the log in order, up to the last Refresh and, if the FS is
-// Tolerant, those beyond it that are not served, all of them. The error says what is wrong
-// with the entry, as in Problems, of which only so many are kept; the sequence goes on after
-// it. It ends after an error for which the entry is zero: the FS is closed, or the memory
-// failed.
+// Log yields the entries of the log in order, up to the last Refresh. If the FS is Tolerant, it
+// also yields all later entries, which are not served. The error says what is wrong with the
+// entry, as in Problems, but Problems keeps only a limited number; the sequence goes on after
+// it. If the FS is closed or the memory fails, the sequence ends with an error and a zero entry.
 func (f *FS) Log() iter.Seq2[LogEntry, error] {
 	return func(yield func(LogEntry, error) bool) {
 		end := uint64(f.replica.ns.end())
@@ -100,7 +103,7 @@ func (f *FS) logEntry(index uint64) (LogEntry, error) {
 	return raw.public(int(index), b[:]), nil
 }
 
-// public returns e, decoded from b, as users see it.
+// public returns e, decoded from b, in the form that users see.
 func (e *entry) public(index int, b []byte) LogEntry {
 	out := LogEntry{Index: index, Seq: e.seq, CRC: checksumIn(b), Type: fmt.Sprintf("type %d", e.kind), Path: string(e.path)}
 	switch e.kind {
@@ -111,6 +114,9 @@ func (e *entry) public(index int, b []byte) LogEntry {
 		out.Type, out.Mode = "mkdir", fs.ModeDir
 	case typeRemoval:
 		out.Type, out.Removes = "removal", int(min(e.removes, math.MaxInt))
+		return out
+	case typeSeal:
+		out.Type, out.Seals, out.Sum = "seal", int(min(e.removes, math.MaxInt)), e.sum
 		return out
 	case typeAddDev:
 		out.Type = "add-daxdev"

@@ -1,6 +1,6 @@
 package famfs
 
-// The log as it is listed. What the reference's images hold is in golden_test.go.
+// Listing the log. golden_test.go has the content of the reference's images.
 
 import (
 	"fmt"
@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A listing ends with an error when the file system is closed, before it or in its
-// midst.
+// A listing ends with an error if the file system is closed, before it or during it.
 func TestLogAfterClose(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize)
 	for _, name := range []string{"a", "b", "c"} {
@@ -48,7 +48,7 @@ func TestLogAfterClose(t *testing.T) {
 	assert.Equal(t, 1, n)
 }
 
-// What is shown are the numbers of the entry, as far as they can be shown at all.
+// The listing shows the numbers of the entry, as far as they can be shown.
 func TestLogShowsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -73,9 +73,10 @@ func TestLogShowsWhatIsThere(t *testing.T) {
 	assert.Equal(t, Layout{Extents: []Extent{{int(index), math.MaxInt64, 1 << 62}, {math.MaxInt, 1, 2}}}, entries[1].Layout)
 }
 
-// A tolerant FS shows all entries that it does not serve, also those beyond the problems
-// that it keeps.
+// A tolerant FS shows all entries that it does not serve, even if it does not keep all of their
+// problems.
 func TestLogOfTolerant(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	t.Parallel()
 	const count = maxProblems + 500
@@ -106,7 +107,7 @@ func TestLogOfTolerant(t *testing.T) {
 	}
 	assert.Equal(t, count, n)
 	assert.Equal(t, count-7, unserved)
-	// What is logged later shows after a Refresh.
+	// Entries logged later show after a Refresh.
 	f.appendDirs(1, nil)
 	_, err = fsys.Refresh()
 	require.NoError(t, err)
@@ -119,6 +120,7 @@ func TestLogOfTolerant(t *testing.T) {
 
 // The log shows removals as they are.
 func TestLogRemovals(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	path := formatted(t, testSize)
 	m := openMaster(t, path)

@@ -1,24 +1,24 @@
 package famfs
 
-// Blocks of the log in order: they are decoded by several goroutines at a time, and
-// finished one after the other. What is done with them is log_replay.go's concern.
+// Blocks of the log in order: several goroutines decode them at the same time, and they are
+// finished one after the other. log_replay.go decides what finishing a block means.
 
 import "sync"
 
-// maxAhead is how many blocks, from the one that is to be finished next, may have been
-// decoded: it bounds what is at hand of a log that nobody has judged yet.
+// maxAhead is how many blocks, counted from the next one to finish, may have been decoded. It
+// limits the memory used for blocks that are not judged yet.
 const maxAhead = 64
 
-// inTurn finishes blocks in order, one at a time. The worker that brings the next block
-// finishes it, and any later ones that are queued already. Workers wait only if they are
-// maxAhead blocks ahead. What a processor has just decoded is often in its caches still.
+// inTurn finishes blocks in order, one at a time. The worker that brings the next block finishes
+// it, and any later ones that are queued already. Workers wait only if they are maxAhead blocks
+// ahead. The block that a processor has just decoded is often still in its caches.
 type inTurn struct {
 	finish func(*decoded) (more bool, err error)
 
 	mu        sync.Mutex
 	moved     sync.Cond
-	early     [maxAhead]*decoded // each at its number modulo maxAhead
-	next      uint64             // the block whose turn it is
+	early     [maxAhead]*decoded // block b is at b modulo maxAhead
+	next      uint64             // number of the next block to finish
 	finishing bool
 	ended     bool
 	err       error
@@ -30,8 +30,8 @@ func newInTurn(finish func(*decoded) (bool, error)) *inTurn {
 	return q
 }
 
-// hand queues block d, and finishes those whose turn it is unless another worker does. It returns false if no
-// more blocks are wanted.
+// hand queues block d. Then it finishes the blocks that are next, unless another worker is doing
+// so. It returns false if no more blocks are wanted.
 func (q *inTurn) hand(block uint64, d *decoded) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -45,7 +45,7 @@ func (q *inTurn) hand(block uint64, d *decoded) bool {
 	return !q.ended
 }
 
-// end wakes all who wait: a block that is missing will not come.
+// end wakes all workers that wait: a missing block will not come.
 func (q *inTurn) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -53,13 +53,13 @@ func (q *inTurn) end() {
 	q.moved.Broadcast()
 }
 
-// finishNext finishes the block whose turn it is. Others may hand in theirs meanwhile.
+// finishNext finishes the next block. Other workers may queue theirs meanwhile.
 func (q *inTurn) finishNext() {
 	d := q.early[q.next%maxAhead]
 	q.early[q.next%maxAhead], q.finishing = nil, true
 	q.mu.Unlock()
 	more, err := false, error(nil)
-	defer func() { // also where finish panics: the others must not wait for ever
+	defer func() { // also if finish panics: the others must not wait for ever
 		q.mu.Lock()
 		q.next, q.finishing, q.ended, q.err = q.next+1, false, q.ended || !more || err != nil, err
 		q.moved.Broadcast()

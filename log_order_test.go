@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Blocks are finished in order, each once and one at a time, whoever comes first; and
-// nobody is further ahead than allowed.
+// Blocks are finished in order, each once and one at a time, whoever brings them; and no worker
+// is further ahead than allowed.
 func TestInTurn(t *testing.T) {
 	t.Parallel()
 	const blocks = 20 * maxAhead
@@ -44,7 +44,8 @@ func TestInTurn(t *testing.T) {
 	assert.EqualValues(t, blocks, finished.Load())
 }
 
-// Blocks that come early wait for theirs; once no more are wanted, nobody waits any more.
+// Blocks that come early wait until they are next. Once no more blocks are wanted, nobody waits
+// any more.
 func TestInTurnEnds(t *testing.T) {
 	t.Parallel()
 	failed := errors.New("failed")
@@ -76,7 +77,7 @@ func TestInTurnEnds(t *testing.T) {
 	}
 }
 
-// A panic, of a logger for example, reaches the caller as it is, and nobody waits on.
+// A panic, for example of a logger, reaches the caller unchanged, and nobody waits any longer.
 func TestInTurnPanics(t *testing.T) {
 	t.Parallel()
 	q := newInTurn(func(*decoded) (bool, error) { panic("of a logger") })
@@ -86,7 +87,7 @@ func TestInTurnPanics(t *testing.T) {
 	far.Wait()
 }
 
-// A block that will never come, as who decodes it panics, is not waited for.
+// If the decoder of a block panics, the block never comes, and nobody waits for it.
 func TestInTurnGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -119,8 +120,8 @@ func (m brokenMemory) load(p []byte, off int64) {
 
 var errBroken = errors.New("broken")
 
-// A panic while a log of many blocks is read, in whichever goroutine, reaches who replays
-// it, and then nobody reads on.
+// A panic in any goroutine while a log of many blocks is read reaches the caller of the replay,
+// and then nobody reads on.
 func TestReplayPanics(t *testing.T) {
 	t.Parallel()
 	needsNoDevice(t)

@@ -1,9 +1,9 @@
 package famfs
 
-// Following the log: its header, and the order in which blocks of entries are read, on
-// all processors, and applied. Memory that another host wrote may arrive late: what does
-// not add up is read again before it is called corrupt. How a block is read is log_decode.go's
-// concern, who finishes it and when log_order.go's, what entries mean replica.go's.
+// Following the log: reading its header, and replaying blocks of entries on all processors.
+// Memory that another host wrote may arrive late, so an unsound record is read again before it
+// is called corrupt. log_decode.go decodes a block, log_order.go decides which goroutine
+// finishes it and when, and replica.go applies the entries.
 
 import (
 	"encoding/binary"
@@ -14,19 +14,19 @@ import (
 	"sync/atomic"
 )
 
-// onCorrupt says what a replay does about corrupt entries.
+// onCorrupt says what a replay does at corrupt entries.
 type onCorrupt uint8
 
 const (
-	failAtCorrupt onCorrupt = iota // return an error, having applied nothing
-	stopAtCorrupt                  // serve what comes before
-	skipCorrupt                    // read past it
+	failAtCorrupt onCorrupt = iota // return an error and apply nothing
+	stopAtCorrupt                  // serve the entries before it
+	skipCorrupt                    // skip it and go on
 )
 
-// look loads the log's header and checks it, and that the superblock is the one that was
-// opened: ErrReformatted if it is not. Both are loaded after one fence. That is not the
-// same moment: who finds a header that is not as it was must see afterwards that the file
-// system is the same (sameFileSystem), before it is believed.
+// look loads the log's header and checks it. It also checks that the superblock is still the one
+// that was opened, and returns ErrReformatted if not. Both are loaded after one fence, but not
+// at the same moment. So if the header has changed, call sameFileSystem before believing the
+// header.
 func (r *replica) look() (logHeader, error) {
 	for try := 0; ; try++ {
 		r.meta.invalidate(0, superblockLine)
@@ -40,6 +40,7 @@ func (r *replica) look() (logHeader, error) {
 				return logHeader{}, other
 			case other != nil:
 				err = other
+			case r.line == r.identity: // it has got a feature
 			case err == nil:
 				err = fmt.Errorf("superblock: changes while it is read: %w", ErrCorrupt)
 			}
@@ -51,7 +52,7 @@ func (r *replica) look() (logHeader, error) {
 	}
 }
 
-// readLogHeader loads and checks the header alone, for a superblock that is not to be
+// readLogHeader loads and checks only the header. It is used if the superblock cannot be
 // believed.
 func (r *replica) readLogHeader() (logHeader, error) {
 	for try := 0; ; try++ {
@@ -65,13 +66,13 @@ func (r *replica) readLogHeader() (logHeader, error) {
 	}
 }
 
-// loadLogHeader loads and checks the header as this host's caches have it.
+// loadLogHeader loads and checks the header as it is in this host's caches.
 func (r *replica) loadLogHeader() (logHeader, error) {
-	var b [logHeaderSize]byte
+	b := &r.headerBytes
 	for at := 0; at < len(b); at += 8 {
 		binary.LittleEndian.PutUint64(b[at:], r.meta.load64(logOffset+int64(at)))
 	}
-	h, err := decodeLogHeader(&b, r.sb.LogSize)
+	h, err := decodeLogHeader(b, r.sb.LogSize)
 	switch {
 	case err != nil:
 	case h.next < r.next:
@@ -82,10 +83,11 @@ func (r *replica) loadLogHeader() (logHeader, error) {
 	return h, err
 }
 
-// catchUp replays all that is in the log and was not replayed yet, and returns how
-// many entries that was. Where it fails the replica is as it was, unless it is a
-// new one (fresh), which is then not to be used.
+// catchUp replays all entries of the log that were not replayed yet, and returns their number.
+// If it fails, the replica is unchanged, unless it is a new one (fresh), which must then not be
+// used.
 func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
+	r.looks.Add(1)
 	r.settled.Store(0)
 	h, err := r.look()
 	if err != nil {
@@ -104,13 +106,23 @@ func (r *replica) catchUp(policy onCorrupt, fresh bool) (int, error) {
 	return int(r.next - before), err
 }
 
-// sameFileSystem fails with ErrReformatted if the superblock is no longer the one that
-// was opened.
+// lookForOther is sameFileSystem, by the first line of the superblock alone where that is as it was.
+func (r *replica) lookForOther() error {
+	r.meta.invalidate(0, superblockLine)
+	r.meta.fenceLoads()
+	r.meta.load(r.line[:], 0)
+	if r.line == r.identity {
+		return nil
+	}
+	return r.sameFileSystem()
+}
+
+// sameFileSystem returns ErrReformatted if the superblock is no longer the one that was opened.
 func (r *replica) sameFileSystem() error {
 	sb, err := readSuperblock(r.meta, r.geo.size)
 	switch {
 	case errors.Is(err, ErrNotFormatted):
-		// Format and Wipe take the magic away first, whole, and then the rest.
+		// Format and Wipe first clear the whole magic, and then the rest.
 		var line [superblockLine]byte
 		r.meta.load(line[:], 0)
 		if magic := binary.LittleEndian.Uint64(line[magicAt:]); magic != 0 && string(line[versionAt:]) == string(r.identity[versionAt:]) {
@@ -121,13 +133,18 @@ func (r *replica) sameFileSystem() error {
 		return err
 	case sb.UUID != r.sb.UUID || sb.LogSize != r.sb.LogSize || sb.AllocUnit != r.sb.AllocUnit || sb.SystemUUID != r.sb.SystemUUID:
 		return fmt.Errorf("superblock: found file system %s, want %s: %w", sb.UUID, r.sb.UUID, ErrReformatted)
+	case sb.Version&r.sb.Version != r.sb.Version:
+		return fmt.Errorf("superblock: found version %#x, want the features of %#x: %w", sb.Version, r.sb.Version, ErrCorrupt)
+	case sb.Version != r.sb.Version:
+		r.sb.Version = sb.Version
+		binary.LittleEndian.PutUint64(r.identity[versionAt:], sb.Version)
 	}
 	return nil
 }
 
-// stillCorrupt reports whether the corrupt entry at which the last replay ended is what it
-// was, so that reading all of the log again would come to the same end. What was logged
-// behind it is listed, if the replay is tolerant.
+// stillCorrupt reports whether the corrupt entry at which the last replay ended is unchanged, so
+// that reading the whole log again would end there again. If the replay is tolerant, it lists
+// the entries that were logged behind it.
 func (r *replica) stillCorrupt(end uint64, policy onCorrupt) (bool, error) {
 	bad := r.bad
 	if bad == nil || bad.index >= end || policy == skipCorrupt || policy == stopAtCorrupt && bad.index != r.next {
@@ -157,25 +174,28 @@ func (r *replica) stillCorrupt(end uint64, policy onCorrupt) (bool, error) {
 	return true, err
 }
 
-// replay replays entries up to end.
+// replay replays the entries up to end.
 func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 	r.ns.unseen = fresh
 	defer func() { r.ns.unseen = false }()
-	var kept []*decoded // what is to be applied only once all of it is known to be sound
+	var kept []*decoded // applied only after all entries are known to be sound
 	r.bad = nil
 	finish := func(d *decoded) (bool, error) {
 		if policy != skipCorrupt && d.err == nil {
-			// A log that grew may be another one: the device could have been formatted
-			// and filled again, also while these entries were read. Format takes the old
-			// superblock away before it touches the log.
+			// A log that has grown may be another log: the device may have been formatted and
+			// filled again, even while these entries were read. Format clears the old superblock
+			// before it touches the log.
 			d.err = r.sameFileSystem()
 		}
 		switch {
 		case d.err != nil:
 			return false, d.err
 		case policy == skipCorrupt:
+			if len(d.corrupt) > 0 {
+				r.skipped.Store(true)
+			}
 			for _, c := range d.corrupt {
-				// It is passed over without claiming anything, as its bytes mean nothing.
+				// Pass it over. It claims no space, because its bytes mean nothing.
 				d.odd = insertOdd(d.odd, oddEntry{index: c.index, err: c.err})
 			}
 		case d.bad != nil:
@@ -208,7 +228,7 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 			return err
 		}
 	}
-	// From here on nothing fails: the log was read, and is applied as a whole.
+	// From here on nothing can fail: the log was read, and is applied as a whole.
 	for _, d := range kept {
 		r.apply(d, d.end)
 	}
@@ -220,8 +240,8 @@ func (r *replica) replay(end uint64, policy onCorrupt, fresh bool) error {
 	return nil
 }
 
-// decodeBlocks decodes all entries from r.next to end and hands the blocks to finish
-// in order, until it returns false or an error.
+// decodeBlocks decodes all entries from r.next to end and gives the blocks to finish in order,
+// until finish returns false or an error.
 func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) error {
 	const ofBlock = 1<<slabBits - 1
 	from := r.next
@@ -266,8 +286,8 @@ func (r *replica) decodeBlocks(end uint64, finish func(*decoded) (bool, error)) 
 	return line.err
 }
 
-// readUnread adds to unread the problems of entries from to end, which are not served
-// because r.bad is corrupt. What readers have of unread does not change.
+// readUnread adds the problems of the entries from from to end to unread. These entries are not
+// served, because r.bad is corrupt. It does not change the part of unread that readers have.
 func (r *replica) readUnread(unread []Problem, from, end uint64) ([]Problem, error) {
 	tail := unservedBehind(r.bad.index)
 	err := Guard(func() error {
@@ -298,12 +318,12 @@ func (r *replica) readUnread(unread []Problem, from, end uint64) ([]Problem, err
 	return unread, err
 }
 
-// unservedBehind says why entries behind that of index bad are not served.
+// unservedBehind returns the error of entries that are not served because entry bad is corrupt.
 func unservedBehind(bad uint64) error {
 	return fmt.Errorf("not served, because an entry before it is corrupt: entry %d: %w", bad, ErrCorrupt)
 }
 
-// setUnread lets readers have the problems of entries from to end, which are not served.
+// setUnread gives readers the problems of the entries from from to end, which are not served.
 func (r *replica) setUnread(unread []Problem, from, end uint64) {
 	before := r.listed.Load()
 	if unread == nil && before.unread == nil {

@@ -1,7 +1,7 @@
 package famfs
 
-// Replaying the log again and again: what comes second. Clients that stay at a corrupt
-// entry, replays that fail half way, and all that readers do meanwhile.
+// Replaying the log repeatedly. Clients that stay at a corrupt entry, replays that fail half
+// way, and what readers do meanwhile.
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 
 const cachedLine = 64
 
-// cachedMemory is a host that keeps all lines it has loaded until it is told to forget
-// them and has fenced that. It counts what it loads.
+// cachedMemory is a host that keeps all lines that it has loaded until they are invalidated and
+// fenced. It counts what it loads.
 type cachedMemory struct {
 	sharedMemory
 	mu        sync.Mutex
@@ -92,18 +92,17 @@ func numberedDir(i uint64) *entry { return forgedDir(fmt.Sprint("d", i)) }
 // recordIn is the record of entry index.
 func recordIn(mem []byte, index uint64) []byte { return mem[entryAt(index):][:entrySize] }
 
-// setCount has another host raise or lower the number of entries.
+// setCount lets another host raise or lower the number of entries.
 func setCount(mem []byte, n uint64) {
 	put64(nextSeqAt, n)(mem[logOffset:])
 	put64(nextIndexAt, n)(mem[logOffset:])
 }
 
-// little is more than the records that a Refresh with nothing new looks at, and less than
-// two more entries.
+// little is more than a Refresh with nothing new reads, and less than two more entries.
 const little = logHeaderSize + 4*superblockSize + 2*entrySize
 
-// Where nothing has changed a client that stays at a corrupt entry looks at no more than
-// that entry, also if it lies far behind what is replayed; and sees all that changes.
+// While nothing changes, a client that stays at a corrupt entry reads only that entry, even if
+// it lies far behind what is replayed. It sees every change.
 func TestCorruptEntryStays(t *testing.T) {
 	t.Parallel()
 	const count, bad = 2000, 1500
@@ -140,7 +139,7 @@ func TestCorruptEntryStays(t *testing.T) {
 				assert.EqualValues(t, bad, r.ns.end())
 				return c.loaded
 			}
-			// One processor alone reads in order, and fails before it comes to what follows.
+			// A single processor reads in order, and fails before it reaches the following entries.
 			served, least := 0, bad
 			if policy == stopAtCorrupt {
 				served, least = bad-10, count
@@ -150,7 +149,7 @@ func TestCorruptEntryStays(t *testing.T) {
 				assert.Less(t, refresh(0, count-bad), little)
 				assert.Zero(t, pauses)
 			}
-			// What is logged behind it is listed, and read alone.
+			// Entries logged behind it are listed, and only they are read.
 			e := numberedDir(count)
 			e.seq = count
 			b := e.encode()
@@ -158,12 +157,12 @@ func TestCorruptEntryStays(t *testing.T) {
 			setCount(mem, count+1)
 			assert.Less(t, refresh(0, count+1-bad), little)
 			assert.Less(t, refresh(0, count+1-bad), little)
-			// The entry is another, and no better.
+			// The entry is a different one, but still corrupt.
 			flip(51)(recordIn(mem, bad))
 			refresh(0, count+1-bad)
 			assert.Equal(t, len(settleTimes), pauses)
 			assert.Less(t, refresh(0, count+1-bad), little)
-			// Fewer entries, of which the corrupt one is the last; then none of it.
+			// Fewer entries, the last of which is the corrupt one; then without it.
 			setCount(mem, bad+1)
 			refresh(0, 1)
 			setCount(mem, r.next)
@@ -203,15 +202,14 @@ func TestCorruptEntryStays(t *testing.T) {
 	})
 }
 
-// testFault is what a fault in real memory panics with.
+// testFault is the value of the panic of a fault in real memory.
 type testFault struct{}
 
 func (testFault) Error() string { return "fault" }
 func (testFault) RuntimeError() {}
 func (testFault) Addr() uintptr { return 1 }
 
-// A replay that fails, wherever, has applied nothing, and the next goes on as if it had not
-// been.
+// A replay that fails anywhere has applied nothing, and the next one works as if it had not been.
 func TestFailedReplayAppliesNothing(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -282,7 +280,7 @@ func TestFailedReplayAppliesNothing(t *testing.T) {
 	}
 }
 
-// toldMemory is memory that several goroutines may load, of which onLoad is told before.
+// toldMemory is memory that several goroutines may load. It calls onLoad before each load.
 type toldMemory struct {
 	sharedMemory
 	onLoad func(off int64, n int)
@@ -293,7 +291,7 @@ func (m *toldMemory) load(p []byte, off int64) {
 	m.sharedMemory.load(p, off)
 }
 
-// An entry that arrives late is waited for, and read from memory, not from the cache.
+// A replay waits for an entry that arrives late, and reads it from memory, not from the cache.
 func TestLateEntry(t *testing.T) {
 	t.Parallel()
 	for _, after := range []int{1, len(settleTimes)} {
@@ -314,7 +312,7 @@ func TestLateEntry(t *testing.T) {
 	}
 }
 
-// Each replay that meets something new waits for it, however many did so before.
+// Each replay that meets something new waits for it, however many others did so before.
 func TestEachReplayWaits(t *testing.T) {
 	t.Parallel()
 	r, _, mem := cachedReplica(1, numberedDir)
@@ -328,7 +326,7 @@ func TestEachReplayWaits(t *testing.T) {
 	}
 }
 
-// All pausing of one replay is bounded, however much of it is corrupt.
+// The total of all pauses of one replay is limited, however much of it is corrupt.
 func TestOneReplayWaitsSoLong(t *testing.T) {
 	t.Parallel()
 	r, _, mem := cachedReplica(10_000, numberedDir)
@@ -346,7 +344,7 @@ func TestOneReplayWaitsSoLong(t *testing.T) {
 	assert.LessOrEqual(t, paused.Load(), int64(maxSettle))
 }
 
-// A device that is formatted while it is being opened is not taken for what it was.
+// A device that is formatted while it is being opened is not mistaken for the old one.
 func TestFormattedWhileOpening(t *testing.T) {
 	t.Parallel()
 	for _, count := range []uint64{1, 3 * slabNodes} {
@@ -365,7 +363,7 @@ func TestFormattedWhileOpening(t *testing.T) {
 	}
 }
 
-// Who stays at a corrupt entry looks whether it is the same file system's.
+// A client that stays at a corrupt entry checks that the entry belongs to the same file system.
 func TestFormattedWhileStuck(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []onCorrupt{failAtCorrupt, stopAtCorrupt} {
@@ -392,8 +390,9 @@ func TestFormattedWhileStuck(t *testing.T) {
 	}
 }
 
-// However many problems there are, so many are kept, and it is said that there are more.
+// At most a fixed number of problems is kept, and one more says that there are others.
 func TestMostProblems(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	t.Parallel()
 	const count = maxProblems + 1000
@@ -422,7 +421,7 @@ func TestMostProblems(t *testing.T) {
 	assert.Equal(t, "d4", all[1].Path)
 	assert.Equal(t, maxProblems+3, all[maxProblems].Index)
 	assert.ErrorContains(t, all[maxProblems], "log entry 100003 and all behind it: not served, because an entry before it is corrupt: entry 3")
-	// More behind them is no more problems.
+	// More bad entries behind them add no problems.
 	setCount(mem, count+1)
 	_, err = r.catchUp(stopAtCorrupt, false)
 	require.NoError(t, err)
@@ -430,7 +429,7 @@ func TestMostProblems(t *testing.T) {
 	assert.EqualValues(t, count+1, r.listed.Load().end)
 }
 
-// Odd entries count in the order of the log, also those that were read again.
+// Odd entries are applied in the order of the log, even if they were read again.
 func TestCorruptBeforeUnacceptable(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -453,7 +452,8 @@ func TestCorruptBeforeUnacceptable(t *testing.T) {
 	assert.Equal(t, 1, report.Usage.Files)
 }
 
-// A file in which a second child is to be: the second is no better than the first.
+// Two files below a file, or in a missing directory, are both problems, the second as much as the
+// first.
 func TestSecondBelowFile(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -469,7 +469,7 @@ func TestSecondBelowFile(t *testing.T) {
 	}
 }
 
-// shares says whether s is a part of a slab's text.
+// shares reports whether s is a part of a slab's text.
 func shares(fsys *FS, s string) bool {
 	at := uintptr(unsafe.Pointer(unsafe.StringData(s)))
 	for _, slab := range *fsys.replica.ns.slabs.Load() {
@@ -481,8 +481,7 @@ func shares(fsys *FS, s string) bool {
 	return false
 }
 
-// What leaves the package keeps no more alive than itself, and changing it changes nothing
-// inside.
+// What leaves the package keeps only its own memory alive, and changing it changes nothing inside.
 func TestProblemsAreCopies(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -537,7 +536,7 @@ func TestProblemsAreCopies(t *testing.T) {
 	assert.Equal(t, used+1, len(*slab.text.Load()), "nor beside one that is")
 }
 
-// Readers of all kinds while the log is replayed in small and large steps, entries of all
+// Readers of all kinds while the log is replayed in small and large steps, with entries of all
 // kinds, under the race detector.
 func TestReadersBesideReplay(t *testing.T) {
 	needsNoDevice(t)
@@ -642,8 +641,8 @@ func TestReadersBesideReplay(t *testing.T) {
 	}
 }
 
-// heapReplica returns the replica of a log of these entries, on a device that need not
-// be there: only metadata is ever read.
+// heapReplica returns the replica of a log of these entries, on a device that need not exist:
+// only metadata is ever read.
 func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uint64) *entry) *replica {
 	mem := make([]byte, logOffset+logSize)
 	header := encodeLogHeader(logSize)
@@ -661,9 +660,9 @@ func heapReplica(deviceSize, logSize, unit int64, count uint64, entry func(i uin
 	return newReplica(&mappedMemory{dev: &device{cache: thisMachine}, mem: mem}, sb, deviceSize, slog.New(slog.DiscardHandler))
 }
 
-// Logs that a hostile hand made so that each entry costs as much as it can. They take
-// some milliseconds where the cost of an entry is bounded; where it grew with the
-// device or with the log, the tests' time limit would run out.
+// Logs that are made so that each entry costs as much as possible. They take some milliseconds
+// if the cost of an entry is limited. If it grew with the device or with the log, the tests
+// would reach their time limit.
 func TestReplayBounded(t *testing.T) {
 	needsNoDevice(t)
 	t.Parallel()
@@ -722,8 +721,8 @@ func TestReplayBounded(t *testing.T) {
 	})
 	t.Run("one strip of small chunks", func(t *testing.T) {
 		l := Layout{Chunk: smallUnit, Extents: []Extent{{0, start, 1 << 44}}}
-		segs, err := l.segments(1 << 44)
+		segs, err := l.runs(1 << 44)
 		require.NoError(t, err)
-		assert.Equal(t, []segment{{start, 1 << 44}}, segs)
+		assert.Equal(t, []deviceRun{{0, segment{start, 1 << 44}}}, segs)
 	})
 }

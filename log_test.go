@@ -1,8 +1,8 @@
 package famfs
 
-// The codecs of log header and log entry, and of modes. testdata holds records that the
-// reference implementation wrote, so that a checkout alone proves that this package
-// reads and writes the same bytes; golden_test.go does so for whole images.
+// The codecs of log header, log entry and modes. testdata holds records that the reference
+// implementation wrote, so that a checkout alone shows that this package reads and writes the
+// same bytes. golden_test.go does that for whole images.
 
 import (
 	"encoding/hex"
@@ -86,14 +86,14 @@ func TestReferenceEntries(t *testing.T) {
 	}
 }
 
-// assertSameEntry compares all that an entry of this kind says; fields of other kinds
-// may hold what was decoded before.
+// assertSameEntry compares the fields of this kind of entry. Fields of other kinds may hold what
+// was decoded before.
 func assertSameEntry(t testing.TB, want, got *entry) {
 	t.Helper()
 	assert.Equal(t, sayings(want), sayings(got))
 }
 
-// sayings returns what e says, and nothing of how it is kept.
+// sayings returns what e says, without how it is stored.
 func sayings(e *entry) entry {
 	s := entry{seq: e.seq, kind: e.kind}
 	switch e.kind {
@@ -106,6 +106,11 @@ func sayings(e *entry) entry {
 		s.extents = append([]rawExtent{}, e.extents...)
 	case typeMkdir:
 		s.path, s.unterminated, s.uid, s.gid, s.mode = e.path, e.unterminated, e.uid, e.gid, e.mode
+	case typeRemoval, typeSeal:
+		s.path, s.unterminated, s.removes = e.path, e.unterminated, e.removes
+		if e.kind == typeSeal {
+			s.sum = e.sum
+		}
 	case typeAddDev:
 		s.deviceSize, s.deviceUUID, s.deviceIndex = e.deviceSize, e.deviceUUID, e.deviceIndex
 	}
@@ -113,9 +118,9 @@ func sayings(e *entry) entry {
 	return s
 }
 
-// randomEntry returns one that can be encoded, though it need not make sense.
+// randomEntry returns an entry that can be encoded, but may make no sense.
 func randomEntry(r *rand.Rand) *entry {
-	e := &entry{seq: r.Uint64(), kind: [...]uint32{typeFile, typeFile, typeMkdir, typeAddDev}[r.IntN(4)]}
+	e := &entry{seq: r.Uint64(), kind: [...]uint32{typeFile, typeFile, typeMkdir, typeAddDev, typeRemoval, typeSeal}[r.IntN(6)]}
 	if e.kind == typeAddDev {
 		e.deviceSize, e.deviceIndex, e.deviceUUID = r.Uint64(), r.Uint32(), NewUUID()
 		return e
@@ -123,6 +128,14 @@ func randomEntry(r *rand.Rand) *entry {
 	e.path = make([]byte, r.IntN(maxPath+1))
 	for i := range e.path {
 		e.path[i] = byte(1 + r.IntN(255))
+	}
+	if e.kind == typeRemoval || e.kind == typeSeal {
+		e.removes = r.Uint64()
+		if e.kind == typeSeal {
+			e.sum.Kind = SumKind(r.Uint32())
+			fillPattern(e.sum.Bytes[:], r.Uint64())
+		}
+		return e
 	}
 	e.uid, e.gid, e.mode = r.Uint32(), r.Uint32(), r.Uint32()
 	if e.kind == typeMkdir {
@@ -153,7 +166,7 @@ func TestEntryRoundTrip(t *testing.T) {
 		assertSameEntry(t, e, &got)
 		require.Equal(t, b, got.encode())
 
-		// One bit anywhere is enough to be noticed.
+		// A change of any single bit is noticed.
 		at := r.IntN(entrySize)
 		b[at] ^= 1 << r.IntN(8)
 		err := checkEntry(&b, e.seq)
@@ -175,7 +188,7 @@ func TestEntrySequence(t *testing.T) {
 	}
 }
 
-// The CRC has 8 bytes, of which it fills 4: the others must be zero.
+// The CRC field has 8 bytes, and the CRC fills 4: the others must be zero.
 func TestUpperHalfOfCRC(t *testing.T) {
 	t.Parallel()
 	e := entry{kind: typeMkdir, path: []byte("d")}
@@ -218,7 +231,7 @@ func TestModeBits(t *testing.T) {
 		assert.Equal(t, bits, encodeMode(mode))
 	}
 	assert.EqualValues(t, 0o755, encodeMode(0o755|fs.ModeDir|fs.ModeSymlink), "kinds of files are not kept in the mode")
-	// Bits beyond those that mean anything, such as the kind of a file, are dropped.
+	// Bits without a meaning here, such as the kind of a file, are dropped.
 	s := newSlab()
 	s.fill(0, &entry{kind: typeMkdir, mode: 0o40755}, "d", 0, 0)
 	assert.Equal(t, 0o755|fs.ModeDir, s.records[0].fileMode())

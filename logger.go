@@ -1,9 +1,9 @@
 package famfs
 
-// What is told to the caller's logger, and when. A logger is the caller's code: it may
-// panic, wait, or call the FS that it is told about. So nothing else in the package calls
-// it: messages are written into a journal, and told once nothing is locked, in the
-// goroutine of whoever called the package.
+// What the caller's logger is told, and when. A logger is the caller's code: it may panic, wait, or
+// call the FS that it is told about. So nothing else in the package calls it. Messages are written
+// into a journal, and the logger is told when nothing is locked, in the goroutine that called the
+// package.
 
 import (
 	"context"
@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// maxMessages bounds the memory of messages that are yet to be told: as many as there can
-// be problems, and some.
+// maxMessages limits the memory of messages that are still to be told: as many as there can be
+// problems, and some more.
 const maxMessages = maxProblems + 1000
 
-// journal keeps messages until they are told. All of its methods may be called
-// concurrently; tell and tellOr only when nothing is locked.
+// journal keeps messages until the logger is told. All methods may be called concurrently; tell and
+// tellOr only when nothing is locked.
 type journal struct {
-	to      *slog.Logger // nil if nobody listens
+	to      *slog.Logger // nil if there is no logger
 	waiting atomic.Bool  // there are messages
 
 	mu       sync.Mutex
-	messages []message // in the order in which they came
-	leftOut  int       // how many did not fit
+	messages []message // in the order in which they were added
+	leftOut  int       // number of messages that did not fit
 	telling  bool      // a goroutine is in tell
 }
 
@@ -36,7 +36,7 @@ type message struct {
 
 func newJournal(to *slog.Logger) *journal { return &journal{to: to} }
 
-// log returns the logger that writes into the journal.
+// log returns a logger that writes into the journal.
 func (j *journal) log() *slog.Logger {
 	if j.to == nil {
 		return slog.New(slog.DiscardHandler)
@@ -55,16 +55,16 @@ func (j *journal) add(m message) {
 	j.waiting.Store(true)
 }
 
-// tell gives all messages to the caller's logger, one at a time. If another goroutine is
-// doing so, it tells them, and so does not call back itself when a logger calls the
-// package. What is left after a logger's panic is told next time.
+// tell passes all messages to the caller's logger, one at a time. If another goroutine is in tell,
+// that one passes them; so tell does not call itself if a logger calls the package. If a logger
+// panics, the next tell passes the remaining messages.
 func (j *journal) tell() {
 	if !j.waiting.Load() || !j.begin() {
 		return
 	}
 	told := false
 	defer func() {
-		if !told { // the logger has panicked, or ended the goroutine
+		if !told { // the logger panicked or ended the goroutine
 			j.end()
 		}
 	}()
@@ -78,7 +78,7 @@ func (j *journal) tell() {
 	}
 }
 
-// tellOr is tell, and calls undo if the logger panics or ends the goroutine.
+// tellOr is tell, but calls undo if the logger panics or ends the goroutine.
 func (j *journal) tellOr(undo func()) {
 	told := false
 	defer func() {
@@ -90,7 +90,7 @@ func (j *journal) tellOr(undo func()) {
 	told = true
 }
 
-// begin reports whether the caller is to tell.
+// begin reports whether the caller should pass the messages.
 func (j *journal) begin() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -107,7 +107,7 @@ func (j *journal) end() {
 	j.telling = false
 }
 
-// next takes the first message. If there is none, telling has ended.
+// next removes and returns the first message. If there is none, telling has ended.
 func (j *journal) next() (m message, more bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -134,13 +134,13 @@ func (m *message) give(h slog.Handler) {
 		h = m.with(h)
 	}
 	if h.Enabled(ctx, m.record.Level) {
-		// As with any logger, what goes wrong with logging is nobody's error.
+		// As with any logger, an error of logging is ignored.
 		_ = h.Handle(ctx, m.record)
 	}
 }
 
-// journalHandler writes records into a journal. What it is given With is only applied
-// when they are told.
+// journalHandler writes records into a journal. Its attributes and groups are applied when the
+// records are told.
 type journalHandler struct {
 	journal *journal
 	with    func(slog.Handler) slog.Handler

@@ -1,6 +1,6 @@
 package famfs
 
-// The caller's logger: what it is told, and that it may do what it likes meanwhile.
+// The caller's logger: what it is told, and that it may do anything meanwhile.
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ func onWarning(call func(r slog.Record)) Option {
 	return WithLogger(slog.New(callingHandler{slog.LevelWarn, call}))
 }
 
-// appendDirs logs n directories quickly, after change, if given, has changed each.
+// appendDirs logs n directories quickly. change, if given, changes each of them first.
 func (f *forgery) appendDirs(n uint64, change func(i uint64, e *entry)) {
 	f.t.Helper()
 	start := f.next()
@@ -60,7 +60,7 @@ func (f *forgery) appendDirs(n uint64, change func(i uint64, e *entry)) {
 	f.setNext(start + n)
 }
 
-// bad logs a file that is unacceptable, as its directory is missing.
+// bad logs a file that is unacceptable, because its directory is missing.
 func (f *forgery) bad(name string) {
 	f.t.Helper()
 	f.append(forgedFile("none/"+name, goodSize, inUnits(badUnit, 1)), nil)
@@ -111,7 +111,7 @@ func TestLoggerIsTold(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, logged(), "once")
 
-	// Whoever replays the log.
+	// Whichever method replays the log.
 	f.bad("d")
 	require.NoError(t, fsys.Mkdir("dir", 0o755))
 	assertPassedOver(logged()[0], 3, "none/d")
@@ -134,7 +134,7 @@ func TestLoggerIsTold(t *testing.T) {
 	require.Len(t, records, 8)
 	assertPassedOver(records[7], 7, "none/g")
 
-	// An Open that fails tells what it met until then.
+	// If Open fails, it tells what it met before.
 	f.append(forgedDir("x"), nil)
 	f.entry(f.next()-1, nil, flip(100))
 	_, err = Open(f.path, WithLogger(log))
@@ -151,7 +151,7 @@ func TestLoggerIsTold(t *testing.T) {
 	openTest(t, f.path, WithLogger(nil), Tolerant())
 }
 
-// A logger may call whatever there is, while it is told of anything.
+// A logger may call any method while it is told of something.
 func TestLoggerMayCallBack(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(*FS) error{
@@ -226,8 +226,8 @@ func TestLoggerMayCallBack(t *testing.T) {
 	})
 }
 
-// held counts what the process holds of a device: address space, as the address book and
-// the system know it, and descriptors.
+// held counts what the process holds of a device: address space, as the address book and the
+// system report it, and descriptors.
 func held(t testing.TB, path string) (n int) {
 	t.Helper()
 	mapped.mu.Lock()
@@ -253,7 +253,7 @@ func held(t testing.TB, path string) (n int) {
 	return n
 }
 
-// A logger that panics: the panic is the caller's, and nothing else happens to be lost.
+// If a logger panics, the panic goes to the caller, and nothing else is lost.
 func TestLoggerPanics(t *testing.T) {
 	t.Parallel()
 	panicking := func(times int) Option {
@@ -280,7 +280,7 @@ func TestLoggerPanics(t *testing.T) {
 		}
 		mayPanic(t, func() { Check(f.path, panicking(1)) })
 		assert.Equal(t, before, held(t, f.path))
-		// One that ends its goroutine, as a test's Fatal does.
+		// The same if it ends its goroutine, as a test's Fatal does.
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -300,7 +300,7 @@ func TestLoggerPanics(t *testing.T) {
 		mayPanic(t, func() { Open(f.path, WithLogger(log)) })
 		assert.Equal(t, before, held(t, f.path))
 	})
-	// Also in a log of several blocks, which are read by several goroutines.
+	// The same in a log of several blocks, which several goroutines read.
 	for _, n := range []uint64{1, 5000} {
 		t.Run(fmt.Sprint("open of ", n), func(t *testing.T) {
 			t.Parallel()
@@ -357,7 +357,7 @@ func TestLoggerPanics(t *testing.T) {
 		assert.Equal(t, free, fsys.Usage().Free, "nothing is pending")
 		other := openTest(t, f.path, ReadWrite(), WithLockTimeout(0))
 		require.NoError(t, other.WriteFile("other", []byte("x"), 0o644), "the lock is free")
-		// An entry that comes while a file is pending, by someone who does not heed locks.
+		// An entry that somebody who ignores locks adds while a file is pending.
 		p, err := fsys.Create("file", 1)
 		require.NoError(t, err)
 		f.append(forgedDir("/"), nil)
@@ -371,8 +371,8 @@ func TestLoggerPanics(t *testing.T) {
 	})
 }
 
-// What is told by one goroutine is not told by another: a logger is called by one at a
-// time, in order, whoever replays the log.
+// Each message is told by one goroutine only: a logger is called by one at a time, in order,
+// whoever replays the log.
 func TestLoggerOfManyGoroutines(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)
@@ -413,8 +413,9 @@ func TestLoggerOfManyGoroutines(t *testing.T) {
 	assert.EqualValues(t, problems, told.Load())
 }
 
-// Messages that nobody asks for do not pile up without bound.
+// Messages that nobody fetches do not grow without limit.
 func TestJournalBounded(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	var messages []string
 	j := newJournal(slog.New(callingHandler{slog.LevelWarn, func(r slog.Record) { messages = append(messages, r.Message) }}))
@@ -434,7 +435,7 @@ func TestJournalBounded(t *testing.T) {
 	newJournal(nil).log().Warn("to nobody")
 }
 
-// The journal keeps what any handler must.
+// The journal obeys the rules of a slog.Handler.
 func TestJournalHandler(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -1,6 +1,6 @@
 package famfs
 
-// A mapping as a reader: for who wants copies, offsets and errors instead of memory.
+// A mapping as a reader, for callers that want copies, offsets and errors instead of memory.
 
 import (
 	"fmt"
@@ -8,12 +8,13 @@ import (
 	"io/fs"
 )
 
-// Section returns a reader of the file, which copies out of the mapping: for functions that
-// want an io.ReaderAt, io.Seeker or io.Reader. Each reader has an offset of its own. ReadAt may
-// be called concurrently.
+// Section returns a reader that copies the file out of the mapping, for functions that want an
+// io.ReaderAt, io.Seeker or io.Reader. Each reader has its own offset. ReadAt may be called
+// concurrently.
 //
-// The reader is valid as long as the mapping is open: after Close reading is fs.ErrClosed, and
-// Close in the midst of a read lets that end first. Memory that faults is a *FaultError.
+// The reader is valid while the mapping is open. After Close, reading returns fs.ErrClosed, and at
+// its end still io.EOF; Close
+// during a read lets that read finish. If memory faults, the error is a *FaultError.
 func (m *Mapping) Section() *io.SectionReader {
 	return io.NewSectionReader(mappingReader{m}, 0, m.size)
 }
@@ -32,7 +33,7 @@ func (r mappingReader) ReadAt(p []byte, off int64) (n int, err error) {
 		return 0, fail(fs.ErrClosed)
 	}
 	defer func() {
-		if leaveErr := m.fs.regions.leave(s); leaveErr != nil && err == nil {
+		if leaveErr := m.fs.leaveRegion(s); leaveErr != nil && err == nil {
 			err = fail(leaveErr)
 		}
 	}()

@@ -55,7 +55,7 @@ func TestMappingSection(t *testing.T) {
 	require.NoError(t, m.Close(), "a read that is over holds nothing")
 }
 
-// Close in the midst of reads lets them end: none meets memory that is gone.
+// Close during reads lets them finish: none of them reads memory that is gone.
 func TestMappingSectionWhileClosing(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)

@@ -76,7 +76,7 @@ func TestMapRefused(t *testing.T) {
 	require.NoError(t, m.Close(), "refused mappings are not counted")
 }
 
-// What may be written is said by the file's flag for all hosts, and by any of the three
+// Whether a file may be written depends on its flag for all hosts, and on any of the three write
 // permission bits.
 func TestMapWritableFiles(t *testing.T) {
 	t.Parallel()
@@ -113,8 +113,8 @@ func TestMapWritableFiles(t *testing.T) {
 	}
 }
 
-// holdMapping has the file mapped by a goroutine that comes to an end, as do says, when
-// the test lets it.
+// holdMapping starts a goroutine that maps the file. The mapping ends, as do says, when the test
+// lets it.
 func holdMapping(t *testing.T, m *FS, name string, do func(*sharedRegion) error) (release func(), ended <-chan any) {
 	t.Helper()
 	index, _, err := m.lookup(name)
@@ -137,7 +137,7 @@ func holdMapping(t *testing.T, m *FS, name string, do func(*sharedRegion) error)
 	return sync.OnceFunc(func() { close(end) }), result
 }
 
-// Mapping one file does not wait for another, whether that is being mapped or unmapped.
+// Mapping one file does not wait for another that is being mapped or unmapped.
 func TestMapWaitsForNoOtherFile(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -184,8 +184,8 @@ func TestMapWaitsForNoOtherFile(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
-// A file is mapped once, however many ask for it at the same time; if whoever comes
-// first fails or panics, that is his affair alone.
+// A file is mapped once, however many goroutines ask for it at the same time. If the first one
+// fails or panics, that affects only that one.
 func TestMapAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	const goroutines = 8
@@ -231,8 +231,8 @@ func TestMapAtTheSameTime(t *testing.T) {
 	}
 }
 
-// A small file can be mapped while a large one is populated: at least once in several
-// tries, each of which takes long enough, unless this goroutine is not let run.
+// A small file can be mapped while a large one is populated. That must succeed in one of several
+// tries, each of which takes long enough, unless this goroutine does not get to run.
 func TestMapWhilePopulating(t *testing.T) {
 	t.Parallel()
 	needsNoDevice(t)
@@ -271,7 +271,7 @@ func TestMapWhilePopulating(t *testing.T) {
 	t.Error("Map of a small file always waited")
 }
 
-// Populate that fails gives up what it mapped, and leaves what others have mapped.
+// If Populate fails, it unmaps what it mapped, and leaves what others have mapped.
 func TestMapPopulateFails(t *testing.T) {
 	t.Parallel()
 	c := newCutFS(t)
@@ -314,7 +314,7 @@ func TestMapRanges(t *testing.T) {
 	}
 }
 
-// A file that was opened for reading cannot be written, nor can one reach another.
+// A file mapped for reading cannot be written, and one file cannot reach another.
 func TestMapProtection(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()
@@ -339,7 +339,7 @@ func TestMapProtection(t *testing.T) {
 	assert.Equal(t, pattern(1000, 1), data)
 }
 
-// When a backing loses its memory, mappings fault, and what is guarded gets an error.
+// If a backing file loses its memory, mappings fault, and guarded code gets an error.
 func TestMapPopulateTruncated(t *testing.T) {
 	needsFaults(t)
 	t.Parallel()

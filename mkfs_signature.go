@@ -1,24 +1,23 @@
 package famfs
 
-// What is on a device that carries no famfs: the signatures of file systems, volume
-// managers, partition tables, archives and images, and whether all is zeros. Nothing here
-// writes, and nothing here knows of famfs's own records: salvage.go does.
+// The content of a device without a famfs: the signatures of file systems, volume managers,
+// partition tables, archives and images, and whether everything is zero. Nothing here writes.
+// famfs's own records are salvage.go's concern.
 
 import (
 	"bytes"
 	"fmt"
 )
 
-// signature is how a format is known by its first bytes.
+// signature identifies a format by its first bytes.
 type signature struct {
 	what  string // with its article
 	magic string
 	at    []int64
 }
 
-// signatures are the formats whose loss would hurt most, each by the magic number and
-// offset that its documentation gives. A tar archive inside a partition table's reach
-// is named by whichever comes first here.
+// signatures are the formats whose loss would hurt most, each with the magic number and offset
+// that its documentation gives. If several match, the first one here is named.
 var signatures = []signature{
 	// File systems.
 	{"an XFS file system", "XFSB", []int64{0}},
@@ -68,7 +67,7 @@ var signatures = []signature{
 	{"a GGUF model", "GGUF", []int64{0}},
 	{"a Parquet file", "PAR1", []int64{0}},
 	{"a program", "\x7fELF", []int64{0}},
-	// The shortest magic numbers last: of these two bytes are all there is.
+	// The shortest magic numbers come last: these are only two bytes.
 	{"an ext2, ext3 or ext4 file system", "\x53\xef", []int64{0x438}},
 	{"a NILFS2 file system", "\x34\x34", []int64{0x406}},
 }
@@ -81,10 +80,10 @@ func every(step, from, to int64) (all []int64) {
 	return all
 }
 
-// signatureSpan is how much of a device has to be read for signatures.
+// signatureSpan is how many bytes of a device must be read to find a signature.
 const signatureSpan = 256 << 10
 
-// findSignature names what begins with these bytes; "" if that is not known.
+// findSignature names the format that begins with these bytes. It returns "" if it knows none.
 func findSignature(b []byte) string {
 	for _, s := range signatures {
 		for _, at := range s.at {
@@ -99,8 +98,8 @@ func findSignature(b []byte) string {
 	return ""
 }
 
-// isPartitionTable says that b begins with a DOS partition table: one whose partitions
-// are sound, for two bytes at its end are little to go by.
+// isPartitionTable reports whether b begins with a DOS partition table. It checks the partitions
+// too, because the signature is only two bytes.
 func isPartitionTable(b []byte) bool {
 	if len(b) < 512 || b[510] != 0x55 || b[511] != 0xaa {
 		return false
@@ -115,9 +114,9 @@ func isPartitionTable(b []byte) bool {
 	return used
 }
 
-// findContent says what is in the first n bytes of a device, or "" if it may be
-// overwritten: a known signature, and, if all is to be zeros, any other byte. What a
-// Format that was interrupted leaves counts as zeros.
+// findContent names what is in the first n bytes of a device: a known signature or, if zeros is
+// set, any byte other than zero. It returns "" if the bytes may be overwritten. What an
+// interrupted Format leaves counts as zeros.
 func findContent(m sharedMemory, n int64, zeros bool) string {
 	buffer := make([]byte, min(n, signatureSpan))
 	read(m, buffer, 0)
@@ -135,11 +134,4 @@ func findContent(m sharedMemory, n int64, zeros bool) string {
 		}
 	}
 	return ""
-}
-
-// read loads len(b) bytes from off as they are in memory.
-func read(m sharedMemory, b []byte, off int64) {
-	m.invalidate(off, int64(len(b)))
-	m.fenceLoads()
-	m.load(b, off)
 }

@@ -1,7 +1,6 @@
 package famfs
 
-// What Format refuses to overwrite: other people's data, and file systems of its own that
-// are only damaged.
+// What Format refuses to overwrite: other data, and damaged file systems of its own.
 
 import (
 	"fmt"
@@ -33,7 +32,7 @@ func writeRaw(t testing.TB, path string, off int64, b []byte) {
 }
 
 // requireKept checks that Format without Force refuses path and changes nothing, and that no
-// other error of the library suggests it.
+// other error of the library suggests Format.
 func requireKept(t testing.TB, path string, want error, says string) {
 	t.Helper()
 	before := readRaw(t, path, 0, formatArea)
@@ -92,9 +91,10 @@ func TestFormatKeepsData(t *testing.T) {
 	})
 }
 
-// Every signature is refused by name, on files, and on devices, where any other bytes may
-// stand; nothing else counts as one.
+// Every signature is refused by name, on files, and on devices, which may hold any other bytes.
+// Nothing else counts as a signature.
 func TestFormatSignatures(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for _, s := range signatures {
 		for _, at := range []int64{s.at[0], s.at[len(s.at)-1]} {
@@ -129,7 +129,7 @@ func TestFormatSignatures(t *testing.T) {
 	})
 }
 
-// A file system whose superblock, or even log header, is damaged is still one.
+// A file system with a damaged superblock, or even a damaged log header, still counts as one.
 func TestFormatKeepsDamaged(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -179,7 +179,7 @@ func TestFormatKeepsDamaged(t *testing.T) {
 	})
 }
 
-// A Format that was killed, wherever, does not keep the same call from succeeding.
+// After a Format that was killed at any point, the same call succeeds.
 func TestFormatInterrupted(t *testing.T) {
 	t.Parallel()
 	sb := crashSuperblock(1, minLogSize)

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +90,9 @@ func requireFresh(t testing.TB, path string, logSize, size int64) {
 	want.u32(104, 1) // primary
 	want.u64(112, uint64(size))
 	copy(want[136:200], path)
+	const second = 65536 // its copy, with a checksum of all but the superblock's
+	copy(want[second:], want[:200])
+	want.u64(second+200, uint64(crc32.ChecksumIEEE(slices.Concat(want[:96], want[104:200]))))
 
 	header := want[0x200000:]
 	header.u64(0, 0xbadcafef00d)
@@ -96,7 +100,18 @@ func requireFresh(t testing.TB, path string, logSize, size int64) {
 	header.u64(16, uint64((logSize-48)/544-1))
 	header[:32].crc(24)
 
+	clearRecords(image)
 	requireBytes(t, want, image, "the image of a new file system")
+}
+
+// clearRecords clears the notes that there was a file system before.
+func clearRecords(image []byte) {
+	for i := range recordPlaces {
+		b := image[recordPlace(i):][:recordSize]
+		if _, ok := decodeRecord((*[recordSize]byte)(b)); ok {
+			clear(b)
+		}
+	}
 }
 
 func TestFormatImage(t *testing.T) {
@@ -311,7 +326,8 @@ func TestFormatDeviceName(t *testing.T) {
 		field := make([]byte, 64)
 		copy(field, want)
 		assert.Equal(t, field, readRaw(t, path, 136, 64))
-		requireBytes(t, make([]byte, 2<<20-200), readRaw(t, path, 200, 2<<20-200), "behind the superblock")
+		requireBytes(t, make([]byte, 65536-200), readRaw(t, path, 200, 65536-200), "behind the superblock")
+		requireBytes(t, make([]byte, 2<<20-65536-208), readRaw(t, path, 65536+208, 2<<20-65536-208), "behind its copy")
 		assert.Equal(t, want, openTest(t, path).Superblock().DeviceName)
 	}
 }
@@ -355,7 +371,9 @@ func TestWipe(t *testing.T) {
 			require.NoError(t, Wipe(path))
 			_, err := Open(path)
 			assert.ErrorIs(t, err, ErrNotFormatted)
-			assert.Zero(t, bytes.Trim(readMetadata(t, path), "\x00"))
+			image := readMetadata(t, path)
+			clearRecords(image)
+			assert.Zero(t, bytes.Trim(image, "\x00"))
 			assert.ErrorIs(t, Wipe(path), ErrNotFormatted)
 			require.NoError(t, Format(path, WithSystemUUID(testHost), LogSize(logSize)), "without Force")
 			assert.Zero(t, openTest(t, path).Usage().LogUsed)

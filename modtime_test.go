@@ -1,7 +1,7 @@
 package famfs
 
-// Files have no times: what net/http, archive/zip and archive/tar make of that, as Stat's
-// documentation says.
+// Files have no times: what net/http, archive/zip and archive/tar do then, as the documentation
+// of Stat says.
 
 import (
 	"archive/tar"
@@ -49,7 +49,7 @@ func TestNoTimes(t *testing.T) {
 		var b bytes.Buffer
 		w := zip.NewWriter(&b)
 		require.NoError(t, w.AddFS(m))
-		// Who wants another date writes the header.
+		// To get another date, write the header.
 		h, err := zip.FileInfoHeader(st)
 		require.NoError(t, err)
 		h.Name, h.Modified = "dated", time.Date(2024, 5, 6, 7, 8, 10, 0, time.UTC)

@@ -1,8 +1,8 @@
 package famfs
 
-// Names: which strings can be paths on a device, and what those in a log mean that are
-// not written as they should be. The rules are in checkName; scanPath looks at the path of
-// an entry in one pass, and knows most of those that keep them.
+// Names: which strings can be paths on a device, and what badly written paths in a log mean.
+// checkName has the rules. scanPath checks the path of an entry in one pass, and recognizes most
+// valid ones.
 
 import (
 	"encoding/binary"
@@ -15,22 +15,22 @@ import (
 	"unicode/utf8"
 )
 
-// pathSize is that of a path in an entry, with its NUL, and maxPath the length of the longest
-// (format: file payload).
+// pathSize is the size of a path in an entry, with its NUL. maxPath is the length of the longest
+// path (format: file payload).
 const (
 	pathSize = 80
 	maxPath  = pathSize - 1
 )
 
-// reservedDir is the reference's for its own metadata. Of what is in it, it logs one file,
-// for an allocator of its own.
+// reservedDir belongs to the reference, for its own metadata. The reference logs only one file
+// in it, for an allocator of its own.
 const (
 	reservedDir = ".meta"
 	allocConfig = reservedDir + "/.alloc.cfg"
 )
 
-// checkName says what makes path, other than the root, no name for a file or
-// directory. The length is the caller's to check.
+// checkName returns an error if path cannot be the name of a file or directory other than the root.
+// The caller must check the length.
 func checkName(path string) error {
 	switch {
 	case path == "":
@@ -49,11 +49,11 @@ func checkName(path string) error {
 	return nil
 }
 
-// cleanName returns the name of what a path in the log leads to, if that is another
-// string: the reference logs paths as they were typed, with "//", "." and ".." in them or
-// a slash at the end, and finds what they lead to when it replays them. A path that is
-// absolute or leaves the root leads nowhere, and false is returned, as for a path that is
-// clean. Directories that ".." leaves again need not exist.
+// cleanName returns the name of what a path in the log leads to, if that is a different string.
+// The reference logs paths as they were typed, with "//", "." and ".." in them or a slash at the
+// end, and resolves them when it replays them. cleanName returns false if the path is clean
+// already, or leads nowhere, because it is absolute or leaves the root. Directories that ".."
+// leaves again need not exist.
 func cleanName(path string) (string, bool) {
 	if path == "" || path[0] == '/' {
 		return "", false
@@ -65,28 +65,29 @@ func cleanName(path string) (string, bool) {
 	return clean, true
 }
 
-// scanPath looks at a path with its NUL: end is where that is, pathSize if nowhere;
-// nameAt where the last element begins. A plain path is in ASCII, and has no element that is
-// empty or begins with a dot: it keeps all rules. Logs are full of them, and this takes eight
-// bytes at a time where the rules take several passes byte by byte.
+// scanPath examines a path with its NUL. end is the position of the NUL, or pathSize if there is
+// none. nameAt is the beginning of the last element. plain says that the path is in ASCII and
+// has no element that is empty or begins with a dot; then it obeys all rules. Most paths in logs
+// are plain. scanPath takes eight bytes at a time, while the rules need several passes byte by
+// byte.
 func scanPath(b *[pathSize]byte) (end, nameAt int, plain bool) {
 	const (
 		ones = 0x0101010101010101
 		low  = 0x7f * ones
 		high = 0x80 * ones
 	)
-	// equal has the highest bit of each byte of w set that equals c.
+	// equal sets the highest bit of each byte of w that equals c.
 	equal := func(w uint64, c byte) uint64 {
 		w ^= uint64(c) * ones
 		return ^(w&low + low | w | low)
 	}
 	wrong := uint64(0)
-	begins := uint64(0x80) // the highest bit of each byte that begins an element
+	begins := uint64(0x80) // the highest bit of each byte at the beginning of an element
 	for at := 0; at < pathSize; at += 8 {
 		w := binary.LittleEndian.Uint64(b[at:])
 		nul := equal(w, 0)
 		if nul != 0 {
-			w &= nul&-nul>>7 - 1 // no more than what comes before
+			w &= nul&-nul>>7 - 1 // only what is before the NUL
 		}
 		slashes := equal(w, '/')
 		begins |= slashes << 8
@@ -103,7 +104,7 @@ func scanPath(b *[pathSize]byte) (end, nameAt int, plain bool) {
 	return pathSize, nameAt, false
 }
 
-// parentPath returns the directory of path, "." for the root.
+// parentPath returns the directory of path. It returns "." for the root.
 func parentPath(path string) string {
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
 		return path[:i]

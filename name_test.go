@@ -23,8 +23,8 @@ func TestCheckName(t *testing.T) {
 	}
 }
 
-// scanPath finds what functions of the standard library find, and calls no path plain that
-// checkName refuses.
+// scanPath finds what functions of the standard library find, and does not call a path plain
+// that checkName refuses.
 func TestScanPath(t *testing.T) {
 	t.Parallel()
 	check := func(b *[pathSize]byte) {

@@ -1,21 +1,21 @@
 package famfs
 
-// Names to files and directories: a tree, kept so that readers need no lock. Nodes are kept at
-// the index of their log entry, in slabs; a hash table over whole paths holds their numbers,
-// and each directory has a list of its children. One writer at a time, the replica, adds
-// nodes and removes them.
+// Names of files and directories: a tree that readers use without locks. Nodes are in slabs, at
+// the index of their log entry. A hash table over whole paths holds these indexes, and each
+// directory has a list of its children. One writer at a time, the replica, adds and removes
+// nodes.
 //
-// A reader sees the tree as it was at one moment: it loads the limit, and sees the nodes
-// that entries before the limit made, without those that entries before the limit removed.
-// The replica applies entries beyond the limit, and then raises it past all of them at once.
+// A reader sees the tree as it was at one moment. It loads the limit, and sees the nodes that
+// entries before the limit made, except those that entries before the limit removed. The replica
+// applies entries beyond the limit, and then raises the limit past all of them at once.
 //
-// A node never changes after it can be found, but for the list of its children and for the
-// note that it was removed. Removed nodes stay what they are, for those who have them open,
-// and are taken out of the table and the lists when it is worth while. That is counted: a
-// reader that finds nothing looks whether it happened meanwhile. If so, its limit may be
-// older than what it looked through, and it looks again.
+// After a node can be found, only the list of its children and the note of its removal change.
+// Removed nodes stay as they are, for those who have them open. They are swept out of the table
+// and the lists when that is worth it, and the sweeps are counted. A reader that finds nothing
+// checks whether the count has changed. If so, its limit may be older than the table or list
+// that it searched, and it searches again.
 //
-// How nodes are kept is namespace_slab.go's concern.
+// namespace_slab.go stores the nodes.
 
 import (
 	"hash/maphash"
@@ -26,20 +26,20 @@ import (
 // rootIndex is the index of the root directory, which has no entry.
 const rootIndex = -1
 
-// namespace is the tree. Readers may call lookup, node, child and end at any time;
-// the rest is the replica's, one call at a time.
+// namespace is the tree. Readers may call lookup, node, children and end at any time. Only the
+// replica calls the rest, one call at a time.
 type namespace struct {
 	root    nodeRecord
-	seed    maphash.Seed             // drawn anew each time: paths on a device cannot be chosen to collide
-	table   atomic.Pointer[[]uint64] // whose slots are loaded and stored atomically
-	swept   atomic.Uint64            // how often something was taken out of table, or it was replaced
+	seed    maphash.Seed             // drawn anew each time, so that nobody can choose paths that collide
+	table   atomic.Pointer[[]uint64] // its slots are loaded and stored atomically
+	swept   atomic.Uint64            // how often a slot of table was freed, or table was replaced
 	slabs   atomic.Pointer[[]*slab]
 	limit   atomic.Int64 // entries before this one have been replayed
-	used    int          // slots of table
+	used    int          // slots of table in use
 	removed int          // slots of table whose nodes were removed
 	swollen []int64      // directories whose lists should be swept
-	// unseen says that there are no readers yet. Stores that they could see cost many
-	// times what others do, and there are two for every node.
+	// unseen says that there are no readers yet. Stores that readers may see cost many times
+	// more than others, and there are two of them for every node.
 	unseen bool
 }
 
@@ -51,12 +51,12 @@ func newNamespace() *namespace {
 	return ns
 }
 
-// hash returns what a path is found by.
+// hash returns the hash of a path.
 func (ns *namespace) hash(path string) uint32 { return hashPath(ns.seed, path) }
 
 func hashPath(seed maphash.Seed, path string) uint32 { return uint32(maphash.String(seed, path)) }
 
-// node returns the node of log entry index, which must have been prepared.
+// node returns the node of log entry index. Its slab must exist.
 func (ns *namespace) node(index int64) node {
 	if index == rootIndex {
 		return node{&ns.root, nil}
@@ -65,14 +65,14 @@ func (ns *namespace) node(index int64) node {
 	return node{&s.records[index&(slabNodes-1)], s}
 }
 
-// end is the number of entries that have been replayed: those below it are all that
-// will ever be found there.
+// end returns the number of entries that have been replayed. No later replay adds anything before
+// it.
 func (ns *namespace) end() int64 { return ns.limit.Load() }
 
 // A slot holds hash<<32 | index+1; 0 is empty.
 func slotOf(hash uint32, index int64) uint64 { return uint64(hash)<<32 | uint64(index+1) }
 
-// lookup returns the index of path, "." for the root.
+// lookup returns the index of path. The root is ".".
 func (ns *namespace) lookup(path string) (int64, bool) {
 	if path == "." {
 		return rootIndex, true
@@ -80,14 +80,14 @@ func (ns *namespace) lookup(path string) (int64, bool) {
 	hash := ns.hash(path)
 	for {
 		swept, table := ns.swept.Load(), *ns.table.Load()
-		limit := ns.limit.Load() // not older than what was swept
+		limit := ns.limit.Load() // not older than the last sweep
 		if index, ok := ns.seek(table, path, hash, limit); ok || ns.swept.Load() == swept {
 			return index, ok
 		}
 	}
 }
 
-// latest is the limit of the replica, which sees what it has applied and not published.
+// latest is the limit of the replica, which also sees what it has applied and not published yet.
 const latest = math.MaxInt64
 
 // lookupLatest is lookup for the replica.
@@ -115,9 +115,9 @@ func (ns *namespace) seek(table []uint64, path string, hash uint32, limit int64)
 	}
 }
 
-// seekSlot returns the index of path as the replica sees it, or else the slot where a node
-// of that path is to be put: an empty one, or that of a node that was removed. Without that,
-// a name that is made and removed again and again would be found ever more slowly.
+// seekSlot returns the index of path as the replica sees it. If there is none, it returns the
+// slot for a new node of that path: an empty one, or that of a removed node. Without reusing
+// slots, a name that is made and removed repeatedly would take longer and longer to find.
 func (ns *namespace) seekSlot(path string, hash uint32) (index int64, free *uint64, ok bool) {
 	table, limit := *ns.table.Load(), ns.limit.Load()
 	mask := uint32(len(table) - 1)
@@ -144,14 +144,14 @@ func (ns *namespace) seekSlot(path string, hash uint32) (index int64, free *uint
 	}
 }
 
-// sweepable says that no reader that begins now sees the node of index, which was removed:
-// it was not there yet, or is not there any more.
+// sweepable reports whether no new reader sees the removed node of index: it was not there yet
+// at the limit, or is not there any more.
 func sweepable(index int64, n node, limit int64) bool {
 	return index >= limit || n.slab.removedBefore(index, limit)
 }
 
-// warm loads the slots where nodes will be looked for. One after the other, each of
-// these loads would wait for memory; loads that do not depend on each other overlap.
+// warm loads the slots where nodes will be searched. One after the other, each of these loads
+// would wait for memory; independent loads overlap.
 func (ns *namespace) warm(records []nodeRecord) {
 	table := *ns.table.Load()
 	mask := uint32(len(table) - 1)
@@ -160,9 +160,9 @@ func (ns *namespace) warm(records []nodeRecord) {
 	}
 }
 
-// grow makes a table for n more nodes, at most three quarters full, without those that were
-// removed. If there were such, it is made at most half full: otherwise it might have to be
-// made anew for every few nodes.
+// grow makes a table with room for n more nodes, at most three quarters full, without removed
+// nodes. If there were removed nodes, it makes the table at most half full; otherwise it might
+// have to make a new one again after a few nodes.
 func (ns *namespace) grow(n int) {
 	var kept []uint64
 	swept := ns.removed > 0
@@ -189,13 +189,13 @@ func (ns *namespace) grow(n int) {
 		}
 		table[at] = slot
 	}
-	// The table first: who has the new count must have the new table.
+	// Store the table first: a reader that has the new count must have the new table.
 	ns.table.Store(&table)
 	ns.swept.Add(1)
 }
 
-// keep returns the slots of table but for those of removed nodes that no reader sees any
-// more, and counts them.
+// keep returns the slots of table without those of removed nodes that no reader sees any more.
+// It sets the counts of used and removed slots.
 func (ns *namespace) keep(table []uint64) (kept []uint64) {
 	limit := ns.limit.Load()
 	ns.removed = 0
@@ -216,7 +216,7 @@ func (ns *namespace) keep(table []uint64) (kept []uint64) {
 	return kept
 }
 
-// slab returns the slab of number i, or nil if it is yet to be made.
+// slab returns slab number i, or nil if it does not exist yet.
 func (ns *namespace) slab(i int64) *slab {
 	if slabs := *ns.slabs.Load(); i < int64(len(slabs)) {
 		return slabs[i]
@@ -224,26 +224,26 @@ func (ns *namespace) slab(i int64) *slab {
 	return nil
 }
 
-// attach appends s as slab number i, which may be there already.
+// attach appends s as slab number i. It does nothing if there is a slab i already.
 func (ns *namespace) attach(i int64, s *slab) {
 	slabs := *ns.slabs.Load()
 	if i < int64(len(slabs)) {
 		return
 	}
-	// Readers of the shorter slice do not see what lies behind its length.
-	slabs = append(slabs, s)
-	ns.slabs.Store(&slabs)
+	// Readers have a shorter slice, and do not see what is behind its end.
+	longer := append(slabs, s)
+	ns.slabs.Store(&longer)
 }
 
-// reserve makes room for n more names.
+// reserve makes room in the table for n more names.
 func (ns *namespace) reserve(n int) {
 	if need := ns.used + n; need+need/3 >= len(*ns.table.Load()) {
 		ns.grow(n)
 	}
 }
 
-// insert makes n, the node of entry index, which is complete, findable below dir, in the slot
-// that seekSlot returned. Nothing must have been inserted or reserved since.
+// insert makes n, the complete node of entry index, findable in dir. free is the slot that seekSlot
+// returned; nothing may have been inserted or reserved since.
 func (ns *namespace) insert(n node, index int64, dir node, free *uint64) {
 	n.next = dir.children
 	slot, first := slotOf(n.hash, index), uint32(index+1)
@@ -251,7 +251,7 @@ func (ns *namespace) insert(n node, index int64, dir node, free *uint64) {
 		ns.used++
 	} else {
 		ns.removed--
-		ns.swept.Add(1) // before the slot changes: who has the old count must look again
+		ns.swept.Add(1) // before the slot changes: a reader that has the old count must search again
 	}
 	if ns.unseen {
 		*free, dir.children = slot, first
@@ -262,8 +262,8 @@ func (ns *namespace) insert(n node, index int64, dir node, free *uint64) {
 	*dir.live()++
 }
 
-// remove makes the node of index, which is in dir and has no children, one that is not found
-// any more once entry by is published.
+// remove removes the node of index from dirIndex, its directory. The node must have no children.
+// Readers do not find it any more once entry by is published.
 func (ns *namespace) remove(index, dirIndex, by int64) {
 	ns.node(index).slab.remove(index, by)
 	ns.removed++
@@ -275,11 +275,11 @@ func (ns *namespace) remove(index, dirIndex, by int64) {
 	}
 }
 
-// swollen says that the list of a directory has so many removed children that it is worth
-// while to sweep it.
+// swollen reports whether the list of a directory has so many removed children that sweeping it is
+// worth it.
 func (n *nodeRecord) swollen() bool { return *n.removed() > max(64, *n.live()) }
 
-// publish says that all entries before end have been replayed.
+// publish tells readers that all entries before end have been replayed.
 func (ns *namespace) publish(end int64) {
 	ns.limit.Store(end)
 	for _, index := range ns.swollen {
@@ -290,8 +290,8 @@ func (ns *namespace) publish(end int64) {
 	ns.swollen = nil
 }
 
-// sweepChildren takes those that were removed out of a directory's list. A reader may stand
-// on any of them: where the list goes on from there stays as it was.
+// sweepChildren takes removed children out of a directory's list. A reader may be at any of
+// them, so their own links to the next child do not change.
 func (ns *namespace) sweepChildren(dir node) {
 	atomic.AddUint32(dir.sweeps(), 1)
 	limit := ns.limit.Load()
@@ -307,11 +307,11 @@ func (ns *namespace) sweepChildren(dir node) {
 	}
 }
 
-// children returns the indexes of what is in a directory, in the reverse order of the log.
+// children returns the indexes of a directory's children, in the reverse order of the log.
 func (ns *namespace) children(dir node) (indexes []int64) {
 	for {
 		swept := atomic.LoadUint32(dir.sweeps())
-		limit := ns.limit.Load() // not older than what was swept
+		limit := ns.limit.Load() // not older than the last sweep
 		indexes = indexes[:0]
 		for next := atomic.LoadUint32(&dir.children); next != 0; {
 			index := int64(next) - 1

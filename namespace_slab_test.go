@@ -1,6 +1,6 @@
 package famfs
 
-// Slabs of the namespace: where their memory comes from, and how they are filled.
+// Slabs of the namespace: how they get memory, and how they are filled.
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Slabs of one supply share nothing, however much room each wants; there are as many as
-// are taken, also when that is more than were announced.
+// Slabs of one supply share nothing, whatever room each of them needs. More slabs can be taken
+// than were announced.
 func TestSlabSupply(t *testing.T) {
 	t.Parallel()
 	for _, wanted := range []int{1, 3, slabsAtOnce, slabsAtOnce + 2} {
@@ -51,8 +51,8 @@ func TestNamespaceSlabs(t *testing.T) {
 	assert.Same(t, &second.records[0], ns.node(slabNodes).nodeRecord)
 }
 
-// A slab has room for the longest paths that all of its entries can have, and they do not
-// change when more are added.
+// A slab has room for the longest paths that all of its entries can have. Paths do not change
+// when more are added.
 func TestSlabPaths(t *testing.T) {
 	t.Parallel()
 	s := newSlab()
@@ -71,7 +71,7 @@ func TestSlabPaths(t *testing.T) {
 	}
 }
 
-// What was added and never shown is not seen, and does not cost memory for good.
+// What was added and never shown is not visible, and does not use memory for good.
 func TestSlabStartsAgain(t *testing.T) {
 	t.Parallel()
 	s := newSlab()

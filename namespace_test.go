@@ -1,7 +1,7 @@
 package famfs
 
-// Names: the tree by itself, without a log. What it holds is compared with plain maps,
-// and readers look on while it grows. How modes are translated is in log_test.go.
+// Names: the tree by itself, without a log. Its content is compared with plain maps, and readers
+// use it while it grows. log_test.go tests the translation of modes.
 
 import (
 	"fmt"
@@ -64,12 +64,12 @@ func (g *growingNamespace) addNode(path string, hash uint32, parent int64, dir b
 	return index
 }
 
-// find is lookup with a hash that is given.
+// find is lookup with a given hash.
 func (g *growingNamespace) find(path string, hash uint32) (int64, bool) {
 	return g.seek(*g.table.Load(), path, hash, latest)
 }
 
-// eachChild calls f for what is in a directory.
+// eachChild calls f for each child of a directory.
 func (ns *namespace) eachChild(dir node, f func(index int64, n node)) {
 	for _, index := range ns.children(dir) {
 		f(index, ns.node(index))
@@ -95,7 +95,7 @@ func TestNamespaceEmpty(t *testing.T) {
 	assert.Nil(t, ns.slab(0))
 }
 
-// nameTree says what names a test makes: directories, and files in each.
+// nameTree gives the names that a test makes: directories, and files in each.
 func nameTree(names int) (dirs, files []string) {
 	const perDir = 1000
 	for i := range names / perDir {
@@ -159,7 +159,7 @@ func TestNamespaceManyNames(t *testing.T) {
 	}
 }
 
-// What a node says of its file, for all shapes of layouts.
+// The data of a file's node, for all shapes of layouts.
 func TestNodeFill(t *testing.T) {
 	t.Parallel()
 	three := []rawExtent{{0, 10, 1}, {0, 20, 2}, {0, 30, 3}}
@@ -208,9 +208,10 @@ func TestParentPath(t *testing.T) {
 	}
 }
 
-// Paths with one and the same hash, which an attacker cannot make and chance can, are
-// told apart; those at the end of the table go on at its start.
+// Paths with equal hashes, which an attacker cannot make but chance can, are distinguished. The
+// search goes on from the end of the table to its start.
 func TestNamespaceCollisions(t *testing.T) {
+	notUnderRace(t)
 	t.Parallel()
 	for _, hash := range []uint32{0, 1, 63, math.MaxUint32} {
 		t.Run(fmt.Sprintf("%#x", hash), func(t *testing.T) {
@@ -234,7 +235,7 @@ func TestNamespaceCollisions(t *testing.T) {
 	}
 }
 
-// The table has room for whatever was reserved, and never fills up.
+// The table has room for everything that was reserved, and never fills up.
 func TestNamespaceReserve(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 47, 48, 49, 1000, 15_420} {
@@ -249,8 +250,8 @@ func TestNamespaceReserve(t *testing.T) {
 	}
 }
 
-// While one goroutine adds names, others find all that were published, with all that
-// belongs to them, and see every directory as it was at some moment.
+// While one goroutine adds names, others find everything that was published, with all its data,
+// and see every directory as it was at one moment.
 func TestNamespaceReadersWhileGrowing(t *testing.T) {
 	needsNoDevice(t)
 	t.Parallel()
@@ -282,7 +283,7 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 					if _, ok := ns.lookup("dir0/missing"); ok {
 						return fmt.Errorf("found what is not there")
 					}
-					// All children are there that were so before the list was begun.
+					// All children are there that were there before the list was begun.
 					below := ns.end() - dirs - round%dirs
 					least := int(max(0, (below+dirs-1)/dirs))
 					count, before := 0, int64(math.MaxInt64)
@@ -321,8 +322,8 @@ func TestNamespaceReadersWhileGrowing(t *testing.T) {
 	}
 }
 
-// What is removed is there until that is published, and then nowhere; what takes its place
-// takes its slot.
+// What is removed is there until the removal is published, and then nowhere. Its replacement
+// uses its slot.
 func TestNamespaceRemovals(t *testing.T) {
 	t.Parallel()
 	g := &growingNamespace{namespace: newNamespace()}
@@ -376,7 +377,7 @@ func TestNamespaceRemovals(t *testing.T) {
 		assert.Equal(t, i == 0 || i >= 200, ok, "d/%d", i)
 	}
 
-	// Made and removed at once, it is seen by nobody, and its slot is free at once.
+	// Something that is made and removed at once is never visible, and its slot is free at once.
 	never := g.addUnpublished("d/never", dir)
 	assert.Equal(t, 103, g.used)
 	g.remove(never, dir, g.next)
@@ -388,8 +389,8 @@ func TestNamespaceRemovals(t *testing.T) {
 	assert.NotContains(t, listed(), "d/never")
 }
 
-// Names that are replaced are there at every moment, and so is every other, while the table
-// is made anew and lists are swept.
+// Names that are replaced are there at every moment, and so are all others, while the table is
+// made again and lists are swept.
 func TestNamespaceReadersWhileReplacing(t *testing.T) {
 	needsNoDevice(t)
 	t.Parallel()
@@ -460,8 +461,8 @@ func TestNamespaceReadersWhileReplacing(t *testing.T) {
 	}
 }
 
-// Who has the count of a table that was made anew has that table, or a later one: with an
-// older one a name that was replaced meanwhile would not be found.
+// A reader that has the count of a new table has that table, or a later one. With an older
+// table, it would not find a name that was replaced meanwhile.
 func TestNamespaceTableBeforeCount(t *testing.T) {
 	t.Parallel()
 	const grown = 50_000

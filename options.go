@@ -1,50 +1,89 @@
 package famfs
 
-// The options of Format, Open and Check, Map, and Create. What they do is documented where
-// they are used.
+// The options of Format, Open and Check, Map, and Create. The functions that use them document what
+// they do.
 
 import (
 	"context"
 	"io/fs"
 	"log/slog"
-	"os"
+	"slices"
 	"time"
 )
 
-// DefaultLogSize is the size of the log that Format makes, in bytes: 8 MiB, room
+// DefaultLogSize is the size of the log that Format makes by default, in bytes: 8 MiB, with room
 // for 15,420 files and directories.
 const DefaultLogSize = minLogSize
 
-// DefaultLockTimeout is how long writers wait for one another.
+// DefaultLockTimeout is how long a writer waits for another by default.
 const DefaultLockTimeout = 10 * time.Second
 
-// FormatOption changes what Format does. One that is nil changes nothing.
+// FormatOption changes what Format does. A nil option changes nothing.
 type FormatOption interface{ applyFormat(*formatConfig) }
 
 type formatConfig struct {
 	logSize    int64
+	unit       int64
 	force      bool
+	reuse      bool
 	systemUUID UUID
-	prepare    func(*device) // as in openConfig
+	// secondaries are the paths of further devices.
+	secondaries []string
+	prepare     func(*device) // as in openConfig
 }
 
 type formatOption func(*formatConfig)
 
 func (o formatOption) applyFormat(c *formatConfig) { o(c) }
 
-// LogSize sets the size of the log in bytes, a power of two of at least 8 MiB (the
-// default). An entry takes 544: 8 MiB hold 15,420 files and directories, 256 MiB
-// hold 493,447.
+// LogSize sets the size of the log in bytes: a power of two of at least 8 MiB (the default). Each
+// entry takes 544 bytes: 8 MiB hold 15,420 files and directories, 256 MiB hold 493,447.
 func LogSize(bytes int64) FormatOption {
 	return formatOption(func(c *formatConfig) { c.logSize = bytes })
 }
 
-// Force formats a device that Format would refuse, because it is formatted already or
-// holds something else. All that was on it is lost, and
-// every host that has it open must open it again.
+// Secondaries gives the new file system further devices from the beginning, as AddDevice adds them:
+// the device that Format formats has the log, and the others only files. They are formatted too. If
+// one of them would be refused, nothing is changed. If Format is interrupted, some of them may be
+// formatted already; the same call then needs Force. The reference refuses such a file system.
+func Secondaries(paths ...string) FormatOption {
+	return formatOption(func(c *formatConfig) { c.secondaries = append(slices.Clone(c.secondaries), paths...) })
+}
+
+// AllocUnit sets the unit of allocation in bytes, of which each file takes whole ones: 2 MiB (the
+// default), or 4 KiB, so that small files take less of the device. The C reference reads such a file
+// system, but MUST NOT WRITE it: it would give out space that is in use. On a device whose pages are larger
+// than 4 KiB (DeviceInfo.Align) files can be created and read, through fs.FS and View, but only
+// those that happen to lie on whole pages can be mapped; elsewhere all can be mapped, with small
+// pages. Any other unit is fs.ErrInvalid, and so is one of 4 KiB with Reuse.
+func AllocUnit(bytes int64) FormatOption {
+	return formatOption(func(c *formatConfig) { c.unit = bytes })
+}
+
+// Force lets Format format a device that it would refuse, because the device is formatted
+// already or holds something else. Everything on it is lost, and every host that has it open
+// must open it again.
 func Force() FormatOption { return formatOption(func(c *formatConfig) { c.force = true }) }
 
-// Option changes how Open and Check open a device. One that is nil changes nothing.
+// Reuse makes a file system that gives the memory of removed files out again, when no host can
+// reach them any more. The reference's tools refuse it.
+//
+// On such a file system a host that maps files, or uses View, says so in shared memory: it needs
+// write access to the device, and must have been admitted (Admit). Other hosts can list and
+// read, but their Map and View fail with ErrNotAdmitted. So do they on systems other than Linux.
+//
+// Memory of a removed file comes back when every FS that has mapped something, on any host, has
+// followed the log past the removal (Refresh, Watch) and has closed its mappings of the file. An FS that
+// does neither, and a host that died, hold it back until a process on that host maps something
+// again, or the host is evicted. Reclaim says who. What is mapped stays what it was until it is
+// closed. An open file that was removed, on the other hand, cannot be read any more
+// (ErrRemoved): who wants to go on maps it. WriteTo of an open file passes copies to its writer.
+//
+// Behind a corrupt entry it is not known whose memory is whose: Tolerant and Salvage serve only
+// names then.
+func Reuse() FormatOption { return formatOption(func(c *formatConfig) { c.reuse = true }) }
+
+// Option changes how Open and Check open a device. A nil option changes nothing.
 type Option interface{ applyOpen(*openConfig) }
 
 type openConfig struct {
@@ -53,17 +92,23 @@ type openConfig struct {
 	salvage      bool
 	grow         bool
 	clientWrites bool
+	dropProblems bool
 	systemUUID   UUID
 	log          *slog.Logger // writes into the journal
 	journal      *journal
 	lockTimeout  time.Duration
-	pause        func(time.Duration) // before memory that does not add up is read again
-	prepare      func(*device)       // what tests do to a device before it is used; may be nil
+	pause        func(time.Duration) // called before an unsound record is read again
+	devices      []string            // where added devices may be
+	discover     func() []string     // looks for more of them; may be nil
+	prepare      func(*device)       // lets tests change a device before it is used; may be nil
 }
 
-// onCorrupt says what a replay does about corrupt entries.
+// onCorrupt returns what a replay does at corrupt entries.
 func (c *openConfig) onCorrupt() onCorrupt {
-	if c.tolerant {
+	switch {
+	case c.dropProblems:
+		return skipCorrupt
+	case c.tolerant:
 		return stopAtCorrupt
 	}
 	return failAtCorrupt
@@ -85,58 +130,81 @@ type openOption func(*openConfig)
 
 func (o openOption) applyOpen(c *openConfig) { o(c) }
 
-// ReadWrite opens the file system for creating files too, which only the master
-// can. Without it nothing on the device can be changed through the FS: the memory
-// is mapped read-only.
+// ReadWrite opens the file system also for creating files, which is possible only on the master.
+// Without it, nothing on the device can be changed through the FS: the memory is mapped read-only.
 func ReadWrite() Option { return openOption(func(c *openConfig) { c.readWrite = true }) }
 
-// Tolerant opens a file system whose log is corrupt: what comes before the first
-// corrupt entry is served, the rest is in Problems. It cannot be combined with
-// ReadWrite.
+// Tolerant opens a file system even if its log is corrupt. What comes before the first corrupt
+// entry is served; the rest is in Problems. Tolerant cannot be combined with ReadWrite.
 func Tolerant() Option { return openOption(func(c *openConfig) { c.tolerant = true }) }
 
-// Salvage opens a file system that is damaged, for getting out what can be got: without a
-// sound superblock it goes by the log header, without that by the entries; and it serves
-// every sound entry, wherever bad ones lie, if what the entry needs, as its directory, is
-// there too. All that is wrong is in Problems, superblock and log header, with index -1,
-// first. Superblock and Role say no more than is known: what a superblock that is lost
-// said is zero.
+// Salvage opens a damaged file system to rescue what can be rescued. If the superblock is not
+// sound, it goes by the log header, and if that is not sound either, by the entries. It serves
+// every sound entry, even behind corrupt ones, if what the entry needs, such as its directory,
+// is there too. Everything that is wrong is in Problems, with superblock and log header first,
+// at index -1. Superblock and Role say only what is known: fields of a lost superblock are zero.
 //
-// It shows the device as it is while it is opened: Refresh fails with
-// errors.ErrUnsupported. It excludes ReadWrite and WithClientWrites, and has all that
-// Tolerant has. A sound superblock of another version is refused as ever.
+// The FS shows the device as it is during Open: Refresh fails with errors.ErrUnsupported. Salvage
+// cannot be combined with ReadWrite and WithClientWrites, and includes Tolerant. It refuses a sound
+// superblock of another version, as Open does without Salvage.
 func Salvage() Option { return openOption(func(c *openConfig) { c.salvage = true }) }
 
-// Grow makes what the device has gained since it was formatted part of the file system: it
-// writes the size that the device has now into the superblock, in one store under the
-// writers' lock. It needs ReadWrite, and does nothing if the device has not grown. What
-// others have open goes on with the size that it had when they opened it: they give out
-// no space beyond, and have files beyond the end of the device as they know it in their
-// Problems until they open it again. ErrLocked as for Create.
+// Grow adds what the device has gained since it was formatted to the file system: it writes the
+// device's present size into the superblock, in one store under the writers' lock. It needs
+// ReadWrite. It does nothing if the device has not grown. An FS that is open already, here or on
+// another host, goes on with the size at its opening until the device is opened again: it
+// allocates no space beyond that size, and lists files beyond the end of the device, as it knows
+// it, in its Problems. The error is ErrLocked as for Create.
 func Grow() Option { return openOption(func(c *openConfig) { c.grow = true }) }
 
-// WithClientWrites lets a client, or a master without ReadWrite, map files
-// Writable: for serial sharing, in which hosts take turns at writing data. It never
-// gives write access to superblock or log.
+// WithDevices says where on this host the devices are that were added to the file system (AddDevice).
+// They are known by the UUIDs in their superblocks, so the order of the paths does not matter, and
+// devices of other file systems among them do no harm. Two devices with one UUID are an error,
+// ErrDevice, that names both. All paths of one device count once. Given more than once, WithDevices
+// adds paths.
+//
+// Files on a device that is not among them are listed, and everything but using their bytes works:
+// see FS.Devices.
+func WithDevices(paths ...string) Option {
+	return openOption(func(c *openConfig) { c.devices = append(slices.Clone(c.devices), paths...) })
+}
+
+// DiscoverDevices looks for added devices among all devdax devices of this host too (Linux). It
+// opens each of them, and reads nothing but their superblocks.
+func DiscoverDevices() Option {
+	return openOption(func(c *openConfig) { c.discover = devdaxPaths })
+}
+
+// DropProblems has Compact leave out what Problems lists and entries that are corrupt, for
+// good, as if they had never been logged: the space that they claim is free afterwards, and
+// what a corrupt entry removed is there again. Look with Check first. Open and Check take no
+// notice of it.
+func DropProblems() Option { return openOption(func(c *openConfig) { c.dropProblems = true }) }
+
+// WithClientWrites lets a client, or a master without ReadWrite, map files Writable. It is for
+// serial sharing, in which hosts take turns at writing data. It never allows writing superblock
+// or log.
 func WithClientWrites() Option { return openOption(func(c *openConfig) { c.clientWrites = true }) }
 
-// WithLogger logs what happens besides results: log entries that are passed over, and a
-// format that is newer than this package (Warn); what the device is (Debug). A nil logger
-// logs nothing; this is the default.
+// WithLogger sets the logger. It is told of log entries that are passed over, of a format that is
+// newer than this package, of a DeviceInfo.Caution and of a PendingFile that was dropped (Warn),
+// and what the device is (Debug). A nil logger logs nothing; this is the default.
 //
-// The logger is called when nothing is locked and what it is told about is done, before
-// the method that found it returns. It may call any method of the FS, Close too. It is
-// called by one goroutine at a time: if several use the FS, one of them tells what the
-// others found. If the logger panics, the panic goes on in the caller of that method;
-// Open has then opened nothing, Create created nothing, and any other method has done
-// its work; what was not logged yet is logged by the next method.
+// The logger is called after the work that it is told about, when nothing is locked, and before
+// the method that found the message returns. It may call any method of the FS, even Close. Only
+// one goroutine at a time calls it: if several use the FS, one of them passes the messages of
+// the others. If the logger panics, the panic goes on in the caller of that method. Open has
+// then opened nothing, Create has created nothing, and any other method has done its work. The
+// next method logs the remaining messages.
 func WithLogger(log *slog.Logger) Option {
 	return openOption(func(c *openConfig) { c.log = log })
 }
 
-// WithLockTimeout sets how long creating files and directories waits for a writer in
-// another process before it fails with ErrLocked; the default is 10 seconds, and 0
-// does not wait.
+// WithLockTimeout sets how long creating files and directories waits for a writer in another
+// process before it fails with ErrLocked. The default is 10 seconds; 0 does not wait. On Linux an FS
+// that writes again and again keeps the lock in between, for about a millisecond, unless another
+// writer waits for it. A process that is stopped just then (SIGSTOP) keeps it until it goes on, one
+// that is killed does not.
 func WithLockTimeout(d time.Duration) Option {
 	return openOption(func(c *openConfig) { c.lockTimeout = max(d, 0) })
 }
@@ -147,41 +215,50 @@ type SystemUUIDOption struct{ id UUID }
 func (o SystemUUIDOption) applyFormat(c *formatConfig) { c.systemUUID = o.id }
 func (o SystemUUIDOption) applyOpen(c *openConfig)     { c.systemUUID = o.id }
 
-// WithSystemUUID says who this host is. Format records it as the master; Open
-// compares it, besides the host's own UUIDs, with what was recorded. The zero UUID
-// counts as none.
+// WithSystemUUID says who this host is. Format records the UUID as that of the master. Open
+// compares it, and the host's own UUIDs, with the recorded one. The zero UUID means none.
 func WithSystemUUID(id UUID) SystemUUIDOption { return SystemUUIDOption{id} }
 
-// MapOption changes how Map maps a file. One that is nil changes nothing.
+// MapOption changes how Map maps a file. A nil option changes nothing.
 type MapOption interface{ applyMap(*mapConfig) }
 
-type mapConfig struct{ writable, populate bool }
+type mapConfig struct{ writable, populate, verified bool }
 
 type mapOption func(*mapConfig)
 
 func (o mapOption) applyMap(c *mapConfig) { o(c) }
 
-// Writable maps the file for writing too. See Map for when that is refused.
+// Writable maps the file for writing too. Map says when that is refused.
 func Writable() MapOption { return mapOption(func(c *mapConfig) { c.writable = true }) }
 
-// Populate takes all page faults in advance: Map takes longer, and no access to the
-// slice faults any more.
+// Populate takes all page faults in advance: Map takes longer, but later accesses to the slice
+// do not fault.
 func Populate() MapOption { return mapOption(func(c *mapConfig) { c.populate = true }) }
 
-// CreateOption changes what Create creates. One that is nil changes nothing.
+// Verified compares a sealed file with its seal before Map returns, as Verify does. The errors are
+// those of Verify, but a cache that was stale is none: it is not stale any more.
+func Verified() MapOption { return mapOption(func(c *mapConfig) { c.verified = true }) }
+
+// CreateOption changes what Create creates. A nil option changes nothing.
 type CreateOption interface{ applyCreate(*createConfig) }
 
 type createConfig struct {
 	mode       fs.FileMode
 	uid, gid   uint32
 	interleave *Interleaving
+	device     int // anyDevice, or that of OnDevice
 	replace    bool
-	planned    map[string]bool // directories that are to be made together with the file
+	seal       SumKind         // 0: not sealed
+	planned    map[string]bool // directories that are made together with the file
 	ctx        context.Context
 }
 
-func newCreateConfig(opts []CreateOption) createConfig {
-	c := createConfig{mode: 0o644, uid: uint32(max(os.Getuid(), 0)), gid: uint32(max(os.Getgid(), 0)), ctx: context.Background()}
+func (f *FS) newCreateConfig(opts []CreateOption) createConfig {
+	plain := createConfig{mode: 0o644, device: anyDevice, uid: f.uid, gid: f.gid, ctx: context.Background()}
+	if len(opts) == 0 {
+		return plain
+	}
+	c := plain // in the heap, because options get its address
 	for _, o := range opts {
 		if o != nil {
 			o.applyCreate(&c)
@@ -194,31 +271,58 @@ type createOption func(*createConfig)
 
 func (o createOption) applyCreate(c *createConfig) { o(c) }
 
-// Mode sets the permission bits, and setuid, setgid and sticky; the default is 0644.
-// No umask is applied.
+// Mode sets the permission bits, and setuid, setgid and sticky. The default is 0644. No umask is
+// applied.
 func Mode(m fs.FileMode) CreateOption { return createOption(func(c *createConfig) { c.mode = m }) }
 
-// Owner sets user and group; the default is those of the process.
+// Owner sets user and group. The default is those that the process had when it opened the FS.
 func Owner(uid, gid uint32) CreateOption {
 	return createOption(func(c *createConfig) { c.uid, c.gid = uid, gid })
 }
 
-// Replace lets a file take the place of one that has its name: from the commit on, all hosts
-// see the new file, and at no moment neither. What is replaced is decided at the commit, and
-// need not exist. Who has the old file open or mapped keeps it: see Remove. A directory
-// cannot be replaced, nor can one replace anything. A file that is pending with Replace has
-// two entries of the log kept for it.
+// Replace lets a file replace one of the same name: from the commit on, all hosts see the new
+// file, and there is no moment at which neither exists. Which file is replaced is decided at the
+// commit; there need not be one. Anyone who has the old file open or mapped keeps it: see
+// Remove. A directory can neither be replaced nor replace anything. For each file that is
+// pending with Replace, two log entries are reserved.
 func Replace() CreateOption { return createOption(func(c *createConfig) { c.replace = true }) }
 
-// Interleave spreads the file over the device; the default is one extent, or a few
-// if no free run is long enough.
+// Seal seals the file with a CRC-32C, as SealWith(CRC32C) does.
+func Seal() CreateOption { return SealWith(CRC32C) }
+
+// SealWith seals the file: it is read-only on all hosts from the moment on at which it exists,
+// and the log holds a sum of its content, of the given kind, which FS.Verify compares with the
+// content (see Attr.Sum). A CRC32C is mostly computed while Write, WriteAt and ReadFrom fill the
+// file. What is written through Bytes, and a SHA256, take another pass over the file at Commit;
+// what is stored to the slice of Bytes during Commit, or later, is not what was sealed. A seal
+// needs one more log entry. It cannot be taken off, only removed with its file. A directory has
+// no seal: there the option has no effect. A kind that does not exist is fs.ErrInvalid.
+func SealWith(kind SumKind) CreateOption {
+	return createOption(func(c *createConfig) { c.seal = kind })
+}
+
+// Interleave spreads the file over the device. The default is one extent, or a few if no free
+// run is long enough.
 func Interleave(i Interleaving) CreateOption {
 	return createOption(func(c *createConfig) { c.interleave = &i })
 }
 
-// WithContext gives up waiting for another process's lock when ctx is done; the
-// error wraps ErrLocked and the context's. It does not end anything else.
-// CreateContext and MkdirContext are the newer way to say so.
+// OnDevice puts the file on the device with this index: 0 is the one with the superblock, and
+// FS.Devices lists all. Create fails with fs.ErrInvalid if there is no such device, with ErrDevice if
+// it is not here, and with ErrNoSpace if it has no room.
+func OnDevice(index int) CreateOption {
+	if index < 0 {
+		index = noDevice
+	}
+	return createOption(func(c *createConfig) { c.device = index })
+}
+
+// noDevice is what no device has as its index, and is not anyDevice either.
+const noDevice = -2
+
+// WithContext stops waiting for another process's lock when ctx is done. The error then wraps
+// ErrLocked and the cause of ctx. ctx has no other effect. CreateContext and MkdirContext do
+// the same, and are newer.
 func WithContext(ctx context.Context) CreateOption {
 	return createOption(func(c *createConfig) { c.ctx = ctx })
 }

@@ -1,6 +1,6 @@
 package famfs
 
-// What options say, and what holds without them.
+// What options do, and the defaults without them.
 
 import (
 	"io/fs"
@@ -38,8 +38,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, time.Duration(0), newOpenConfig([]Option{WithLockTimeout(0)}).lockTimeout)
 }
 
-// Modes are taken as they are given: no umask, and nothing but permissions, setuid,
-// setgid and sticky.
+// Modes are used as they are given: without umask, and only permissions, setuid, setgid and sticky.
 func TestModesAsGiven(t *testing.T) {
 	t.Parallel()
 	m, _ := master(t, testSize)
@@ -60,8 +59,9 @@ func TestModesAsGiven(t *testing.T) {
 	assert.Equal(t, fs.FileMode(0o600), st.Mode())
 }
 
-// A log may be larger than the default, as the documentation counts.
+// A log may be larger than the default, and has the number of entries in the documentation.
 func TestLogSizes(t *testing.T) {
+	needsOneDevice(t, "it is about the space of one")
 	t.Parallel()
 	m, _ := master(t, 320*mib, LogSize(256*mib))
 	assert.EqualValues(t, 256*mib, m.Superblock().LogSize)
@@ -72,7 +72,7 @@ func TestLogSizes(t *testing.T) {
 	assert.GreaterOrEqual(t, st.Sys().(*Attr).Layout.Extents[0].Offset, int64(258*mib))
 }
 
-// An option that is nil, as one that was to be set only sometimes, changes nothing.
+// A nil option, for example one that is set only sometimes, changes nothing.
 func TestNilOptions(t *testing.T) {
 	t.Parallel()
 	path := testBacking(t, testSize)

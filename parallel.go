@@ -1,8 +1,8 @@
 package famfs
 
-// Working through a range of bytes on several processors: in pieces that are taken in
-// order, with one result as if a single one had done it. Nothing here knows what is done.
-// The goroutines are parallel_crew.go's.
+// Working on a range of bytes with several processors. The pieces are taken in order, and the
+// result is the same as if one processor had done it. Nothing here knows what the work is. The
+// goroutines are in parallel_crew.go.
 
 import (
 	"runtime"
@@ -11,23 +11,23 @@ import (
 )
 
 const (
-	// workPiece is what one processor works on at a time: the largest page that there
-	// usually is, so that no two wait for the same one, nor for the same page table.
+	// workPiece is how many bytes one processor works on at a time. It is the size of the largest
+	// usual page, so that no two processors wait for the same page or the same page table.
 	workPiece = 2 << 20
-	// maxWorkers is how many work on one range: fewer than that take all that memory can
-	// give.
+	// maxWorkers is how many goroutines work on one range. Even fewer use the full bandwidth of
+	// the memory.
 	maxWorkers = 8
 )
 
-// pieceFunc works on the bytes from and up to to, which lie in one piece, and returns how
-// many it did from the first on. Fewer than all without an error means that there are no
-// more.
+// pieceFunc works on the bytes from from up to to, which are in one piece. It returns how many
+// it did, counted from the first. If that is not all of them and there is no error, there are no
+// more bytes.
 type pieceFunc func(from, to int64) (int64, error)
 
-// inParallel calls do for the pieces of the range, in ascending order, but several at a
-// time, until one is not done whole. It returns how many bytes were done from the first on
-// without a gap, and the error of the piece that has the first gap. When it returns no
-// call is under way any more, also if do panics, which then goes on in the caller.
+// inParallel calls do for the pieces of the range in ascending order, several at a time, until one
+// piece is not done completely. It returns the number of bytes done without a gap, counted from the
+// first, and the error of the piece with the first gap. When it returns, no call is running. If do
+// panics, the panic goes on in the caller, also when no call is running any more.
 func inParallel(from, to int64, do pieceFunc) (int64, error) {
 	if from >= to {
 		return 0, nil
@@ -40,7 +40,7 @@ func inParallel(from, to int64, do pieceFunc) (int64, error) {
 		next atomic.Int64
 		stop atomic.Bool
 		mu   sync.Mutex
-		end  = to // where the first gap begins
+		end  = to // beginning of the first gap
 		why  error
 	)
 	next.Store(first)

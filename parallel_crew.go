@@ -1,8 +1,8 @@
 package famfs
 
-// Goroutines that may run a caller's code, such as a reader or a report of progress: all
-// are waited for, and what ends one of them ends the caller, as if it had happened there.
-// Nothing here knows what is done; how a range is divided is parallel.go's concern.
+// Goroutines that may run a caller's code, such as a reader or a report of progress. The caller
+// waits for all of them, and a panic in one of them becomes a panic of the caller. Nothing here
+// knows what the work is. parallel.go divides a range.
 
 import (
 	"fmt"
@@ -12,26 +12,26 @@ import (
 	"sync/atomic"
 )
 
-// crew is a group of goroutines that work for one that waits for them, the lead.
+// crew is a group of goroutines that work for one other, the lead, which waits for them.
 //
-// If one of them panics or calls runtime.Goexit, the others are told to stop, lead waits
-// for them, and then does the same in the goroutine of the lead: with the same value, so
-// that a caller who recovers can compare it. If several of them panic, the lead's own panic
-// counts, otherwise the first.
+// If one of them panics or calls runtime.Goexit, the others are told to stop, and lead waits for
+// them. Then lead does the same in its own goroutine, with the same value, so that a caller that
+// recovers can compare it. If several of them panic, the lead's own panic is used, otherwise the
+// first one.
 type crew struct {
-	// stop tells all of them to end early. It may be called more than once, by any of them.
+	// stop tells all goroutines to end early. Any of them may call it, more than once.
 	stop    func()
 	running sync.WaitGroup
 	ended   atomic.Pointer[abruptEnd]
 }
 
-// abruptEnd is how a goroutine ended that did not return.
+// abruptEnd describes a goroutine that ended without returning.
 type abruptEnd struct {
-	value any // nil: it called runtime.Goexit
+	value any // nil if it called runtime.Goexit
 	stack []byte
 }
 
-// start calls work in a goroutine of its own.
+// start calls work in a new goroutine.
 func (c *crew) start(work func()) {
 	c.running.Go(func() {
 		returned := false
@@ -46,7 +46,7 @@ func (c *crew) start(work func()) {
 	})
 }
 
-// lead calls work in the caller's goroutine, and waits for all others even if work panics.
+// lead calls work in the caller's goroutine. It waits for all others, even if work panics.
 func (c *crew) lead(work func()) {
 	returned := false
 	defer func() {
@@ -62,9 +62,8 @@ func (c *crew) lead(work func()) {
 	returned = true
 }
 
-// repeat ends this goroutine as the other one was ended. The first panic shows the other's
-// stack if the program ends of it. The second, from within the first, is the one that
-// recover returns.
+// repeat ends this goroutine in the same way as the other one. The first panic shows the other's
+// stack if the program ends. The second, deferred in the first, is the one that recover returns.
 func (e *abruptEnd) repeat() {
 	if e.value == nil {
 		runtime.Goexit()

@@ -1,7 +1,7 @@
 package famfs
 
-// Goroutines that run callers' code: whatever ends one of them, nobody works on when the
-// caller has it, and he has it as it was.
+// Goroutines that run callers' code: however one of them ends, all work has stopped when the
+// caller gets the panic, and the panic is unchanged.
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ending runs work in a goroutine of its own and says how that ended: what it panicked
-// with, and whether it returned.
+// ending runs work in its own goroutine and returns how it ended: the value of its panic, and
+// whether it returned.
 func ending(work func()) (panicked any, returned bool) {
 	done := make(chan struct{})
 	go func() {
@@ -78,7 +78,7 @@ func TestCrewEnds(t *testing.T) {
 	}
 }
 
-// Of several panics, that of the lead counts.
+// If several panic, the lead's panic is used.
 func TestCrewPanicsTwice(t *testing.T) {
 	t.Parallel()
 	stopped := make(chan struct{})
@@ -90,7 +90,7 @@ func TestCrewPanicsTwice(t *testing.T) {
 	assert.Equal(t, "the lead's", panicked)
 }
 
-// A program that ends of a panic in another goroutine shows where that was, and its value
+// A program that ends with a panic of another goroutine shows where the panic was, and its value
 // last, also through Guard.
 func TestCrewShowsStack(t *testing.T) {
 	needsProcesses(t)

@@ -1,7 +1,7 @@
 package famfs
 
-// Ranges that several goroutines work on: that every byte is worked on once, what is
-// returned, and that nobody works on when the caller has it.
+// Ranges that several goroutines work on: every byte is worked on once, the result is right, and
+// all work has stopped when the caller gets it.
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inParallel takes every piece once, and returns where the first gap is and why.
+// inParallel works on every piece once, and returns the place and the reason of the first gap.
 func TestInParallel(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -65,8 +65,7 @@ func TestInParallel(t *testing.T) {
 	}
 }
 
-// Of two gaps that are met at the same time the first in the range counts, whichever is
-// met first.
+// If two gaps are met at the same time, the first in the range counts, whichever is met first.
 func TestInParallelFirstGap(t *testing.T) {
 	t.Parallel()
 	if runtime.GOMAXPROCS(0) < 2 {
@@ -100,8 +99,8 @@ func TestInParallelFirstGap(t *testing.T) {
 	}
 }
 
-// When a piece panics, in whichever goroutine, nobody works on any piece when the caller
-// gets it. No more are begun: the range is one that nobody gets to the end of.
+// If a piece panics, in any goroutine, all work has stopped when the caller gets the panic. No
+// more pieces are begun: the range is so large that nobody reaches its end.
 func TestInParallelPanics(t *testing.T) {
 	t.Parallel()
 	const endless = math.MaxInt64 / 2

@@ -1,8 +1,8 @@
 package famfs
 
-// docs/promises.md names for each promise of the documentation the test that holds it.
-// This keeps the table whole: every exported name is in it, and every test that it names
-// is there. It reads the sources as text, so that it is the same on all systems.
+// docs/promises.md names, for each promise of the documentation, the tests that check it. This
+// keeps the table complete: every exported name is in it, and every test that it names exists.
+// It reads the sources as text, so that the result is the same on all systems.
 
 import (
 	"go/ast"
@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exportedNames returns what a user of the package can name, as Type.Method where it
-// belongs to a type; with fields, those of exported types too.
+// exportedNames returns what a user of the package can name, as Type.Method for methods; with
+// fields set, also the fields of exported types.
 func exportedNames(t *testing.T, fields bool) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -139,7 +139,7 @@ func readPromises(t *testing.T) (rows []promise) {
 	return rows
 }
 
-// needsSources skips a test where only the compiled tests are, as in guests.
+// needsSources skips a test if only the compiled tests are there, as in guests.
 func needsSources(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("famfs.go"); err != nil {
@@ -169,7 +169,7 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// docs/reliability.md names tests too, those of the command and of the examples among them.
+// docs/reliability.md names tests too, including tests of the command and of the examples.
 func TestReliabilityNamesTests(t *testing.T) {
 	t.Parallel()
 	needsSources(t)

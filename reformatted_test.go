@@ -1,5 +1,7 @@
 package famfs
 
+// A device that is formatted anew, or wiped, while an FS has it open.
+
 import (
 	"context"
 	"io"
@@ -11,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// reformats are the ways in which a file system with two entries goes away under those who
-// have it open.
+// reformats are the ways in which a file system with two entries disappears while others have it
+// open.
 var reformats = map[string]func(t *testing.T, path string){
 	"wiped":   func(t *testing.T, path string) { require.NoError(t, Wipe(path)) },
 	"empty":   func(t *testing.T, path string) { refill(t, path, 0) },
@@ -24,8 +26,7 @@ var reformats = map[string]func(t *testing.T, path string){
 	},
 }
 
-// refill formats a device as another host does, which no lock keeps from it, and makes n
-// directories.
+// refill formats a device as another host does, which ignores the lock, and makes n directories.
 func refill(t *testing.T, path string, n int) {
 	t.Helper()
 	dev, err := openDevice(path, true, newOpenConfig(nil).log)
@@ -45,15 +46,15 @@ func refill(t *testing.T, path string, n int) {
 	}
 }
 
-// Once Refresh has found that the device was formatted anew nothing of the FS can be used,
-// for good, but what is mapped.
+// Once Refresh has found that the device was formatted anew, nothing of the FS can be used any
+// more, except what is mapped.
 func TestReformatted(t *testing.T) {
 	t.Parallel()
 	for name, reformat := range reformats {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := formatted(t, testSize)
-			m, err := Open(path, ReadWrite(), WithSystemUUID(testHost))
+			m, err := Open(path, withDevices(path), ReadWrite(), WithSystemUUID(testHost))
 			require.NoError(t, err)
 			require.NoError(t, m.Mkdir("d", 0o755))
 			require.NoError(t, m.WriteFile("d/f", pattern(4096, 1), 0o644))
@@ -66,7 +67,7 @@ func TestReformatted(t *testing.T) {
 					require.NoError(t, m.Close())
 				}
 				require.NoError(t, Format(path, Force(), WithSystemUUID(testHost)))
-				m, err = Open(path, ReadWrite(), WithSystemUUID(testHost))
+				m, err = Open(path, withDevices(path), ReadWrite(), WithSystemUUID(testHost))
 				require.NoError(t, err)
 				require.NoError(t, m.Mkdir("d", 0o755))
 				require.NoError(t, m.WriteFile("d/f", pattern(4096, 1), 0o644))
@@ -107,6 +108,7 @@ func isReformatted(t *testing.T, f *FS, reformat func()) {
 	assert.ErrorIs(t, err, ErrReformatted)
 	_, err = f.Map("d/f")
 	assert.ErrorIs(t, err, ErrReformatted)
+	assert.ErrorIs(t, f.View("d/f", nil), ErrReformatted)
 	_, err = file.Read(make([]byte, 10))
 	assert.ErrorIs(t, err, ErrReformatted)
 	_, err = file.(io.ReaderAt).ReadAt(make([]byte, 10), 1<<40)
@@ -135,7 +137,7 @@ func isReformatted(t *testing.T, f *FS, reformat func()) {
 	assert.ErrorIs(t, err, fs.ErrClosed)
 }
 
-// A pending file of the old file system goes nowhere, whatever the new one holds.
+// A pending file of the old file system is never committed, whatever the new one holds.
 func TestReformattedCommit(t *testing.T) {
 	t.Parallel()
 	for name, reformat := range reformats {
@@ -171,7 +173,7 @@ func TestReformattedCommit(t *testing.T) {
 	}
 }
 
-// Watch says once that the device was formatted anew, and ends.
+// Watch reports once that the device was formatted anew, and ends.
 func TestReformattedWatch(t *testing.T) {
 	t.Parallel()
 	m, path := master(t, testSize)
@@ -195,7 +197,7 @@ func TestReformattedWatch(t *testing.T) {
 	}
 }
 
-// A superblock that is damaged is not another one: it may be repaired.
+// A damaged superblock is not another one: it may be repaired.
 func TestReformattedOrDamaged(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)

@@ -1,7 +1,7 @@
 package famfs
 
-// Removing files and directories: names go at once and on all hosts, memory does not. What a
-// removal means to those who replay the log is replica.go's concern.
+// Removing files and directories: their names go at once on all hosts, their memory stays. What a
+// removal does when the log is replayed is replica.go's concern.
 
 import (
 	"errors"
@@ -11,19 +11,20 @@ import (
 	"strings"
 )
 
-// Remove removes a file or an empty directory. Its name can be used again at once. Files
-// that are open, and mappings, stay what they are: they show the bytes that the file had.
+// Remove removes a file or an empty directory. Its name can be used again at once. Files that
+// are open, and mappings, stay as they are: they show the bytes that the file had.
 //
-// The memory of a file that was removed is not given out again, as hosts that do not know of
-// the removal yet may be reading it: Usage.Removed says how much that is. A removal needs an
-// entry of the log, too.
+// The memory of a removed file is not given out again, because hosts that do not know of the
+// removal yet may be reading it, unless the file system was made for that (see Reuse); then
+// open files cannot be read any more, but mappings stay. Usage.Removed says how much memory is
+// kept. A removal also needs a log entry.
 //
-// Errors are *fs.PathError: fs.ErrNotExist; fs.ErrInvalid for the root, a directory that is
-// not empty and a name that is no valid path; ErrBusy for a directory in which this FS has
-// a pending file; ErrNotMaster, ErrReadOnly, ErrLogFull, ErrLocked, ErrReformatted,
-// fs.ErrClosed as for Create. If the removal "may be lost if the host fails", as the disk
-// under a plain file failed, the file is gone, and Remove again makes that certain before it
-// says fs.ErrNotExist.
+// The error is a *fs.PathError. It wraps fs.ErrNotExist; fs.ErrInvalid if name is the root, a
+// directory that is not empty, or no valid path; ErrBusy if name is a directory in which this FS
+// has a pending file; or ErrNotMaster, ErrReadOnly, ErrLogFull, ErrLocked, ErrReformatted or
+// fs.ErrClosed as for Create. If the removal "may be lost if the host fails", because the disk
+// under a plain file failed, the file is gone; another Remove makes the removal certain and then
+// returns fs.ErrNotExist.
 func (f *FS) Remove(name string) error {
 	defer f.journal.tell()
 	if err := f.remove(name, false); err != nil {
@@ -32,10 +33,10 @@ func (f *FS) Remove(name string) error {
 	return nil
 }
 
-// RemoveAll removes a file, or a directory with all that is in it: all of it at one moment,
-// on all hosts, or nothing. That there is no such name is no error. It needs an entry of the
-// log for each file and directory: ErrLogFull if there are not enough. For the rest see
-// Remove.
+// RemoveAll removes a file, or a directory and everything in it: all of it at one moment, on all
+// hosts, or nothing. If there is no such name, that is no error. RemoveAll needs one log entry
+// for each file and directory; if there are not enough, the error is ErrLogFull. Everything else
+// is as for Remove.
 func (f *FS) RemoveAll(name string) error {
 	defer f.journal.tell()
 	if err := f.remove(name, true); err != nil {
@@ -45,26 +46,31 @@ func (f *FS) RemoveAll(name string) error {
 }
 
 func (f *FS) remove(name string, all bool) error {
+	return f.removeAtOnce(name, func(b *batch) error { return f.addRemoval(b, name, all) })
+}
+
+// removeAtOnce appends the removals that add puts into a batch. name is what it is called in messages.
+func (f *FS) removeAtOnce(name string, add func(b *batch) error) error {
 	if !f.gate.hold() { // also while it waits for the writers' lock
 		return fs.ErrClosed
 	}
 	defer f.gate.letGo()
-	if err := f.beginWrite(name, newCreateConfig(nil)); err != nil {
+	if err := f.beginWrite(name, f.newCreateConfig(nil)); err != nil {
 		return err
 	}
 	f.mu.Lock()
 	var b batch
-	err := f.append(&b, func() error { return f.addRemoval(&b, name, all) })
+	err := f.append(&b, func() error { return add(&b) })
 	f.mu.Unlock()
-	return errors.Join(err, f.lock.release())
+	return errors.Join(err, f.unlockWriters())
 }
 
-// addRemoval adds to b what removes name and, if all is set, what is below it.
+// addRemoval adds the entry that removes name to b and, if all is set, those for everything in it.
 func (f *FS) addRemoval(b *batch, name string, all bool) error {
 	ns := f.replica.ns
 	index, ok := ns.lookupLatest(name)
 	if !ok {
-		// An earlier call, which failed for it, may have removed it.
+		// An earlier call that failed may have removed it.
 		if err := f.replica.makeCertain(); err != nil || all {
 			return err
 		}
@@ -84,11 +90,11 @@ func (f *FS) addRemoval(b *batch, name string, all bool) error {
 	return f.checkRoom(len(b.items))
 }
 
-// addTree adds what removes a file or directory, after all that is in it.
+// addTree adds the entry that removes a file or directory, after those for everything in it.
 func (b *batch) addTree(ns *namespace, index int64) {
 	n := ns.node(index)
 	if n.isDir() {
-		for _, child := range slices.Backward(ns.children(n)) { // in the order of the log
+		for _, child := range slices.Backward(ns.children(n)) { // so that they are in the order of the log
 			b.addTree(ns, child)
 		}
 	}

@@ -1,8 +1,8 @@
 package famfs
 
-// Removing and replacing: what is there afterwards, here and on other hosts, and what those
-// keep who have a file open. How removals are replayed from hostile logs is in the tests
-// of hostile entries, what a crash leaves in the simulations.
+// Removing and replacing: the result here and on other hosts, and for those who have a file
+// open. Removals in hostile logs are in the tests of hostile entries, crashes in the
+// simulations.
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// names returns all that a file system has, sorted; directories end in a slash.
+// names returns all names in a file system, sorted; those of directories end in a slash.
 func names(t testing.TB, fsys fs.FS) (all []string) {
 	t.Helper()
 	require.NoError(t, fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -74,7 +74,7 @@ func TestRemove(t *testing.T) {
 	assert.Equal(t, before.Allocated, after.Allocated, "the memory is not given out again")
 	assert.Equal(t, before.LogUsed+3, after.LogUsed)
 
-	// A client sees it once it has looked.
+	// A client sees it after its next look.
 	_, err := client.Stat("d/f")
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	for _, fsys := range []*FS{refreshed(t, client), openTest(t, path), openTest(t, path, Tolerant())} {
@@ -85,7 +85,7 @@ func TestRemove(t *testing.T) {
 		assert.ErrorIs(t, err, fs.ErrNotExist)
 	}
 
-	// The names can be used again, also for something else.
+	// The names can be used again, also for something of another kind.
 	require.NoError(t, m.WriteFile("d", pattern(300, 3), 0o644))
 	require.NoError(t, m.Remove("g"))
 	require.NoError(t, m.MkdirAll("g/d", 0o755))
@@ -97,7 +97,7 @@ func TestRemove(t *testing.T) {
 		assert.Equal(t, pattern(300, 3), data)
 		assert.Empty(t, fsys.Problems())
 	}
-	report, err := Check(path)
+	report, err := Check(path, withDevices(path))
 	require.NoError(t, err)
 	assert.True(t, report.Clean(), "%v", report.Err())
 	assert.Equal(t, m.Usage(), report.Usage)
@@ -110,7 +110,7 @@ func refreshed(t testing.TB, fsys *FS) *FS {
 	return fsys
 }
 
-// Only who may write metadata may remove.
+// Only a host that may write metadata can remove.
 func TestRemoveRefused(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -171,7 +171,7 @@ func TestRemoveAll(t *testing.T) {
 	assert.Empty(t, names(t, m))
 }
 
-// A directory in which a file is pending stays, also an empty one.
+// A directory with a pending file cannot be removed, even if it is empty.
 func TestRemoveBesidePending(t *testing.T) {
 	t.Parallel()
 	m := openMaster(t, formatted(t, testSize))
@@ -190,7 +190,7 @@ func TestRemoveBesidePending(t *testing.T) {
 	require.NoError(t, p.Close())
 }
 
-// Who has a file open, or mapped, keeps it.
+// Whoever has a file open, or mapped, keeps it.
 func TestRemovedStaysOpen(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -228,6 +228,7 @@ func TestRemovedStaysOpen(t *testing.T) {
 }
 
 func TestReplace(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	path := formatted(t, testSize)
 	m := openMaster(t, path)
@@ -262,7 +263,7 @@ func TestReplace(t *testing.T) {
 		assert.Equal(t, []int64{1, 9000, u.Removed}, []int64{int64(u.Files), u.FileBytes, fsys.Superblock().AllocUnit})
 	}
 
-	// What is replaced is decided at the commit.
+	// Which file is replaced is decided at the commit.
 	p, err := m.Create("g", 10, Replace())
 	require.NoError(t, err)
 	_, err = m.Create("g", 10, Replace())
@@ -275,7 +276,7 @@ func TestReplace(t *testing.T) {
 	require.NoError(t, p.Commit())
 	assert.Equal(t, used+2, m.Usage().LogUsed)
 
-	// One that is given up has replaced nothing.
+	// A file that was given up has replaced nothing.
 	p, err = m.Create("g", 20, Replace())
 	require.NoError(t, err)
 	require.NoError(t, p.Close())
@@ -284,8 +285,9 @@ func TestReplace(t *testing.T) {
 	assert.EqualValues(t, 10, st.Size())
 }
 
-// Each pending file, and each that replaces another, has the entries kept that it needs.
+// For each pending file, and each that replaces another, the entries that it needs are reserved.
 func TestReplaceLogFull(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	path := formatted(t, testSize, LogSize(minLogSize))
 	m := openMaster(t, path)
@@ -310,8 +312,7 @@ func TestReplaceLogFull(t *testing.T) {
 	assert.Equal(t, m.Usage(), fsys.Usage())
 }
 
-// fillLogBut has a directory made and removed again and again until room for n entries is
-// left in the log.
+// fillLogBut makes and removes a directory until only n entries are free in the log.
 func fillLogBut(t testing.TB, m *FS, n int) {
 	t.Helper()
 	m.mu.Lock()
@@ -331,8 +332,8 @@ func fillLogBut(t testing.TB, m *FS, n int) {
 	}
 }
 
-// Random operations, against a map: the master, a client that follows, and hosts that
-// open see the same.
+// Random operations, compared with a map: the master, a client that follows, and hosts that open
+// the device see the same.
 func TestRemoveAgainstModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
@@ -433,8 +434,8 @@ func isModel(t *testing.T, model map[string]int64, fsys *FS) {
 	require.Empty(t, fsys.Problems())
 }
 
-// A name that is replaced is there at every moment, for those who look it up and for those
-// who list, and a tree that is removed goes at once, while lists and table are swept.
+// A name that is replaced is there at every moment, both in lookups and in lists. A tree that is
+// removed disappears at once, while lists and the table are swept.
 func TestReplaceWhileReading(t *testing.T) {
 	needsNoDevice(t)
 	t.Parallel()
@@ -500,8 +501,9 @@ func TestReplaceWhileReading(t *testing.T) {
 	}
 }
 
-// The memory of a name that was removed and made many thousand times is bounded by the log.
+// If a name is removed and made many thousand times, the memory for it is limited by the log.
 func TestRemoveManyTimes(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	needsNoDevice(t)
 	t.Parallel()
 	path := formatted(t, testSize)
@@ -516,7 +518,7 @@ func TestRemoveManyTimes(t *testing.T) {
 	}
 }
 
-// What was appended at once is seen at once, also if it is more than is read at once.
+// What was appended at once becomes visible at once, even if it is more than is read at once.
 func TestBatchAcrossBlocks(t *testing.T) {
 	t.Parallel()
 	const n = 3*slabNodes + 7

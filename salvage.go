@@ -1,8 +1,8 @@
 package famfs
 
-// Metadata that is damaged: whether there is a famfs at all, and what superblock and
-// log header must have been, from whatever is still sound. Check, Salvage, Format and Wipe
-// go by it; Open without Salvage does not. Nothing here writes.
+// Damaged metadata: whether there is a famfs at all, and what superblock and log header must
+// have been, as far as anything sound says it. Check, Salvage, Format and Wipe use this; Open
+// without Salvage uses it only to explain errors. Nothing here writes.
 
 import (
 	"encoding/binary"
@@ -14,20 +14,35 @@ import (
 // scanPiece is how many entries are read at once.
 const scanPiece = 64
 
-// remains describes what is left of a famfs: "" if there is nothing. A superblock's
-// magic, a CRC that is right if only the magic is put back, a sound log header, and a
-// sound entry each count, but for a log without entries behind a superblock that is
-// gone: an interrupted Format leaves that, and nothing is lost with it.
+// remains describes what is left of a famfs. It returns "" if there is nothing. What counts is:
+// a superblock's magic, a second copy that can be believed, a CRC that is right once the magic is
+// restored, a sound log header, and a sound entry. A log without entries behind a cleared superblock does not count: an
+// interrupted Format leaves that, and it holds nothing that could be lost.
 func remains(m sharedMemory, deviceSize int64) string {
-	if deviceSize < superblockArea+minLogSize {
+	if deviceSize < superblockArea {
 		return ""
 	}
 	var b [superblockSize]byte
 	read(m, b[:], 0)
-	if binary.LittleEndian.Uint64(b[:]) == superblockMagic {
-		return fmt.Sprintf("famfs file system %s", UUID(b[fsUUIDAt:]))
+	if binary.LittleEndian.Uint64(b[magicAt:]) == superblockMagic {
+		what := "famfs file system"
+		if isSecondary(&b) {
+			what = "a secondary device of famfs file system"
+		}
+		return fmt.Sprintf("%s %s", what, UUID(b[fsUUIDAt:]))
 	}
-	gone := binary.LittleEndian.Uint64(b[:]) == 0
+	_, sb, noCopy := secondCopy(m, deviceSize)
+	if noCopy == nil && sb.secondary() {
+		return fmt.Sprintf("a secondary device of famfs file system %s (without its superblock, which has a second copy)", sb.UUID)
+	}
+	if deviceSize < superblockArea+minLogSize {
+		return ""
+	}
+	records := readRecords(m, deviceSize)
+	if c, _, ok := records.underWay(m, deviceSize); ok {
+		return fmt.Sprintf("famfs file system %s, whose log is being compacted", c.uuid)
+	}
+	gone := binary.LittleEndian.Uint64(b[magicAt:]) == 0
 	restoreMagic(&b)
 	var header [logHeaderSize]byte
 	read(m, header[:], logOffset)
@@ -35,6 +50,8 @@ func remains(m sharedMemory, deviceSize int64) string {
 	sound := isSoundHeader(&header)
 	used := sound && h.next > 0 || scanEntries(m, scanPiece, nil) > 0
 	switch {
+	case noCopy == nil && (!gone || used):
+		return fmt.Sprintf("famfs file system %s (without its superblock, which has a second copy)", sb.UUID)
 	case hasSum(b[:], superblockCRC) && (!gone || used):
 		return fmt.Sprintf("famfs file system %s (without its magic)", UUID(b[fsUUIDAt:]))
 	case sound && (!gone || used) && err == nil:
@@ -47,8 +64,8 @@ func remains(m sharedMemory, deviceSize int64) string {
 	return ""
 }
 
-// explainUnformatted says more about why a device carries no superblock, err: that it is
-// damaged, that something else is there, or that it may be formatted.
+// explainUnformatted adds to err why a device has no superblock: it is damaged, holds something
+// else, or is empty.
 func explainUnformatted(m sharedMemory, deviceSize int64, err error) error {
 	if found := remains(m, deviceSize); found != "" {
 		return fmt.Errorf("superblock: found magic %#x, want %#x, yet here is %s; it is damaged, or being formatted just now: %w", m.load64(0), uint64(superblockMagic), found, ErrCorrupt)
@@ -63,45 +80,61 @@ func explainUnformatted(m sharedMemory, deviceSize int64, err error) error {
 	return err
 }
 
-// clearInterrupted clears, of a piece of the device from at on, what a Format that was
-// interrupted may have left in superblock and log header, each before its magic was stored
-// or, in the log's header, before there were entries.
+// clearInterrupted clears in b, a piece of the device from at on, what an interrupted Format may
+// have left: a superblock without its magic, and a log header without entries.
 func clearInterrupted(b []byte, at int64) {
 	le := binary.LittleEndian
 	if at == 0 && len(b) >= superblockSize {
-		if version := le.Uint64(b[versionAt:]); le.Uint64(b[magicAt:]) == 0 && (version == 0 || version == formatVersion) {
+		if version := le.Uint64(b[versionAt:]); le.Uint64(b[magicAt:]) == 0 && (version == 0 || uint32(version) == formatVersion) {
 			clear(b[:superblockSize])
+		}
+	}
+	if at <= copyAt && at+int64(len(b)) >= copyAt+copySize {
+		c := (*[copySize]byte)(b[copyAt-at:])
+		version := le.Uint64(c[versionAt:])
+		magic := le.Uint64(c[magicAt:])
+		if magic == superblockMagic || magic == 0 && (version == 0 || uint32(version) == formatVersion) { // it may be torn
+			clear(c[:])
+		}
+	}
+	for i := range recordPlaces {
+		place := recordPlace(i)
+		if at <= place && at+int64(len(b)) >= place+recordSize {
+			r := b[place-at:][:recordSize]
+			if _, ok := decodeRecord((*[recordSize]byte)(r)); ok {
+				clear(r) // it says no more than that a file system was here
+			}
 		}
 	}
 	if at <= logOffset && at+int64(len(b)) >= logOffset+logHeaderSize {
 		h := b[logOffset-at:][:logHeaderSize]
-		if magic := le.Uint64(h); (magic == 0 || magic == logMagic) && le.Uint64(h[nextSeqAt:]) == 0 && le.Uint64(h[nextIndexAt:]) == 0 {
+		if magic := le.Uint64(h[logMagicAt:]); (magic == 0 || magic == logMagic) && le.Uint64(h[nextSeqAt:]) == 0 && le.Uint64(h[nextIndexAt:]) == 0 {
 			clear(h)
 		}
 	}
 }
 
-// soundSuperblock says that the superblock has its magic and its CRC, whatever it says.
+// soundSuperblock reports whether the superblock has its magic and a right CRC, whatever its
+// fields say.
 func soundSuperblock(m sharedMemory) bool {
 	var b [superblockSize]byte
 	read(m, b[:], 0)
-	return binary.LittleEndian.Uint64(b[:]) == superblockMagic && hasSum(b[:], superblockCRC)
+	return binary.LittleEndian.Uint64(b[magicAt:]) == superblockMagic && hasSum(b[:], superblockCRC)
 }
 
-func restoreMagic(b *[superblockSize]byte) { binary.LittleEndian.PutUint64(b[:], superblockMagic) }
+func restoreMagic(b *[superblockSize]byte) {
+	binary.LittleEndian.PutUint64(b[magicAt:], superblockMagic)
+}
 
-// hasSum says that a record carries the checksum of what is before it.
-func hasSum(b []byte, at int) bool { return binary.LittleEndian.Uint64(b[at:]) == checksum(b[:at]) }
-
-// isSoundHeader says that b is a log header, whatever its counters say.
+// isSoundHeader reports whether b is a log header, whatever its counters say.
 func isSoundHeader(b *[logHeaderSize]byte) bool {
-	return binary.LittleEndian.Uint64(b[:]) == logMagic && hasSum(b[:], logHeaderCRC)
+	return binary.LittleEndian.Uint64(b[logMagicAt:]) == logMagic && hasSum(b[:], logHeaderCRC)
 }
 
 // guessSuperblock makes a superblock for a device whose own cannot be believed. If only the
-// magic is wrong it is what is there; otherwise the log header says how long the log
-// is, or superblock and header do where they agree, or the first file's place; and the
-// entries say what unit they are aligned to.
+// magic is wrong, the rest is used. Otherwise the length of the log comes from a sound log
+// header, from superblock and log header if they agree, or from the beginning of the first file.
+// The allocation unit comes from the alignment of the entries.
 func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	var b [superblockSize]byte
 	read(m, b[:], 0)
@@ -117,12 +150,12 @@ func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	if known && claimed <= math.MaxInt64 && checkLogSize(int64(claimed), deviceSize) == nil {
 		sb.LogSize = int64(claimed)
 	}
-	// Nothing else says where entries may end: a piece of log without any is its end.
+	// If nothing else says where the entries end, they end at a piece of log without any.
 	limit := lastIndex(minLogSize) + 1
 	if sb.LogSize > 0 {
 		limit = lastIndex(sb.LogSize) + 1
 	}
-	first := uint64(deviceSize) // where the first file begins
+	first := uint64(deviceSize) // beginning of the first file
 	count := uint64(0)
 	var e entry
 	for more := true; more; {
@@ -130,11 +163,14 @@ func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 		count = max(count, scanEntriesFrom(m, count, min(limit, entriesWithin(deviceSize)), func(b *[entrySize]byte) {
 			e.decode(b)
 			for _, x := range e.extents {
-				if x.device == 0 && e.kind == typeFile {
+				if e.kind != typeFile {
+					continue
+				}
+				if (x.offset|x.length)%defaultUnit != 0 { // the unit is that of all devices
+					sb.AllocUnit = smallUnit
+				}
+				if x.device == 0 {
 					first = min(first, x.offset)
-					if (x.offset|x.length)%defaultUnit != 0 {
-						sb.AllocUnit = smallUnit
-					}
 				}
 			}
 			more = true
@@ -152,19 +188,26 @@ func guessSuperblock(m sharedMemory, deviceSize int64) (Superblock, error) {
 	if sb.LogSize == 0 {
 		return Superblock{}, fmt.Errorf("log: neither superblock, log header nor entries say how long it is, so its entries cannot be read: %w", ErrCorrupt)
 	}
+	if sb.AllocUnit == defaultUnit && sb.LogSize <= deviceSize-logOffset-pinsSize {
+		var pins [pinsHeaderSize]byte
+		read(m, pins[:], sb.logEnd())
+		if _, err := decodePinsHeader(&pins); err == nil {
+			sb.Version |= featureReuse
+		}
+	}
 	return sb, nil
 }
 
-// entriesWithin is how many entries a log can have that fills the device.
+// entriesWithin returns how many entries fit into a log that fills the device.
 func entriesWithin(deviceSize int64) uint64 { return lastIndex(deviceSize-logOffset) + 1 }
 
-// scanEntries returns 1 + the index of the last sound entry of the first n, 0 if there is
-// none, and calls f for each that is sound.
+// scanEntries calls f for each sound entry of the first n. It returns the index of the last
+// sound one plus 1, or 0 if there is none.
 func scanEntries(m sharedMemory, n uint64, f func(b *[entrySize]byte)) uint64 {
 	return scanEntriesFrom(m, 0, n, f)
 }
 
-// scanEntriesFrom is scanEntries from entry from on.
+// scanEntriesFrom is scanEntries, beginning at entry from.
 func scanEntriesFrom(m sharedMemory, from, n uint64, f func(b *[entrySize]byte)) (end uint64) {
 	buffer := make([]byte, scanPiece*entrySize)
 	for first := from; first < n; first += scanPiece {
@@ -181,35 +224,65 @@ func scanEntriesFrom(m sharedMemory, from, n uint64, f func(b *[entrySize]byte))
 	return end
 }
 
-// salvage reads all of the log that can be read, past whatever is wrong, into a new
-// replica. What is wrong is in its problems. It fails if not even the place of the log
-// is known, having noted why in wrong, or if there is no famfs.
+// salvage reads as much of the log as possible into a new replica, past everything that is
+// wrong. The replica's problems list what is wrong. salvage fails if there is no famfs, or if
+// even the place of the log is not known; then wrong says why.
 func (f *FS) salvage() (wrong []error, err error) {
 	m := &mappedMemory{dev: f.dev, mem: f.window.mem}
-	f.sb, err = readSuperblock(m, f.size())
+	f.salvaging = true
+	err = Guard(func() (err error) {
+		f.sb, err = readSuperblock(m, f.size())
+		return err
+	})
+	var records compactionRecords
+	recordsErr := Guard(func() error {
+		records = readRecords(m, f.size())
+		if _, stands, compacting := records.underWay(m, f.size()); compacting && stands != newStands {
+			wrong = append(wrong, errCompacting)
+		}
+		return nil
+	})
 	if errors.Is(err, ErrNotFormatted) {
 		err = explainUnformatted(m, f.size(), err)
 	}
-	if errors.Is(err, ErrNotFormatted) {
-		return nil, err
+	var fault *FaultError
+	unread := errors.As(err, &fault)
+	if !unread && (errors.Is(err, ErrNotFormatted) || errors.Is(err, ErrDevice)) {
+		return nil, err // there is none, or this is a secondary device
 	}
 	if errors.Is(err, ErrVersion) && f.config.salvage && soundSuperblock(m) {
-		return nil, err // nothing is damaged: its entries may mean what nobody here knows
+		return nil, err // nothing is damaged: its entries may have an unknown meaning
 	}
 	if err != nil {
-		wrong = append(wrong, err)
+		lost := err
 		if checkDeviceSize(f.size()) != nil {
-			return wrong, err // the device is cut short before the end of any log
+			return append(wrong, lost), lost // the device ends before the end of any log
 		}
-		if f.sb, err = guessSuperblock(m, f.size()); err != nil {
-			return append(wrong, err), err
+		copied := false
+		if f.sb, copied, err = lostSuperblock(m, f.size()); err != nil {
+			return append(wrong, lost, err), err
 		}
+		switch {
+		case f.sb.secondary():
+			return nil, fmt.Errorf("superblock: its second copy is that of a secondary device (%s) of file system %s, which has no log; open the device that has the log: %w", f.sb.DeviceUUID, f.sb.UUID, ErrDevice)
+		case copied:
+			lost = fmt.Errorf("%w; its second copy is sound, and is used: RestoreSuperblock puts it back, on the master", lost)
+		}
+		wrong = append(wrong, lost)
 	}
 	if newer := f.sb.newerFormat(); newer != nil {
 		f.config.log.Warn("checking a file system of a newer format", "path", f.dev.info.Path, "err", newer)
 	}
+	if f.usedFrom = records.usedFrom(f.sb.UUID); recordsErr != nil {
+		f.usedFrom = 0 // nothing is known of who had the memory before
+	}
 	r := newReplica(m, f.sb, f.size(), f.config.log)
 	r.pause = f.config.pause
+	r.attach = f.attach
+	if f.sb.UUID == (UUID{}) { // nothing is known of features: files on other devices are served
+		r.sb.Version |= featureDevices
+	}
+	f.replica = r // which finding devices needs
 	damaged := func(err error) { r.passedOver = append(r.passedOver, Problem{Index: -1, Err: err}) }
 	for _, err := range wrong {
 		damaged(err)
@@ -225,6 +298,8 @@ func (f *FS) salvage() (wrong []error, err error) {
 		}
 	}
 	r.publishProblems()
-	f.replica = r
-	return nil, nil
+	if len(wrong) > 0 || err != nil {
+		r.skipped.Store(true)
+	}
+	return nil, f.endSearch()
 }

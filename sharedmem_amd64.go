@@ -1,13 +1,13 @@
 package famfs
 
-// Two words in one store, on amd64.
+// Storing two words at once, on amd64.
 
 import "unsafe"
 
 const cpuidAVX = 1 << 28 // leaf 1, ECX
 
-// storesPairs says that storePair is one store for every observer: processors that have
-// AVX promise that of an aligned store of 16 bytes, also of SSE's, in ordinary memory.
+// storesPairs says that storePair is one store for every observer. Processors with AVX promise
+// that for an aligned 16-byte store in ordinary memory, even if it is an SSE store.
 var storesPairs = hasAVX()
 
 func hasAVX() bool {

@@ -2,8 +2,8 @@
 
 package famfs
 
-// Where no store of two words in one piece is known that every processor has. (On arm64,
-// STP is one with FEAT_LSE2 only.)
+// Architectures on which no store of two words at once is known that every processor has. (On
+// arm64, STP is one only with FEAT_LSE2.)
 
 import "unsafe"
 

@@ -2,6 +2,6 @@
 
 package famfs
 
-// Whether the race detector watches: it does not.
+// The race detector is off.
 
 const raceEnabled = false

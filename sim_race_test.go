@@ -2,6 +2,6 @@
 
 package famfs
 
-// Whether the race detector watches, which makes simulations some ten times slower.
+// The race detector is on, which makes simulations about ten times slower.
 
 const raceEnabled = true

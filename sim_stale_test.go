@@ -50,11 +50,12 @@ type stale struct {
 	log      []staleEntry // what was begun
 	complete int          // how many of those were
 	ends     []int        // where what was appended at once ends
+	named    int          // names that the log before this one had
 	stats    *staleStats
 	err      error
 }
 
-type staleStats struct{ entries, replays, reads, deaths, pauses int }
+type staleStats struct{ entries, seals, replays, reads, deaths, pauses int }
 
 // staleStage is what schedules use again and again.
 type staleStage struct {
@@ -199,22 +200,32 @@ func (s *stale) isEnd(n int) bool { return n == 0 || slices.Contains(s.ends, n) 
 // live says which of the first n entries made what is there then.
 func (s *stale) live(n int) map[string]int { return staleLive(s.log[:n]) }
 
-func staleLive(log []staleEntry) map[string]int {
+func staleLive(log []staleEntry) map[string]int { return crashLive(crashEntries(log)) }
+
+func crashEntries(log []staleEntry) []crashEntry {
 	entries := make([]crashEntry, len(log))
 	for i := range entries {
 		entries[i] = log[i].crashEntry
 	}
-	return crashLive(entries)
+	return entries
 }
 
-// append makes directories and files, removes and replaces them, as Mkdir, Commit and
-// Remove do, one or several at once.
+// append makes directories and files, removes, replaces and seals them, as Mkdir, Commit,
+// Remove and Seal do, one or several at once.
 func (s *stale) append(r *replica, h *simHost) error {
 	first := len(s.log)
 	n := 1 + s.rng.IntN(4)*s.rng.IntN(2)
 	for range n {
 		live := s.live(len(s.log))
 		path := ""
+		unsealed := func(i int) bool {
+			return !s.log[i].dir && !slices.ContainsFunc(s.log, func(e staleEntry) bool { return e.seal && e.removes == i })
+		}
+		if at, ok := drawLeaf(s.rng, live, unsealed); ok && s.rng.IntN(6) == 0 {
+			s.log = append(s.log, staleEntry{crashEntry: sealOf(crashEntries(s.log), at, s.rng)})
+			s.stats.seals++
+			continue
+		}
 		if at, ok := drawLeaf(s.rng, live, func(int) bool { return true }); ok && s.rng.IntN(3) == 0 {
 			path = s.log[at].path
 			s.log = append(s.log, staleEntry{crashEntry: crashEntry{path: path, removal: true, removes: at}})
@@ -240,7 +251,7 @@ func (s *stale) append(r *replica, h *simHost) error {
 // replaces one.
 func (s *stale) make(r *replica, h *simHost, live map[string]int, path string) error {
 	index := len(s.log)
-	e := staleEntry{crashEntry: crashEntry{path: fmt.Sprintf("%d", index), mode: 0o644, uid: s.rng.Uint32()}, seed: s.rng.Uint64()}
+	e := staleEntry{crashEntry: crashEntry{path: fmt.Sprintf("%d", s.named+index), mode: 0o644, uid: s.rng.Uint32()}, seed: s.rng.Uint64()}
 	for i := range s.log {
 		d := &s.log[i]
 		if at, ok := live[d.path]; ok && at == i && d.dir && s.rng.IntN(2) == 0 {
@@ -257,9 +268,9 @@ func (s *stale) make(r *replica, h *simHost, live map[string]int, path string) e
 	case 0:
 		e.dir, e.size = true, 0
 	case 1:
-		e.layout, _, err = r.allocate(e.size, &Interleaving{Strips: 2, Buckets: 4, Chunk: defaultUnit})
+		e.layout, _, err = r.allocate(e.size, &Interleaving{Strips: 2, Buckets: 4, Chunk: defaultUnit}, anyDevice)
 		if errors.Is(err, ErrNoSpace) { // single units here and there may leave too few buckets
-			e.layout, _, err = r.allocate(e.size, nil)
+			e.layout, _, err = r.allocate(e.size, nil, anyDevice)
 		}
 	case 2:
 		for range 2 + s.rng.IntN(2) {
@@ -275,7 +286,7 @@ func (s *stale) make(r *replica, h *simHost, live map[string]int, path string) e
 		}
 		e.size = e.units()*defaultUnit - s.rng.Int64N(defaultUnit)
 	default:
-		e.layout, _, err = r.allocate(e.size, nil)
+		e.layout, _, err = r.allocate(e.size, nil, anyDevice)
 	}
 	if errors.Is(err, ErrNoSpace) {
 		e.dir, e.size, e.layout, err = true, 0, Layout{}, nil
@@ -286,19 +297,19 @@ func (s *stale) make(r *replica, h *simHost, live map[string]int, path string) e
 	if !e.dir {
 		e.lines = append(e.lines, 0, (e.size-1)&^(simLineSize-1), s.rng.Int64N(e.size)&^(simLineSize-1))
 		for _, off := range e.lines {
-			at, _ := e.layout.locate(off)
+			_, at, _ := e.layout.locate(off)
 			s.interest = append(s.interest, at, at)
 		}
 		for range s.rng.IntN(8) {
 			s.disturb() // readers may have them in their caches, as they were before
 		}
 		for _, off := range e.lines {
-			at, _ := e.layout.locate(off)
+			_, at, _ := e.layout.locate(off)
 			data := e.data(off)
 			h.store(at, data[:])
 		}
 		for _, off := range e.lines {
-			at, _ := e.layout.locate(off)
+			_, at, _ := e.layout.locate(off)
 			if err := h.flush(at, simLineSize); err != nil {
 				return err
 			}
@@ -401,18 +412,18 @@ func (c *staleClient) read(index int) error {
 	if err := e.check(c.r, index, c.live(int(c.r.next))); err != nil {
 		return err
 	}
-	if n.isDir() || e.removal {
+	if n.isDir() || e.removal || e.seal {
 		return nil
 	}
 	c.stats.reads++
 	place := n.place()
 	for _, off := range e.lines {
-		at, _ := place.locate(off)
+		_, at, _ := place.locate(off)
 		c.host.invalidate(at, simLineSize)
 	}
 	c.host.fenceLoads()
 	for _, off := range e.lines {
-		at, _ := place.locate(off)
+		_, at, _ := place.locate(off)
 		var found lineData
 		c.host.load(found[:], at)
 		if found != e.data(off) {
@@ -456,6 +467,7 @@ func TestStaleReaders(t *testing.T) {
 	}
 	t.Logf("%d schedules: %+v", done, g.stats)
 	assert.GreaterOrEqual(t, done, schedules)
+	assert.True(t, g.stats.seals > 0 || schedules < 100)
 	assert.Zero(t, g.stats.pauses, "nothing that a reader is shown is unsound, not even for a moment")
 }
 
@@ -481,12 +493,8 @@ func TestStaleFormat(t *testing.T) {
 		}
 		f := &staleFormat{stale: s, old: s.log, oldSB: s.sb, outcomes: outcomes}
 		s.log, s.complete, s.ends, s.sb = nil, 0, nil, crashSuperblock(2, minLogSize)
-		programs := []func(){func() { s.fail("the master", f.master(g.scratch[0])) }}
-		for i, h := range s.hosts[1:] {
-			programs = append(programs, func() { s.fail(fmt.Sprintf("client %d", i), f.client(g.scratch[i+1], h)) })
-		}
-		s.run(programs...)
-		require.NoError(t, s.err, "schedule %d, alone: FAMFS_SIM_SCHEDULES=1 FAMFS_SIM_SEED=%d", n, seed+uint64(n))
+		f.take = func(h *simHost) error { return writeFileSystem(h, f.sb) }
+		require.NoError(t, f.play(g), "schedule %d, alone: FAMFS_SIM_SCHEDULES=1 FAMFS_SIM_SEED=%d", n, seed+uint64(n))
 	}
 	t.Logf("%d schedules: %v", schedules, outcomes)
 }
@@ -496,14 +504,25 @@ type staleFormat struct {
 	*stale
 	old      []staleEntry
 	oldSB    Superblock
-	over     bool // the master is done
+	over     bool                   // the master is done
+	take     func(h *simHost) error // has the new file system take the place of the old
 	outcomes map[string]int
+}
+
+// play runs the master against all clients.
+func (f *staleFormat) play(g *staleStage) error {
+	programs := []func(){func() { f.fail("the master", f.master(g.scratch[0])) }}
+	for i, h := range f.hosts[1:] {
+		programs = append(programs, func() { f.fail(fmt.Sprintf("client %d", i), f.client(g.scratch[i+1], h)) })
+	}
+	f.run(programs...)
+	return f.err
 }
 
 func (f *staleFormat) master(scratch *simScratch) error {
 	defer func() { f.over = true }()
 	h := f.hosts[0]
-	if err := writeFileSystem(h, f.sb); err != nil {
+	if err := f.take(h); err != nil {
 		return err
 	}
 	r := f.replica(scratch, h)
@@ -551,6 +570,11 @@ func (f *staleFormat) session(scratch *simScratch, h *simHost) error {
 		return fmt.Errorf("%w: a torn superblock", errRace)
 	case sb != f.sb && sb != f.oldSB:
 		return fmt.Errorf("%w: a superblock torn where no CRC covers it", errRace)
+	}
+	records := readRecords(h, staleDevice)
+	if _, stands, ok := records.underWay(h, staleDevice); ok && stands != newStands {
+		f.outcomes["busy"]++
+		return nil
 	}
 	entries, name := func() []staleEntry { return f.log }, "new"
 	if sb == f.oldSB {
@@ -670,6 +694,7 @@ func (g *staleStage) runWriter(seed uint64, prepare func(*stale)) error {
 // TestStaleReaders must find out what is missing or is a fence of the wrong kind: flushes
 // and fences of the master, or invalidates and fences of the readers.
 func TestStaleTeeth(t *testing.T) {
+	notUnderRace(t)
 	needsNoDevice(t)
 	t.Parallel()
 	seed := simSeed(t)

@@ -1,10 +1,10 @@
 package famfs
 
-// A simulated memory behind the metadata seam: a medium of 64-byte lines that hosts
-// share, and for every host a cache that keeps lines as long as it likes, writes dirty
-// ones back when it likes, and serves stale ones until they are invalidated. The
-// crash tests (sim_crash_test.go) look at what the medium may hold when everything stops;
-// the stale-reader tests (sim_stale_test.go) run several hosts against each other.
+// A simulated memory behind the seam of metadata: a medium of 64-byte lines that hosts share,
+// and for every host a cache. A cache keeps lines as long as it likes, writes dirty ones back
+// when it likes, and serves stale ones until they are invalidated. The crash tests
+// (sim_crash_test.go) look at what the medium may hold when everything stops. The stale-reader
+// tests (sim_stale_test.go) run several hosts against each other.
 //
 // The rules, which are those of hardware:
 //
@@ -51,12 +51,11 @@ const simLineSize = 64
 
 type lineData [simLineSize]byte
 
-// simMedium is the memory that hosts share, as it would be found with all power
-// gone.
+// simMedium is the memory that hosts share, as it would be found after a loss of power.
 type simMedium struct {
 	mem []byte
-	// journal has what writes replaced, so that a medium of many megabytes can be
-	// used again and again at the cost of what was written.
+	// journal has the content that writes have replaced, so that a medium of many megabytes can
+	// be used again at the cost of what was written.
 	journal []simSaved
 	hash    uint64 // of the content, relative to that of an empty journal
 }
@@ -71,7 +70,9 @@ var simHashSeed = maphash.MakeSeed()
 // lineHash identifies a line's content at its place. Hashes of several lines are
 // combined by xor.
 func lineHash(at int64, data *lineData) uint64 {
-	h := maphash.Bytes(simHashSeed, data[:]) ^ uint64(at)*0x9E3779B97F4A7C15
+	// The product keeps lines of the same content, such as a superblock and its copy, from
+	// cancelling each other out.
+	h := (maphash.Bytes(simHashSeed, data[:]) ^ uint64(at)*0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9
 	return h ^ h>>29
 }
 
@@ -100,9 +101,9 @@ func (m *simMedium) reset() {
 // simLine is a line in a cache.
 type simLine struct {
 	at int64
-	// versions are what the line was after each store to it. The first is what is
-	// certain to be on the medium, or what was there when a clean line was read. The
-	// last is what its host sees. Only dirty lines have more than one.
+	// versions are the contents of the line after each store to it. The first is certain to be
+	// on the medium, or is what a clean line had when it was read. The last is what its host
+	// sees. Only dirty lines have more than one version.
 	versions []lineData
 	hashes   []uint64 // of versions; of dirty lines only
 	flushed  int      // the version that the next fence for stores makes certain
@@ -114,17 +115,16 @@ func (l *simLine) dirty() bool { return len(l.versions) > 1 }
 
 func (l *simLine) newest() *lineData { return &l.versions[len(l.versions)-1] }
 
-// simHost is a host's view of the medium, through its cache. It is a metadata.
+// simHost is a host's view of the medium, through its cache. It implements sharedMemory.
 type simHost struct {
 	medium *simMedium
 	held   []*simLine // all lines in the cache, in no order
 	places []int32    // of each line of the medium, 1 + its place in held, or 0
 	dirty  []*simLine // those that are dirty, in the order in which they became so
 	spare  []*simLine
-	// waiting are the lines that a fence waits for.
+	// waiting is room for the lines that a fence waits for.
 	waiting []int64
-	// keep says that loads leave lines in the cache. With one host it makes no
-	// difference but in time.
+	// keep says that loads leave lines in the cache. With one host that only affects speed.
 	keep bool
 	// world runs this host against others; nil where it is alone.
 	world *simWorld
@@ -138,7 +138,7 @@ type simHost struct {
 	confuse     func(simOp) bool // fences instead of which the other kind is done
 }
 
-// simOp is what simHost.ignore decides about.
+// simOp is what simHost.ignore and simHost.confuse decide about.
 type simOp struct {
 	kind   string // "flush", "invalidate", "fenceStores" or "fenceLoads"
 	off, n int64
@@ -170,7 +170,7 @@ func (h *simHost) hold(at int64) *simLine {
 	return l
 }
 
-// drop forgets a line, and with it what was stored to it and is not on the medium.
+// drop drops a line, with everything stored to it that is not on the medium.
 func (h *simHost) drop(l *simLine) {
 	h.clean(l)
 	last := h.held[len(h.held)-1]
@@ -181,14 +181,14 @@ func (h *simHost) drop(l *simLine) {
 	h.spare = append(h.spare, l)
 }
 
-// dropAll is what a loss of power does to a cache.
+// dropAll does what a loss of power does to a cache.
 func (h *simHost) dropAll() {
 	for len(h.held) > 0 {
 		h.drop(h.held[len(h.held)-1])
 	}
 }
 
-// clean takes l out of the list of dirty lines, in which few are.
+// clean removes l from the list of dirty lines, which is short.
 func (h *simHost) clean(l *simLine) {
 	if !l.dirty() {
 		return
@@ -201,7 +201,7 @@ func (h *simHost) clean(l *simLine) {
 	}
 }
 
-// reach puts a version of l on the medium; those before it are history.
+// reach puts a version of l on the medium. The versions before it are history.
 func (h *simHost) reach(l *simLine, version int) {
 	if version == 0 {
 		return
@@ -250,7 +250,7 @@ func (h *simHost) see(at int64) *lineData {
 }
 
 func (h *simHost) load(p []byte, off int64) {
-	// What is more than a cache holds passes through, and so does what one host alone
+	// Lines that do not fit into a cache are not kept, and neither are lines that only one host
 	// reads.
 	if h.world == nil && !h.keep || len(p) >= 16<<10 {
 		h.step()
@@ -390,7 +390,7 @@ const (
 	simFenceLoads  = "fenceLoads"
 )
 
-// waits says whether a fence of this kind has something to complete about l.
+// waits reports whether a fence of this kind has to complete something of l.
 func (l *simLine) waits(kind string) bool {
 	if kind == simFenceStores {
 		return l.flushed > 0
@@ -407,16 +407,18 @@ func (h *simHost) fence(kind string) {
 	if h.confuse != nil && h.confuse(simOp{kind: kind}) {
 		kind = map[string]string{simFenceStores: simFenceLoads, simFenceLoads: simFenceStores}[kind]
 	}
-	h.waiting = h.waiting[:0]
+	waiting := h.waiting[:0]
+	h.waiting = nil // another program on this host may have a fence of its own in between
 	for _, l := range h.held {
 		if l.waits(kind) {
-			h.waiting = append(h.waiting, l.at)
+			waiting = append(waiting, l.at)
 		}
 	}
+	defer func() { h.waiting = waiting }()
 	if h.world != nil {
-		h.world.rng.Shuffle(len(h.waiting), func(i, j int) { h.waiting[i], h.waiting[j] = h.waiting[j], h.waiting[i] })
+		h.world.rng.Shuffle(len(waiting), func(i, j int) { waiting[i], waiting[j] = waiting[j], waiting[i] })
 	}
-	for _, at := range h.waiting {
+	for _, at := range waiting {
 		h.step()
 		l := h.cached(at)
 		if l == nil || !l.waits(kind) {
@@ -435,7 +437,7 @@ func (h *simHost) fence(kind string) {
 	}
 }
 
-// inFlight says that this kind of fence would have something to make certain.
+// inFlight reports whether this kind of fence would make anything certain.
 func (h *simHost) inFlight(kind string) bool {
 	for _, l := range h.dirty {
 		if kind == simFenceStores && l.flushed > 0 || kind == simFenceLoads && l.left > 0 {
@@ -445,8 +447,8 @@ func (h *simHost) inFlight(kind string) bool {
 	return false
 }
 
-// simImage is a metadata without any cache over a medium that nobody else uses: what
-// the next host finds. Its stores can be taken back.
+// simImage is a sharedMemory without any cache over a medium that nobody else uses: what the
+// next host finds. Its stores can be undone.
 type simImage struct {
 	mem   []byte
 	saved []simWord
@@ -487,7 +489,7 @@ func (m *simImage) invalidate(off, n int64)  {}
 func (m *simImage) fenceStores()             {}
 func (m *simImage) fenceLoads()              {}
 
-// undo takes all stores back.
+// undo undoes all stores.
 func (m *simImage) undo() {
 	for i := len(m.saved) - 1; i >= 0; i-- {
 		copy(m.mem[m.saved[i].off:], m.saved[i].was[:])
@@ -495,8 +497,8 @@ func (m *simImage) undo() {
 	m.saved = m.saved[:0]
 }
 
-// simScratch is the large memory that a replica uses, for one replica after the
-// other: making it anew would take most of the time.
+// simScratch is the large memory that a replica uses, for one replica after the other. Making it
+// again would take most of the time.
 type simScratch struct {
 	buffer []byte
 	slab   *slab
@@ -507,7 +509,7 @@ func newSimScratch() *simScratch {
 	return &simScratch{make([]byte, decodePiece*entrySize), newSlab(), slog.New(slog.DiscardHandler)}
 }
 
-// replica returns a new one, which makes that from the call before useless.
+// replica returns a new replica. The one from the call before must not be used any more.
 func (s *simScratch) replica(m sharedMemory, sb Superblock, size int64, pause func()) *replica {
 	r := newReplica(m, sb, size, s.log)
 	r.pause = func(time.Duration) { pause() }
@@ -515,13 +517,14 @@ func (s *simScratch) replica(m sharedMemory, sb Superblock, size int64, pause fu
 	s.slab.text.Store(nil)
 	s.slab.layouts.Store(nil)
 	s.slab.removed.Store(nil)
+	s.slab.sealed.Store(nil)
 	r.ns.attach(0, s.slab)
 	return r
 }
 
-// simWorld runs several hosts, each with a program of its own, in an order that is
-// drawn: it may change at every access to memory, and between any two of them any
-// cache may write back, forget or fetch a line.
+// simWorld runs several hosts, each with its own program, in a random order. It may change at
+// every access to memory. Between any two accesses any cache may write back, drop or fetch a
+// line.
 type simWorld struct {
 	rng      *rand.Rand
 	bits     uint64 // random ones not yet used
@@ -529,8 +532,10 @@ type simWorld struct {
 	hosts    []*simHost
 	interest []int64 // lines worth fetching
 	yield    func(struct{}) bool
-	// calm is how rarely things happen.
-	calm uint64
+	current  int // which program runs
+	// calm says how rarely caches act by themselves, and still that they do not.
+	calm  uint64
+	still bool
 }
 
 // draw returns n random bits, cheaply.
@@ -550,7 +555,7 @@ func (w *simWorld) chance(k, n uint64) bool { return w.draw(8)&(n-1) < k }
 // step is called before each access.
 func (w *simWorld) step() {
 	x := w.draw(8)
-	if x&w.calm == 0 {
+	if x&w.calm == 0 && !w.still {
 		w.disturb()
 	}
 	if x>>4 == 1 {
@@ -558,15 +563,15 @@ func (w *simWorld) step() {
 	}
 }
 
-// pass lets others go on.
+// pass lets other programs run.
 func (w *simWorld) pass() {
-	yield := w.yield
+	yield, current := w.yield, w.current
 	if yield == nil {
 		return
 	}
 	w.yield = nil
 	if yield(struct{}{}) { // otherwise the run was given up
-		w.yield = yield
+		w.yield, w.current = yield, current
 	}
 }
 
@@ -597,9 +602,9 @@ func (w *simWorld) run(programs ...func()) {
 		stop func()
 	}
 	var threads []thread
-	for _, p := range programs {
+	for i, p := range programs {
 		next, stop := iter.Pull(func(yield func(struct{}) bool) {
-			w.yield = yield
+			w.yield, w.current = yield, i
 			p()
 		})
 		threads = append(threads, thread{next, stop})
@@ -612,7 +617,7 @@ func (w *simWorld) run(programs ...func()) {
 	}()
 	for len(threads) > 0 {
 		i := w.rng.IntN(len(threads))
-		// Now and then one goes a long way while the others stand still.
+		// Sometimes one program runs for long while the others stand still.
 		for range 1 << w.rng.IntN(6) {
 			if _, more := threads[i].next(); !more {
 				threads[i] = threads[len(threads)-1]
@@ -640,9 +645,9 @@ func simSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// simAmount is how much a test is to do: n, unless the environment says otherwise; a
-// tenth of it with -short, and little under the race detector, which has nothing to
-// find where all goroutines take turns.
+// simAmount returns how much a test should do: n, unless the environment says otherwise; a tenth
+// of it with -short; and little under the race detector, which has nothing to find if all
+// goroutines take turns.
 func simAmount(t *testing.T, variable string, n int) int {
 	t.Helper()
 	if s := os.Getenv(variable); s != "" {
@@ -659,8 +664,17 @@ func simAmount(t *testing.T, variable string, n int) int {
 	return n
 }
 
-// simCaller names the function of the library that the simulated memory was called
-// by, for saying which flush or fence it was; "?" where it was the test.
+// notUnderRace skips a test of one goroutine under the race detector, which finds nothing in it and
+// makes it about ten times slower.
+func notUnderRace(t testing.TB) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("it has one goroutine, in which the race detector finds nothing")
+	}
+}
+
+// simCaller returns the name of the library's function that called the simulated memory, to say
+// which flush or fence it was. It returns "?" if the test itself called.
 func simCaller() string {
 	var pcs [16]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -792,8 +806,7 @@ func TestSimImageUndo(t *testing.T) {
 	assert.Equal(t, make([]byte, 4096), img.mem)
 }
 
-// Programs must be interleaved, caches disturbed, and all of it the same for the same
-// seed.
+// Programs must be interleaved and caches disturbed, and the same seed must give the same run.
 func TestSimWorld(t *testing.T) {
 	needsNoDevice(t)
 	run := func(seed uint64) (trace []uint64) {
@@ -839,7 +852,7 @@ func (r *replica) appendOne(e *entry) (int64, error) {
 	return r.append(func() (int, error) { return 1, nil }, func(_ int, to *entry) { e.copyTo(to) })
 }
 
-// copyTo makes to the same entry, with extents of its own.
+// copyTo sets to to the same entry, with its own extents.
 func (e *entry) copyTo(to *entry) {
 	*to = *e
 	to.extents = to.extentSpace[:len(e.extents)]

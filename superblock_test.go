@@ -1,8 +1,7 @@
 package famfs
 
-// The codec of the superblock, against the bytes that the reference implementation wrote
-// (testdata) and against itself. Superblocks that are forged are in
-// hostile_superblock_test.go.
+// The codec of the superblock, compared with the bytes that the reference implementation wrote
+// (testdata) and with itself. hostile_superblock_test.go has forged superblocks.
 
 import (
 	"bytes"
@@ -57,7 +56,7 @@ func TestSuperblockRoundTrip(t *testing.T) {
 	assert.Equal(t, want, got, "a name that is too long is cut")
 }
 
-// Where the fields of the superblock that no reference image sets stand.
+// Offsets of the superblock's fields that no reference image sets.
 func TestSuperblockUncovered(t *testing.T) {
 	t.Parallel()
 	b := [superblockSize]byte(testRecord(t, "superblock"))
@@ -74,8 +73,8 @@ func TestSuperblockUncovered(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-// What the reference leaves undefined may hold anything, also all of what follows the
-// superblock up to the log, and nothing that opens, checks or writes the device minds.
+// The bytes that the reference leaves undefined, including everything between the superblock and
+// the log, may hold anything. Nothing that opens, checks or writes the device uses them.
 func TestSuperblockUndefinedBytes(t *testing.T) {
 	t.Parallel()
 	f := newForgery(t)

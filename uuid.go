@@ -1,7 +1,6 @@
 package famfs
 
-// UUIDs: their text form, and making new ones. Which UUIDs this host has is
-// host.go's concern.
+// UUIDs: their text form, and making new ones. host.go knows the UUIDs of this host.
 
 import (
 	"crypto/rand"
@@ -10,8 +9,8 @@ import (
 	"io/fs"
 )
 
-// UUID is a universally unique identifier, its 16 bytes in the order of the text
-// form (format: superblock). The zero UUID means none.
+// UUID is a universally unique identifier. Its 16 bytes are in the order of the text form (format:
+// superblock). The zero UUID means none.
 type UUID [16]byte
 
 // NewUUID returns a random UUID (RFC 9562, version 4).
@@ -21,9 +20,8 @@ func NewUUID() UUID {
 	return u.version4()
 }
 
-// ParseUUID reads the text form, 36 characters such as
-// "01234567-89ab-4cde-8f01-23456789abcd", in either case. The error wraps
-// fs.ErrInvalid.
+// ParseUUID parses the text form: 36 characters such as "01234567-89ab-4cde-8f01-23456789abcd",
+// in upper or lower case. The error wraps fs.ErrInvalid.
 func ParseUUID(s string) (UUID, error) {
 	var u UUID
 	bad := fmt.Errorf("parse UUID %.64q: want 8-4-4-4-12 hexadecimal digits: %w", s, fs.ErrInvalid)
@@ -45,12 +43,12 @@ func (u UUID) String() string {
 // AppendText appends the text form, as encoding.TextAppender says. It never fails.
 func (u UUID) AppendText(b []byte) ([]byte, error) { return append(b, u.String()...), nil }
 
-// MarshalText returns the text form, as encoding.TextMarshaler says: so it is what encoding/json
-// and log/slog write. It never fails.
+// MarshalText returns the text form, as encoding.TextMarshaler says. encoding/json and log/slog
+// use it. It never fails.
 func (u UUID) MarshalText() ([]byte, error) { return u.AppendText(nil) }
 
-// UnmarshalText reads the text form, as encoding.TextUnmarshaler says. If it fails, u stays what
-// it was; see ParseUUID.
+// UnmarshalText parses the text form, as encoding.TextUnmarshaler says. If it fails, u does not
+// change; see ParseUUID.
 func (u *UUID) UnmarshalText(text []byte) error {
 	parsed, err := ParseUUID(string(text))
 	if err != nil {

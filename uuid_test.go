@@ -1,6 +1,6 @@
 package famfs
 
-// UUIDs as text, and new ones. Those of hosts are in host_test.go.
+// UUIDs as text, and new ones. host_test.go has the UUIDs of hosts.
 
 import (
 	"encoding/json"

@@ -2,9 +2,9 @@
 
 package famfs
 
-// What several hosts do together on one memory: a master and its clients, in guests
-// that test/vm/run boots at the same time. All run the same test and part ways by
-// their role; they meet at words in a file on the device itself.
+// Several hosts working together on one memory: a master and its clients, in guests that
+// test/vm/run boots at the same time. All run the same test and differ by their role. They
+// synchronize with words in a file on the device itself.
 
 import (
 	"context"
@@ -25,10 +25,10 @@ import (
 // hostPatience is how long one host waits for another: emulated processors are slow.
 const hostPatience = 100 * time.Second
 
-// vmRole is who this guest is.
+// vmRole returns the role of this guest.
 func vmRole() string { return os.Getenv("FAMFS_TEST_ROLE") }
 
-// vmNumber reads a number that the harness gave.
+// vmNumber returns a number that the harness gave.
 func vmNumber(t testing.TB, name string) int {
 	t.Helper()
 	n, err := strconv.Atoi(os.Getenv(name))
@@ -36,9 +36,8 @@ func vmNumber(t testing.TB, name string) int {
 	return n
 }
 
-// joinHosts opens the device that all hosts share, by the identity that the guest has:
-// on the master it makes the file system and the control file, elsewhere it waits for
-// them.
+// joinHosts opens the device that all hosts share, with the guest's own identity. The master
+// makes the file system and the control file, the others wait for them.
 func joinHosts(t testing.TB, format bool, opts ...Option) *FS {
 	t.Helper()
 	path := os.Getenv("FAMFS_TEST_DEVICE")
@@ -79,7 +78,7 @@ func waitFor(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// control is the file that the hosts meet at: words, each in a cache line of its own.
+// control is the file with which the hosts synchronize: words, each in its own cache line.
 type control struct{ m *Mapping }
 
 func openControl(t testing.TB, fsys *FS) *control {
@@ -103,11 +102,15 @@ func (c *control) store(i int, v uint64) {
 	FlushCache(c.m.Bytes()[64*i:][:64])
 }
 
-// barrier waits until all four hosts have come to it; every one has its own number and
-// words.
+// barrier waits until all four hosts have reached it. Every barrier has its own number and words.
 func (c *control) barrier(t testing.TB, number int) {
 	t.Helper()
-	roles := []string{"master", "client1", "client2", "client3"}
+	c.meet(t, number, "master", "client1", "client2", "client3")
+}
+
+// meet is barrier for hosts of these roles, four at most.
+func (c *control) meet(t testing.TB, number int, roles ...string) {
+	t.Helper()
 	for i, role := range roles {
 		if role == vmRole() {
 			c.store(8+4*number+i, 1)
@@ -123,7 +126,7 @@ const (
 	tokenWord = 0
 )
 
-// hostFile says what file i is: its name, and its content, which any host can tell.
+// hostFile returns name and content of file i, which any host can compute.
 func hostFile(i int) (name string, content []byte) {
 	size := 1 + i*7919%30_000
 	if i%40 == 0 {
@@ -132,8 +135,8 @@ func hostFile(i int) (name string, content []byte) {
 	return fmt.Sprintf("d%d/f%04d", i%5, i), pattern(size, uint64(i))
 }
 
-// The master creates files of varied layout; every client sees every one exactly once,
-// in the order of the log, with the right content.
+// The master creates files of different layouts. Every client sees each of them exactly once, in
+// the order of the log, with the right content.
 func TestVMHosts(t *testing.T) {
 	inScenario(t, "hosts")
 	fsys := joinHosts(t, true)
@@ -213,8 +216,8 @@ func createHostFiles(t testing.TB, fsys *FS) {
 	}
 }
 
-// serialSharing hands one file around: who has the token invalidates, checks that the
-// last holder's content is there whole, writes its own and flushes.
+// serialSharing passes one file around. The host that has the token invalidates, checks that the
+// content of the last holder is there, whole, writes its own and flushes.
 func serialSharing(t *testing.T, fsys *FS, c *control) {
 	const turns, size = 100, 64 << 10
 	if vmRole() == "master" {
@@ -252,8 +255,7 @@ func serialSharing(t *testing.T, fsys *FS, c *control) {
 	require.NoError(t, m.Close())
 }
 
-// clientsWriteNoMetadata lets the clients try, and the master see that nothing came of
-// it.
+// clientsWriteNoMetadata lets the clients try, and lets the master check that nothing has changed.
 func clientsWriteNoMetadata(t *testing.T, fsys *FS, c *control) {
 	path := os.Getenv("FAMFS_TEST_DEVICE")
 	var before []byte
@@ -281,15 +283,15 @@ func clientsWriteNoMetadata(t *testing.T, fsys *FS, c *control) {
 	}
 }
 
-// poweroffFile says what file i of a round holds; every second entry is a directory.
+// poweroffFile describes file i of a round; every second entry is a directory.
 func poweroffContent(name string) []byte {
 	var round, i int
 	fmt.Sscanf(name, "r%d-%d", &round, &i)
 	return pattern(1+i*4099%100_000, uint64(round)<<32|uint64(i))
 }
 
-// TestVMPoweroffMaster is the master that loses power: it checks what the one before it
-// left, and creates until it is gone.
+// TestVMPoweroffMaster is the master that loses power: it checks what the previous one has left,
+// and creates until its power is cut.
 func TestVMPoweroffMaster(t *testing.T) {
 	inScenario(t, "poweroff")
 	round, rounds := vmNumber(t, "FAMFS_TEST_ROUND"), vmNumber(t, "FAMFS_TEST_ROUNDS")
@@ -319,7 +321,7 @@ func TestVMPoweroffClient(t *testing.T) {
 	fsys := joinHosts(t, false)
 	fmt.Println("@@READY")
 	seen := map[string]bool{}
-	// The harness bounds the whole.
+	// The harness limits the time of the whole.
 	for {
 		_, err := fsys.Refresh()
 		require.NoError(t, err)
@@ -333,8 +335,8 @@ func TestVMPoweroffClient(t *testing.T) {
 	require.NoError(t, fsys.Close())
 }
 
-// checkPoweroff checks that what was committed is whole, that no space is used twice,
-// and that Check finds nothing; content only of files that are not in seen.
+// checkPoweroff checks that what was committed is whole, that no space is used twice, and that
+// Check finds nothing. It checks the content only of files that are not in seen.
 func checkPoweroff(t testing.TB, fsys *FS, seen map[string]bool) (files int) {
 	t.Helper()
 	entries, err := fsys.ReadDir(".")

@@ -2,9 +2,9 @@
 
 package famfs
 
-// What only a real device can show. These tests run in guests that test/vm/run boots;
-// each belongs to some of its scenarios and skips elsewhere. What the guests do
-// together stands in vm_hosts_test.go.
+// Tests that need a real device. They run in guests that test/vm/run boots. Each belongs to some
+// of its scenarios and skips elsewhere. vm_hosts_test.go has the tests of several guests
+// together.
 
 import (
 	"bufio"
@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inScenario skips a test unless it runs in a guest of one of these scenarios, and
-// returns which.
+// inScenario skips a test unless it runs in a guest of one of these scenarios. It returns the
+// scenario.
 func inScenario(t testing.TB, names ...string) string {
 	t.Helper()
 	scenario := os.Getenv("FAMFS_TEST_SCENARIO")
@@ -71,8 +71,7 @@ func TestVMBlockDevice(t *testing.T) {
 	assertRefused(t, "is a block device, which is mapped through the page cache", "mount -o dax=always")
 }
 
-// assertRefused checks that every way to open the device says what is wrong and what to
-// do.
+// assertRefused checks that every way to open the device says what is wrong and what to do.
 func assertRefused(t *testing.T, fragments ...string) {
 	t.Helper()
 	path := os.Getenv("FAMFS_TEST_DEVICE")
@@ -86,8 +85,8 @@ func assertRefused(t *testing.T, fragments ...string) {
 	}
 }
 
-// A file of 16 scattered extents, and an interleaved one, are one slice each, which
-// reaches these extents and no other byte of the device.
+// A file of 16 scattered extents, and an interleaved one, are one slice each, which reaches
+// these extents and no other byte of the device.
 func TestVMOneSlice(t *testing.T) {
 	inScenario(t, "devdax", "fsdax")
 	m, path := master(t, testSize)
@@ -112,7 +111,7 @@ func TestVMOneSlice(t *testing.T) {
 			_, n, err := reader.lookup(name)
 			require.NoError(t, err)
 			place := n.place()
-			want, err := place.segments(roundUp(n.size, reader.sb.AllocUnit))
+			want, err := place.runs(roundUp(n.size, reader.sb.AllocUnit))
 			require.NoError(t, err)
 			assert.Equal(t, want, mappedSegments(t, b, path), "%s: what the kernel has mapped", name)
 			require.NoError(t, mapping.Close())
@@ -123,7 +122,7 @@ func TestVMOneSlice(t *testing.T) {
 // createScattered makes a file of n extents that are far apart.
 func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 	t.Helper()
-	c := newCreateConfig(nil)
+	c := m.newCreateConfig(nil)
 	require.NoError(t, m.beginWrite(name, c))
 	p := &PendingFile{pendingFile: &pendingFile{fs: m, name: name, size: int64(len(content)), config: c}}
 	func() {
@@ -135,9 +134,10 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 		runs, ok := m.replica.alloc.spread(each, n, 64, int(m.replica.next)%64)
 		require.True(t, ok)
 		slices.Reverse(runs) // in an order that is not that of the device
-		p.runs = runs
+		p.runs = runsOn(0, runs)
+		p.home.one = &m.member
 		for _, r := range runs {
-			p.layout.Extents = append(p.layout.Extents, Extent{Offset: r.start * m.sb.AllocUnit, Length: r.n * m.sb.AllocUnit})
+			p.home.place.Extents = append(p.home.place.Extents, Extent{Offset: r.start * m.sb.AllocUnit, Length: r.n * m.sb.AllocUnit})
 		}
 		m.promise(p.pendingFile)
 	}()
@@ -146,18 +146,18 @@ func createScattered(t testing.TB, m *FS, name string, content []byte, n int) {
 	require.NoError(t, p.Commit())
 }
 
-// mappedSegments returns what /proc says is mapped at the slice: segments of the
-// device, joined where they follow each other.
-func mappedSegments(t testing.TB, b []byte, device string) []segment {
+// mappedSegments returns what /proc reports as mapped at the slice: segments of the device,
+// joined if they follow each other.
+func mappedSegments(t testing.TB, b []byte, device string) []deviceRun {
 	t.Helper()
 	start, end := addressOf(b), addressOf(b)+uintptr(len(b))
-	var segs []segment
+	var segs []deviceRun
 	eachMapping(t, func(lo, hi uintptr, offset int64, path string, _ []string) {
 		if hi <= start || lo >= end {
 			return
 		}
 		assert.Equal(t, device, path)
-		segs = appendSegment(segs, segment{offset, int64(hi - lo)})
+		segs = appendRun(segs, deviceRun{0, segment{offset, int64(hi - lo)}})
 	})
 	return segs
 }
@@ -184,7 +184,7 @@ func eachMapping(t testing.TB, f func(lo, hi uintptr, offset int64, path string,
 	}
 }
 
-// Flushing caches is enough to make data durable: the mappings have MAP_SYNC.
+// Flushing caches is enough to make data durable, because the mappings have MAP_SYNC.
 func TestVMSynchronous(t *testing.T) {
 	inScenario(t, "devdax", "fsdax")
 	m, _ := master(t, testSize)
@@ -253,8 +253,7 @@ func threadFaults(t testing.TB) int64 {
 	return int64(usage.Minflt) + int64(usage.Majflt)
 }
 
-// Two opens of the device node exclude each other as writers, read-only descriptors
-// included.
+// Two opens of the device node exclude each other as writers, even read-only descriptors.
 func TestVMFlock(t *testing.T) {
 	inScenario(t, "devdax", "fsdax")
 	m, path := master(t, testSize)
@@ -268,10 +267,9 @@ func TestVMFlock(t *testing.T) {
 	assert.NoError(t, unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB))
 }
 
-// Containers have device nodes of their own, and network namespaces, and so a sysfs, of
-// their own: whoever writes through one of them is kept out by whoever writes through
-// another. That the locks of nodes, and of what sysfs has of the device, do not do that is
-// why the library has another.
+// Containers have their own device nodes, network namespaces, and so their own sysfs. Writers
+// that use different nodes still exclude each other. The locks of nodes, and of the device's
+// files in sysfs, do not achieve that, so the library has another lock.
 func TestVMNodes(t *testing.T) {
 	inScenario(t, "nodes", "devdax")
 	m, path := master(t, testSize)
@@ -317,8 +315,8 @@ func TestVMNodes(t *testing.T) {
 	require.NoError(t, p.Close())
 }
 
-// The device is taken away under mappings: everything gives errors, nothing crashes,
-// and the FS still closes.
+// The device is removed under mappings: everything returns errors, nothing crashes, and the FS
+// can still be closed.
 func TestVMUnplugged(t *testing.T) {
 	inScenario(t, "unplugged")
 	path := formatted(t, testSize)

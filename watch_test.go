@@ -14,6 +14,7 @@ import (
 )
 
 func TestWatch(t *testing.T) {
+	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()
 	m, path := master(t, testSize)
 	require.NoError(t, m.Mkdir("old", 0o755))
@@ -53,7 +54,60 @@ func TestWatch(t *testing.T) {
 	assert.Error(t, ctx.Err())
 }
 
-// Who does not say how often is looked gets the default, and no panic.
+// A watch that begins with what is there yields that once, in the order of the log, without what
+// was removed or replaced before; then it goes on as any other.
+func TestWatchAll(t *testing.T) {
+	t.Parallel()
+	m, path := master(t, testSize)
+	require.NoError(t, m.MkdirAll("d/e", 0o755))
+	for _, name := range []string{"gone", "d/f", "twice", "late", "last"} {
+		require.NoError(t, m.WriteFile(name, []byte(name), 0o644))
+	}
+	require.NoError(t, m.Remove("gone"))
+	replace(t, m, "twice", []byte("new"))
+	reader := openTest(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	type seen struct {
+		name              string
+		removed, replaced bool
+	}
+	watched := reader.WatchAll(ctx, time.Millisecond)
+	require.NoError(t, m.Mkdir("more", 0o755))
+	_, err := reader.Refresh() // loses nothing, and yields nothing twice
+	require.NoError(t, err)
+	want := []seen{{name: "d"}, {name: "d/e"}, {name: "d/f"}, {name: "last"}, {name: "twice"}, {name: "more"}, {"late", true, false}, {"d/f", false, true}}
+	var got []seen
+	for e, err := range watched {
+		require.NoError(t, err)
+		if got = append(got, seen{e.Name, e.Removed, e.Replaced}); len(got) == 1 {
+			require.NoError(t, m.Remove("late"))
+			_, err := reader.Refresh()
+			require.NoError(t, err)
+			replace(t, m, "d/f", []byte("new"))
+		}
+		if len(got) == len(want) {
+			break
+		}
+	}
+	assert.Equal(t, want, got)
+	for e, err := range watched { // again: what there is of it now
+		require.NoError(t, err)
+		assert.Equal(t, "d", e.Name)
+		break
+	}
+}
+
+// replace replaces a file.
+func replace(t *testing.T, m *FS, name string, data []byte) {
+	t.Helper()
+	p, err := m.Create(name, int64(len(data)), Replace())
+	require.NoError(t, err)
+	copy(p.Bytes(), data)
+	require.NoError(t, p.Commit())
+}
+
+// A caller that does not say how often to look gets the default, and no panic.
 func TestWatchDefaultInterval(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, 100*time.Millisecond, DefaultWatchInterval)
@@ -73,7 +127,7 @@ func TestWatchDefaultInterval(t *testing.T) {
 func TestWatchEndsWhenClosed(t *testing.T) {
 	t.Parallel()
 	path := formatted(t, testSize)
-	reader, err := Open(path)
+	reader, err := Open(path, withDevices(path))
 	require.NoError(t, err)
 	watched := reader.Watch(context.Background(), time.Millisecond)
 	require.NoError(t, reader.Close())

@@ -10,11 +10,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// testLock returns the writers' lock of a device of its own, which is given back before the device
+// is closed.
+func testLock(t *testing.T, path string) *writeLock {
+	l := newWriteLock(testDevice(t, path, true))
+	t.Cleanup(func() { assert.NoError(t, l.end()) })
+	return l
+}
+
 func TestWriteLock(t *testing.T) {
 	t.Parallel()
 	path := testBacking(t, 4*mib)
 	ctx := context.Background()
-	first, second := newWriteLock(testDevice(t, path, true)), newWriteLock(testDevice(t, path, true))
+	first, second := testLock(t, path), testLock(t, path)
 	require.NoError(t, first.acquire(ctx, 0))
 	require.NoError(t, first.acquire(ctx, 0), "the writers of one FS share it")
 
@@ -37,12 +45,12 @@ func TestWriteLock(t *testing.T) {
 	assert.NoError(t, first.acquire(ctx, 0))
 }
 
-// Goroutines of one FS never keep each other from the lock, however little they want to
-// wait: neither while one of them waits for another process, nor when many come at once.
+// Goroutines of one FS never prevent each other from getting the lock, however short their
+// timeout is: neither while one of them waits for another process, nor when many come at once.
 func TestWriteLockWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	path := testBacking(t, 4*mib)
-	first, second := newWriteLock(testDevice(t, path, true)), newWriteLock(testDevice(t, path, true))
+	first, second := testLock(t, path), testLock(t, path)
 	require.NoError(t, first.acquire(context.Background(), 0))
 	waits := &waitedOn{Context: context.Background(), waiting: make(chan struct{})}
 	done := make(chan error)
@@ -66,14 +74,14 @@ func TestWriteLockWithoutWaiting(t *testing.T) {
 		})
 	}
 	all.Wait()
-	require.NoError(t, second.acquire(context.Background(), 0), "all has been given back")
+	require.NoError(t, second.acquire(context.Background(), time.Minute), "all is given back, after the lease at the latest")
 }
 
-// A context that ends is noticed while another goroutine of the same FS waits too.
+// The end of a context is noticed even while another goroutine of the same FS waits.
 func TestWriteLockContextBesideWaiting(t *testing.T) {
 	t.Parallel()
 	path := testBacking(t, 4*mib)
-	first, second := newWriteLock(testDevice(t, path, true)), newWriteLock(testDevice(t, path, true))
+	first, second := testLock(t, path), testLock(t, path)
 	require.NoError(t, first.acquire(context.Background(), 0))
 	waiting := make(chan error, 1)
 	go func() { waiting <- second.acquire(context.Background(), time.Minute) }()

@@ -1,0 +1,88 @@
+package famfs
+
+// Admitting and evicting on the simulated memory: whatever a crash leaves, a host is in one state,
+// has a place of its own, and the next master can go on.
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// reuseMedium is crashMedium with a file system that gives memory out again.
+func reuseMedium(t *testing.T) (*simMedium, Superblock) {
+	t.Helper()
+	sb := crashSuperblock(1, minLogSize)
+	sb.Version |= featureReuse
+	sb.DeviceSize = pinsDevice
+	m := newSimMedium(pinsDevice)
+	require.NoError(t, writeFileSystem(&simImage{mem: m.mem}, sb))
+	return m, sb
+}
+
+func TestCrashAdmit(t *testing.T) {
+	needsNoDevice(t)
+	t.Parallel()
+	medium, sb := reuseMedium(t)
+	at := sb.logEnd()
+	rng := rand.New(rand.NewPCG(simSeed(t), 0))
+	a, b := UUID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, UUID{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}
+	for _, again := range []bool{false, true} {
+		host := newSimHost(medium)
+		states := map[uint64]int{}
+		x := newCrashExplorer(host, rng, 4096, 0)
+		x.verify = func(m *simImage) error {
+			if err := checkPins(m, at, sb.UUID); err != nil {
+				return err
+			}
+			hosts := readHosts(m, at)
+			if place := hosts.find(testHost); hosts.states[place] != hostAdmitted {
+				return fmt.Errorf("the master is in state %d", hosts.states[place])
+			}
+			state := uint64(hostUnknown)
+			if place := hosts.find(a); place >= 0 {
+				state = hosts.states[place]
+			}
+			states[state]++
+			for place, s := range hosts.states {
+				if s != hostUnknown && hosts.uuids[place] != a && hosts.uuids[place] != testHost {
+					return fmt.Errorf("host %s is in state %d", hosts.uuids[place], s)
+				}
+			}
+			// The next master admits both.
+			pa, err := admitHost(m, at, a)
+			if err != nil {
+				return err
+			}
+			pb, err := admitHost(m, at, b)
+			if err != nil {
+				return err
+			}
+			hosts = readHosts(m, at)
+			if pa == pb || hosts.uuids[pa] != a || hosts.uuids[pb] != b || hosts.states[pa] != hostAdmitted || hosts.states[pb] != hostAdmitted {
+				return fmt.Errorf("places %d and %d", pa, pb)
+			}
+			return nil
+		}
+		x.explore(nil)
+		place, err := admitHost(host, at, a)
+		require.NoError(t, err)
+		if again {
+			require.NoError(t, evictHost(host, at, place))
+			_, err = admitHost(host, at, a)
+			require.NoError(t, err)
+		}
+		require.NoError(t, x.err)
+		t.Logf("%d states at %d points: %v", x.states, x.points, states)
+		assert.Positive(t, states[hostUnknown])
+		assert.Positive(t, states[hostAdmitted])
+		if again {
+			assert.Positive(t, states[hostEvicted])
+		}
+		host.settle()
+		medium.reset()
+	}
+}
