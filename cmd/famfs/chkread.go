@@ -1,7 +1,7 @@
 package main
 
-// famfs chkread: whether reading a file and mapping it give the same. The checking is
-// verify's.
+// famfs chkread: checks that reading a file and mapping it give the same. verify.go does the
+// checking.
 
 import (
 	"github.com/spf13/cobra"
@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) chkreadCommand() *cobra.Command {
-	v := &verifier{app: a}
+	v := &verifier{app: a, byMap: true}
 	cmd := &cobra.Command{
 		Use:   "chkread DEVICE[:PATH]...",
 		Short: "Check that reading a file and mapping it give the same",

@@ -40,6 +40,25 @@ func TestMkfs(t *testing.T) {
 	assert.EqualValues(t, 54*mib, second.Usage.Free)
 }
 
+// Small units: files take less, and the C tools must not write.
+func TestMkfsUnit(t *testing.T) {
+	t.Parallel()
+	device, src := filepath.Join(testDir(t), "device"), t.TempDir()
+	r := asMaster(t, "mkfs", "--create", "64MiB", "--unit", "4KiB", device)
+	assert.Contains(t, r.err, "WARNING: "+device+" has units of 4 KiB: the C tools read it, but MUST NOT WRITE it")
+	writeTree(t, src, map[string][]byte{"t/a": pattern(3*mib+1, 1), "t/b": []byte("b")})
+	r = asMaster(t, "cp", "-r", filepath.Join(src, "t"), device+":/")
+	assert.Contains(t, r.err, "2 new files of 3 MiB take 3.01 MiB; 54 MiB free")
+	assert.Equal(t, "3080 "+device+":/t\n", famfsRun(t, "du", device+":/t").out)
+	assert.Equal(t, 0, famfsRun(t, "verify", "-q", "--against", filepath.Join(src, "t"), device+":/t").status)
+	assert.Equal(t, 0, famfsRun(t, "fsck", device).status)
+	assert.Contains(t, famfsRun(t, "stat", device).out, "in units of 4 KiB")
+	r = famfsRun(t, "--system-uuid", host, "mkfs", "--force", "--unit", "64K", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "allocation unit 65536, want 2097152 or 4096")
+	assert.NotContains(t, asMaster(t, "mkfs", "--force", device).err, "WARNING")
+}
+
 func TestMkfsKill(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -107,7 +126,7 @@ func TestCreatAndVerify(t *testing.T) {
 	require.Len(t, verdicts, 2)
 	assert.True(t, verdicts[0].OK && verdicts[1].OK)
 
-	// Each stands for itself, also where several name one file.
+	// Each argument has its own element, even if several name the same file.
 	for _, seeds := range [][2]string{{"42", "43"}, {"43", "42"}} {
 		r = famfsRun(t, "verify", "-m", device+":/a,"+seeds[0], "-m", device+":/a,"+seeds[1])
 		assert.Equal(t, 1, r.status)
@@ -118,11 +137,11 @@ func TestCreatAndVerify(t *testing.T) {
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.out, "twice: 1 MiB, 1 extent, content from seed 42")
 
-	// A seed that is chosen is printed, and is the one.
+	// A chosen seed is printed, and it is the right one.
 	chosen := parse[[]createdJSON](t, asMaster(t, "creat", "--json", "-r", "-s", "3M", device+":/r"))
 	assert.Equal(t, 0, famfsRun(t, "verify", "--seed", fmt.Sprint(*chosen[0].Seed), device+":/r").status)
 
-	// Zeros, where something else stood.
+	// Zeros, in place of the old content.
 	asMaster(t, "mkfs", "--force", device)
 	asMaster(t, "creat", "-s", "8M", device+":/zeros")
 	asMaster(t, "creat", "-s", "6M", "--keep", device+":/kept")
@@ -195,6 +214,177 @@ func TestLs(t *testing.T) {
 	assert.Equal(t, "[]\n", famfsRun(t, "ls", "--json", device+":/empty").out)
 }
 
+func TestLsSort(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "128M")
+	for _, name := range []string{"b.bin", "a.txt", "c.bin"} {
+		asMaster(t, "creat", "-s", map[string]string{"b.bin": "1M", "a.txt": "3M", "c.bin": "2M"}[name], device+":/"+name)
+	}
+	asMaster(t, "mkdir", "-m", "0700", device+":/d")
+	asMaster(t, "creat", "-s", "1", "-m", "0755", "-u", "7", device+":/run")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "a.txt b.bin c.bin d run"},
+		{[]string{"-a"}, "a.txt b.bin c.bin d run"},
+		{[]string{"-r"}, "run d c.bin b.bin a.txt"},
+		{[]string{"--sort", "name"}, "a.txt b.bin c.bin d run"},
+		{[]string{"--sort=size"}, "a.txt c.bin b.bin run d"},
+		{[]string{"-S", "-r"}, "d run b.bin c.bin a.txt"},
+		{[]string{"-t"}, "run d c.bin a.txt b.bin"},
+		{[]string{"--sort", "time", "-r"}, "b.bin a.txt c.bin d run"},
+		{[]string{"--sort", "none"}, "b.bin a.txt c.bin d run"},
+		{[]string{"--sort", "extension"}, "d run b.bin c.bin a.txt"},
+		{[]string{"-F"}, "a.txt b.bin c.bin d/ run*"},
+	} {
+		r := famfsRun(t, append(append([]string{"ls"}, c.args...), device)...)
+		assert.Equal(t, c.want, strings.Join(strings.Fields(r.out), " "), c.args)
+	}
+	r := famfsRun(t, "ls", "--sort", "colour", device)
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, `--sort "colour", want name, size, time, extension or none`)
+
+	// Files that are named stand before directories, in one table.
+	r = famfsRun(t, "ls", "-n", device+":/d", device+":/run", device+":/missing", device+":/a.txt")
+	assert.Equal(t, 1, r.status)
+	assert.Equal(t, "-rw-r--r-- "+fmt.Sprintf("%d %d 3145728 %s:/a.txt\n", max(os.Getuid(), 0), max(os.Getgid(), 0), device)+
+		"-rwxr-xr-x 7 "+fmt.Sprintf("%d       1 %s:/run\n", max(os.Getgid(), 0), device)+"\n"+device+":/d:\n", strings.ReplaceAll(r.out, fmt.Sprintf("7%s", strings.Repeat(" ", len(fmt.Sprint(max(os.Getuid(), 0))))), "7 "))
+}
+
+// Names of owners may be wide, and those of files may be in any script: columns stay straight.
+func TestLsAligned(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	a := &app{out: &output{to: &b}}
+	require.NoError(t, columns(a.out, [][]string{{"-rw", "systemd-network", "1", "x"}, {"-rw", "日本", "10", "y"}, {"-rw", "e\u0301", "100", "z"}}, 2))
+	assert.Equal(t, "-rw systemd-network   1 x\n-rw 日本             10 y\n-rw e\u0301               100 z\n", b.String())
+	// Lines that come one by one, as watch prints them, stay as wide as they were.
+	device := newDevice(t, "64M")
+	for _, uid := range []string{"7", "4000000000", "7"} {
+		asMaster(t, "mkdir", "-u", uid, "-g", "9", fmt.Sprintf("%s:/%d", device, len(b.String())))
+		b.WriteByte('.')
+	}
+	var at []int
+	for _, line := range lines(famfsRun(t, "watch", "--all", "--count", "3", device).out) {
+		at = append(at, strings.Index(line, device))
+	}
+	assert.Greater(t, at[1], at[0])
+	assert.Equal(t, at[1], at[2])
+}
+
+func TestDu(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "128M")
+	asMaster(t, "mkdir", "-p", device+":/m/x", device+":/none")
+	asMaster(t, "creat", "-s", "3M", device+":/m/a")
+	asMaster(t, "creat", "-s", "10", device+":/m/x/b")
+	asMaster(t, "creat", "-s", "9M", "-N", "2", device+":/wide")
+	du := func(args ...string) string {
+		r := famfsRun(t, append([]string{"du"}, args...)...)
+		assert.Equal(t, 0, r.status, r.err)
+		return r.out
+	}
+	d := device + ":/"
+	assert.Equal(t, " 2048 "+d+"m/x\n 6144 "+d+"m\n    0 "+d+"none\n18432 "+d+"\n", du(device))
+	assert.Equal(t, "4 MiB "+d+"m/a\n2 MiB "+d+"m/x/b\n2 MiB "+d+"m/x\n6 MiB "+d+"m\n", du("-ah", d+"m"))
+	assert.Equal(t, "18432 "+d+"\n", du("-s", device))
+	assert.Equal(t, "6144 "+d+"m\n2048 "+d+"m/x/b\n8192 total\n", du("-s", "-c", d+"m", d+"m/x/b"))
+	assert.Equal(t, "3145738 "+d+"m\n", du("-sb", d+"m"))
+	assert.Equal(t, " 6144 "+d+"m\n    0 "+d+"none\n18432 "+d+"\n", du("-d", "1", device))
+	found := parse[[]duJSON](t, famfsRun(t, "du", "-s", "--json", d, d+"missing"))
+	require.Len(t, found, 2, "and one for what is missing")
+	assert.Equal(t, duJSON{device, ".", "directory", 18 * mib, 12*mib + 10, 3}, found[0])
+	before := parse[[]dfJSON](t, famfsRun(t, "df", "--json", device))[0]
+	assert.Equal(t, before.Allocated, found[0].Taken+10*mib, "as df says")
+	assert.Equal(t, 2, famfsRun(t, "du", "-d", "-1", device).status)
+	assert.Equal(t, 1, famfsRun(t, "du", d+"m/a/").status)
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "128M")
+	asMaster(t, "mkdir", "-p", device+":/m/x", device+":/Deep/a/b")
+	asMaster(t, "creat", "-s", "3M", device+":/m/a.bin", device+":/Deep/a/b/c.BIN")
+	asMaster(t, "creat", "-s", "10", device+":/m/x/b.json")
+	find := func(args ...string) string {
+		r := famfsRun(t, append([]string{"find"}, args...)...)
+		assert.Equal(t, 0, r.status, "%v: %s", args, r.err)
+		return strings.ReplaceAll(strings.Join(strings.Fields(r.out), " "), device+":/", "/")
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "/ /Deep /Deep/a /Deep/a/b /Deep/a/b/c.BIN /m /m/a.bin /m/x /m/x/b.json"},
+		{[]string{"-name", "*.bin"}, "/m/a.bin"},
+		{[]string{"--name", "*.bin", "--name", "*.json"}, "/m/a.bin /m/x/b.json"},
+		{[]string{"-iname", "*.Bin"}, "/Deep/a/b/c.BIN /m/a.bin"},
+		{[]string{"-path", "m/**/*.{bin,json}"}, "/m/a.bin /m/x/b.json"},
+		{[]string{"--path", "/m/*"}, "/m/a.bin /m/x"},
+		{[]string{"-type", "d", "-mindepth", "1", "-maxdepth", "1"}, "/Deep /m"},
+		{[]string{"-type", "f", "-size", "-1M"}, "/m/x/b.json"},
+		{[]string{"-size", "+10", "-size", "-4M"}, "/Deep/a/b/c.BIN /m/a.bin"},
+		{[]string{"-size", "10"}, "/m/x/b.json"},
+		{[]string{"-size", "+3M"}, ""},
+	} {
+		assert.Equal(t, c.want, find(append(c.args, device)...), c.args)
+	}
+	assert.Equal(t, "/m /m/a.bin /m/x /m/x/b.json", find(device+":/m"))
+	assert.Equal(t, "/Deep/a /Deep/a/b", find("-maxdepth", "1", device+":/Deep/a"))
+	assert.Equal(t, device+":/m/a.bin\x00", famfsRun(t, "find", device+":/m", "-name", "a*", "-print0").out)
+	assert.Equal(t, famfsRun(t, "ls", "-ld", device+":/m/x").out, famfsRun(t, "find", device, "-name", "x", "-ls").out)
+	found := parse[[]nodeJSON](t, famfsRun(t, "find", device, "-name", "*.json", "--json"))
+	require.Len(t, found, 1)
+	assert.Equal(t, "m/x/b.json", found[0].Path)
+	for _, args := range [][]string{{"-name", "["}, {"-path", "{a"}, {"-size", "x"}, {"-size", ""}, {"-type", "l"}} {
+		r := famfsRun(t, append(append([]string{"find"}, args...), device)...)
+		assert.Equal(t, 2, r.status, args)
+		assert.Empty(t, r.out)
+	}
+	r := famfsRun(t, "find", device+":/missing", device+":/m/a.bin/", device+":/m/a.bin")
+	assert.Equal(t, 1, r.status)
+	assert.Equal(t, device+":/m/a.bin\n", r.out)
+	assert.Equal(t, 2, famfsRun(t, "ls", "-name", "x").status, "elsewhere one dash is one dash")
+}
+
+func TestCatPart(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "3M", "--seed", "4", "-N", "1", device+":/f")
+	data := string(pattern(3*mib, 4))
+	for _, c := range []struct {
+		args     []string
+		from, to int
+	}{
+		{nil, 0, 3 * mib}, {[]string{"--offset", "1M"}, mib, 3 * mib}, {[]string{"-o", "5", "-n", "1000"}, 5, 1005}, {[]string{"--length", "0"}, 0, 0},
+		{[]string{"-n", "9M"}, 0, 3 * mib}, {[]string{"-o", "3M"}, 3 * mib, 3 * mib}, {[]string{"-o", "3145727", "-n", "2"}, 3*mib - 1, 3 * mib},
+	} {
+		r := famfsRun(t, append(append([]string{"cat"}, c.args...), device+":/f")...)
+		assert.Equal(t, 0, r.status, r.err)
+		assert.True(t, r.out == data[c.from:c.to], c.args)
+	}
+	r := famfsRun(t, "cat", "-o", "4M", device+":/f")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, device+":/f: has 3145728 bytes, and --offset is 4194304")
+	assert.Equal(t, 2, famfsRun(t, "cat", "-n", "-1", device+":/f").status)
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	r := famfsRun(t, "version")
+	assert.Equal(t, 0, r.status)
+	assert.Regexp(t, `^famfs .+\ngo1[.0-9a-z]+, \w+/\w+; superblock version 48, on-media format 2\.2\n$`, r.out)
+	assert.Equal(t, r, famfsRun(t, "--version"))
+	v := parse[versionJSON](t, famfsRun(t, "version", "--json"))
+	st := parse[fileSystemJSON](t, famfsRun(t, "stat", "--json", newDevice(t, "64M")))
+	assert.EqualValues(t, st.Superblock.Version, v.Superblock, "what it writes")
+	assert.Equal(t, st.Superblock.OMF, v.Format)
+	assert.Equal(t, 2, famfsRun(t, "version", "x").status)
+	changed := versionJSON{Version: "v1", Commit: "c", Time: "t", Modified: true, Go: "go", System: "s", Superblock: 1, Format: "2"}
+	assert.Equal(t, "famfs v1, commit c, changed, of t\ngo, s; superblock version 1, on-media format 2", changed.String())
+}
+
 func TestStat(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -215,7 +405,7 @@ func TestMkdir(t *testing.T) {
 	asMaster(t, "mkdir", "-p", device+":/a", device+":/x/y/z", device+":/")
 	assert.Equal(t, "y\n", famfsRun(t, "ls", device+":/x").out)
 
-	// Mode and owner, also of those above that are made; what is there stays as it is.
+	// Mode and owner, also for the directories above that are made; existing ones stay as they are.
 	asMaster(t, "mkdir", "-u", "7", "-g", "8", device+":/own")
 	asMaster(t, "mkdir", "-p", "-u", "9", "-g", "10", "-m", "0750", device+":/own/p/q", device+":/own/p/q/r")
 	asMaster(t, "mkdir", "-u", "11", device+":/half")
@@ -248,7 +438,7 @@ func TestGetmap(t *testing.T) {
 	require.Len(t, m.Extents, 2)
 	require.Len(t, m.Runs, 5)
 	assert.EqualValues(t, 1*mib, m.Runs[4].Length, "the last chunk is not full")
-	// The map says truly where the bytes are.
+	// The bytes really are where the map says.
 	asMaster(t, "creat", "-s", "9M", "--seed", "9", "--interleave", "2,2,2M", device+":/seeded")
 	m = parse[[]fileMapJSON](t, famfsRun(t, "getmap", "--json", "--chunks", device+":/seeded"))[0]
 	f, err := os.Open(device)
@@ -289,6 +479,12 @@ func TestDf(t *testing.T) {
 	assert.Equal(t, []string{"Device", "1K-blocks", "Used", "Available", "Use%", "Largest", "Removed", "Files", "Role"}, strings.Fields(out[0]))
 	assert.Equal(t, []string{device, "65536", "16384", "49152", "25%", "49152", "0", "1", "client"}, strings.Fields(out[1]))
 	assert.Contains(t, famfsRun(t, "df", "-h", device).out, "64 MiB 16 MiB")
+	assert.Equal(t, famfsRun(t, "df", device), famfsRun(t, "df", "-k", device))
+	out = lines(famfsRun(t, "df", "-T", device).out)
+	assert.Equal(t, []string{"Device", "Type", "1K-blocks"}, strings.Fields(out[0])[:3])
+	assert.Equal(t, []string{device, "file", "65536"}, strings.Fields(out[1])[:3])
+	assert.Equal(t, []string{"Device", "Type", "Entries"}, strings.Fields(lines(famfsRun(t, "df", "-iT", device).out)[0])[:3])
+	assert.Equal(t, 2, famfsRun(t, "df", "-kh", device).status)
 	out = lines(famfsRun(t, "df", "-i", "--system-uuid", host, device).out)
 	assert.Equal(t, []string{device, "15420", "1", "15419", "1%", "1", "0", "master"}, strings.Fields(out[1]))
 	found := parse[[]dfJSON](t, famfsRun(t, "df", "--json", device))
@@ -311,7 +507,7 @@ func corrupt(t testing.TB, device string, entry int64) {
 	require.NoError(t, err)
 }
 
-// forge changes a log entry so that it stays sound.
+// forge changes a log entry and keeps it sound.
 func forge(t testing.TB, device string, entry int64, change func(b []byte)) {
 	t.Helper()
 	f, err := os.OpenFile(device, os.O_RDWR, 0)
@@ -362,7 +558,7 @@ func TestFsck(t *testing.T) {
 	}
 	assert.Equal(t, 1, differing, "fsck writes nothing: only what the test changed differs")
 
-	// What the other commands do with it.
+	// What the other commands do with such a device.
 	r = famfsRun(t, "ls", device)
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "famfs fsck "+device)
@@ -404,8 +600,8 @@ func TestFsck(t *testing.T) {
 	assert.Equal(t, 2, famfsRun(t, "fsck", filepath.Join(testDir(t), "missing")).status)
 }
 
-// A sequence number that is wrong stops readers too, a superblock that is wrong keeps
-// everybody out: fsck says what to do about each.
+// A wrong sequence number stops readers too, and a wrong superblock stops everybody: fsck says
+// what to do about each.
 func TestFsckAdvice(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -423,7 +619,10 @@ func TestFsckAdvice(t *testing.T) {
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.out, "log entry 1\n")
 	assert.Contains(t, r.out, "readers stop here")
-	_, err = f.WriteAt([]byte{0xff}, 50)
+	// A byte of the random UUID is turned over: a fixed one would now and then be what stands there.
+	_, err = f.ReadAt(b[:1], 50)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte{^b[0]}, 50)
 	require.NoError(t, err)
 	r = famfsRun(t, "fsck", device)
 	assert.Equal(t, 1, r.status)
@@ -431,7 +630,7 @@ func TestFsckAdvice(t *testing.T) {
 	assert.Contains(t, r.out, "cannot be opened")
 }
 
-// dumpedLog is what programs read of logdump --json.
+// dumpedLog is the output of logdump --json for programs.
 type dumpedLog struct {
 	Used, Capacity int
 	Superblock     superblockJSON
@@ -464,7 +663,7 @@ func TestLogdump(t *testing.T) {
 	assert.Equal(t, []string{"entry", "seq", "crc", "type"}, strings.Fields(out[2])[:4])
 	assert.Equal(t, []string{"1", "1", log.Entries[1].CRC, "file"}, strings.Fields(out[4])[:4])
 
-	// A type that there is none of.
+	// An unknown type.
 	forge(t, device, 1, func(b []byte) { b[8] = 9 })
 	log = parse[dumpedLog](t, famfsRun(t, "logdump", "--json", device))
 	require.Len(t, log.Entries, 2)
@@ -530,7 +729,7 @@ func TestLayoutList(t *testing.T) {
 	require.Len(t, report.Files, 2)
 }
 
-// What an entry claims that was passed over is nobody's, and shown as such.
+// Space claimed by an entry that was passed over belongs to nobody, and is shown that way.
 func TestLayoutClaimed(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "65M") // which ends with half a unit
@@ -547,13 +746,13 @@ func TestLayoutClaimed(t *testing.T) {
 	assert.EqualValues(t, 30*mib, report.Usage.Free)
 	assert.Len(t, report.Files, 2)
 	list := famfsRun(t, "layout", "--list", device).out
-	assert.Contains(t, list, "2 files of 16 MiB taking 16 MiB; 30 MiB free; 8 MiB claimed by log entries passed over, see famfs fsck\n")
+	assert.Contains(t, list, "2 files of 16 MiB taking 16 MiB; 30 MiB free; 8 MiB bad, or claimed by log entries passed over, see famfs fsck\n")
 	assert.Regexp(t, `(?m)^ *18874368 +8388608 claimed +-$`, list)
 
 	r := famfsRun(t, "layout", "--width", "76", device)
 	assert.Equal(t, 1, r.status, "a file is missing")
 	assert.Contains(t, r.err, "files may be missing")
-	assert.Contains(t, r.out, "\n !  claimed by log entries passed over  8 MiB, see famfs fsck\n")
+	assert.Contains(t, r.out, "\n !  bad, or claimed by log entries passed over  8 MiB, see famfs fsck\n")
 	cells := r.out[strings.Index(r.out, "0 B "):strings.Index(r.out, "each column")]
 	assert.Equal(t, strings.Count(cells, "a"), strings.Count(cells, "!"))
 	coloured := famfsRun(t, "layout", "--color", "always", device).out
@@ -561,12 +760,12 @@ func TestLayoutClaimed(t *testing.T) {
 
 	svg := famfsRun(t, "layout", "--svg", "-", device).out
 	assert.NoError(t, xml.Unmarshal([]byte(svg), new(svgElement)))
-	assert.Contains(t, svg, "<title>claimed by log entries passed over: 8 MiB\n8 MiB at 18 MiB (offset 18874368)</title>")
+	assert.Contains(t, svg, "<title>bad, or claimed by log entries passed over: 8 MiB\n8 MiB at 18 MiB (offset 18874368)</title>")
 	assert.Contains(t, svg, `fill="url(#x)"`)
 	assert.Contains(t, svg, `<pattern id="x"`)
 }
 
-// A device can say of a file that it has more chunks than memory could hold.
+// A device can claim that a file has more chunks than fit into memory.
 func TestGetmapManyChunks(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64G") // sparse

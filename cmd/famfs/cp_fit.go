@@ -1,9 +1,10 @@
 package main
 
-// What of a tree a device cannot take: names, paths, space and log entries, all known
-// before the first byte is copied.
+// The parts of a tree that a device cannot take, because of their names, their paths, space or log
+// entries. All this is known before the first byte is copied.
 
 import (
+	"errors"
 	"io/fs"
 	"path"
 	"strings"
@@ -15,10 +16,10 @@ import (
 // refusal is something that is not copied.
 type refusal struct {
 	kind refusalKind
-	err  error // says what it is
+	err  error // describes it
 }
 
-// refusalKind is a reason for a refusal, by which they are counted.
+// refusalKind is the reason for a refusal. Refusals are counted by reason.
 type refusalKind int
 
 const (
@@ -30,10 +31,11 @@ const (
 	longRefusal
 	spaceRefusal
 	logRefusal
+	thereRefusal
 	otherRefusal
 )
 
-// refusalWords say of one and of many what they are.
+// refusalWords describes one refusal of each kind, and several.
 var refusalWords = [...][2]string{
 	emptyRefusal:   {"is empty", "are empty"},
 	linkRefusal:    {"is a symbolic link", "are symbolic links"},
@@ -43,10 +45,25 @@ var refusalWords = [...][2]string{
 	longRefusal:    {"has a path that is too long", "have paths that are too long"},
 	spaceRefusal:   {"does not fit", "do not fit"},
 	logRefusal:     {"has no room in the log", "have no room in the log"},
+	thereRefusal:   {"is there with other content", "are there with other content"},
 	otherRefusal:   {"for another reason", "for other reasons"},
 }
 
-// countRefusals says how many there are of each kind.
+// refusalOf returns the kind of an error that copying a file met.
+func refusalOf(err error) refusalKind {
+	switch {
+	case isJoin(err):
+	case errors.Is(err, famfs.ErrNoSpace):
+		return spaceRefusal
+	case errors.Is(err, famfs.ErrLogFull):
+		return logRefusal
+	case errors.Is(err, fs.ErrExist):
+		return thereRefusal
+	}
+	return otherRefusal
+}
+
+// countRefusals says how many refusals of each kind there are.
 func countRefusals(all []refusal) string {
 	var of [len(refusalWords)]int
 	for _, r := range all {
@@ -61,10 +78,10 @@ func countRefusals(all []refusal) string {
 	return strings.Join(parts, ", ")
 }
 
-// maxPath is how many bytes a path can have (docs/format.md).
+// maxPath is the length of the longest path in bytes (docs/format.md).
 const maxPath = 79
 
-// checkPath says why name cannot be a path on a device.
+// checkPath returns an error if name cannot be a path on a device.
 func checkPath(name string) (refusalKind, error) {
 	switch {
 	case !utf8.ValidString(name):
@@ -77,29 +94,30 @@ func checkPath(name string) (refusalKind, error) {
 	return 0, nil
 }
 
-// refuseUnfit takes out of the tree what the device cannot take. What is there already
-// needs nothing, unless it is to be replaced; of a file of the same size only the copying
-// finds out. The others have their turn in the order in which they are copied, so
-// that what fits is copied though an earlier one does not.
+// refuseUnfit removes from the tree what the device cannot take. A file that is there already
+// needs nothing, unless it is to be replaced. If it has the same size, only copying finds out
+// whether its content is the same. The other files are tried in the order in which they are
+// copied, so that a file that fits is copied even if an earlier one does not fit.
 func (c *copyCommand) refuseUnfit() {
 	usage, unit := c.device.Usage(), c.device.Superblock().AllocUnit
+	c.space = spaceNeeded{free: usage.Free}
 	free, entries := usage.Free, usage.LogCapacity-usage.LogUsed
 	fs.WalkDir(c.tree, ".", func(name string, d fs.DirEntry, _ error) error {
 		if name == "." {
 			return nil
 		}
 		n := c.tree.nodes[name]
-		each := 1 // entries that it needs
+		each := 1 // log entries that it needs
 		if there, err := c.device.Stat(name); err == nil {
-			if !c.replace || there.IsDir() || d.IsDir() || there.Size() == n.size {
+			if !c.replaces(name) || there.IsDir() || d.IsDir() || there.Size() == n.size {
 				return nil
 			}
-			each = 2 // the old one's removal
+			each = 2 // one more for the removal of the old file
 		}
 		kind, err := checkPath(name)
 		need := int64(0)
 		if !d.IsDir() {
-			need = (n.size + unit - 1) / unit * unit
+			need = units(n.size, unit)
 		}
 		switch {
 		case err != nil:
@@ -110,6 +128,9 @@ func (c *copyCommand) refuseUnfit() {
 		default:
 			free -= need
 			entries -= each
+			if !d.IsDir() {
+				c.space.add(n.size, need)
+			}
 			return nil
 		}
 		c.refuseNode(name, kind, err)
@@ -121,7 +142,7 @@ func (c *copyCommand) refuseUnfit() {
 	})
 }
 
-// refuseNode takes a file, or a directory with all below it, out of the tree.
+// refuseNode removes a file, or a directory and everything in it, from the tree.
 func (c *copyCommand) refuseNode(name string, kind refusalKind, err error) {
 	n := c.tree.nodes[name]
 	if n.mode.IsDir() && len(n.children) > 0 {
@@ -129,7 +150,7 @@ func (c *copyCommand) refuseNode(name string, kind refusalKind, err error) {
 			below := path.Join(name, child.name)
 			why := err
 			if k, e := checkPath(below); k == kind && e != nil {
-				why = e // its own length
+				why = e // the error with the length of its own path
 			}
 			c.refuseNode(below, kind, why)
 		}
@@ -139,8 +160,8 @@ func (c *copyCommand) refuseNode(name string, kind refusalKind, err error) {
 	c.tree.remove(name)
 }
 
-// removeEmptied takes out of the tree the directory name, and those above it, that hold
-// nothing any more: nobody asked for empty ones. It returns how many.
+// removeEmptied removes from the tree the directory name, and those above it, if they are empty
+// now: nobody asked for empty directories. It returns their number.
 func (c *copyCommand) removeEmptied(name string) (n int) {
 	for ; name != "." && len(c.tree.nodes[name].children) == 0; name = path.Dir(name) {
 		if _, err := c.device.Stat(name); err == nil {
@@ -152,7 +173,7 @@ func (c *copyCommand) removeEmptied(name string) (n int) {
 	return n
 }
 
-// sourceFailed says that err is about the file that a node is made of.
+// sourceFailed adds to err the source of node n.
 func (c *copyCommand) sourceFailed(n *treeNode, err error) error {
 	if isAboutDevice(err) {
 		return failed(failure{about: aboutName, what: n.source.String(), device: c.to.device, err: err})

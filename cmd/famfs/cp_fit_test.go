@@ -1,7 +1,7 @@
 package main
 
-// What cannot be copied: each is named, known before the first byte, and keeps nothing
-// else from being copied.
+// Files that cannot be copied: each is named, known before the first byte is copied, and does
+// not stop the others.
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"famfs"
 )
 
-// A SOURCE by itself is named in full, whatever letters its name has.
+// A single SOURCE is named in full, whatever characters its name has.
 func TestCpNamesSource(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -61,7 +61,7 @@ func TestCpNamesSource(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "d\xfe", "even"))
 }
 
-// How many of each kind cannot be copied is one line, before anything is copied; the
+// One line says how many files of each kind cannot be copied, before anything is copied. The
 // last line ends with their sum.
 func TestCpSaysBefore(t *testing.T) {
 	t.Parallel()
@@ -94,8 +94,37 @@ func TestCpSaysBefore(t *testing.T) {
 	assert.Len(t, lines(r.err), 5+1, "each, and one hint: %s", r.err)
 }
 
-// Space that is free, but not in so few pieces, is found out by trying: then the rest is
-// copied too.
+// A copy of many files onto a full device names some, and counts the others. With -v, and for
+// programs, it names all.
+func TestCpNamesSome(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "16M"), t.TempDir()
+	const files, room = 60, 3
+	tree := make(map[string][]byte)
+	for i := range files {
+		tree[fmt.Sprintf("t/%02d", i)] = []byte("x")
+	}
+	writeTree(t, src, tree)
+	args := func(more ...string) []string {
+		return append(append([]string{"--system-uuid", host, "cp", "-r"}, more...), filepath.Join(src, "t"), device+":/")
+	}
+	r := famfsRun(t, args("-q")...)
+	assert.Equal(t, 1, r.status)
+	assert.Equal(t, mostNamed, strings.Count(r.err, ": does not fit: "), r.err)
+	assert.Contains(t, r.err, "famfs cp: and 47 more do not fit; -v names all\n")
+	assert.Len(t, lines(r.err), mostNamed+2, "and one hint")
+	summary := parse[copyJSON](t, famfsRun(t, args("--json")...))
+	assert.Equal(t, []int{files, room, files - room}, []int{summary.Files, summary.Passed, summary.NotCopied})
+	assert.Len(t, summary.Errors, files-room)
+	r = famfsRun(t, args("-v")...)
+	assert.Equal(t, files-room, strings.Count(r.err, ": does not fit: "), r.err)
+	for name := range tree {
+		writeTree(t, src, map[string][]byte{name: []byte("y")})
+	}
+	assert.Equal(t, room, strings.Count(famfsRun(t, args("-q")...).err, "there already and has other content"))
+}
+
+// Only trying finds out that space is free but in too many pieces. Then the rest is still copied.
 func TestCpFragmented(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "256M"), t.TempDir()
@@ -142,7 +171,7 @@ func lastCopied(s string) string {
 	return ""
 }
 
-// A log that is full is known before, too.
+// A full log is known in advance too.
 func TestCpLogFull(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), t.TempDir()
@@ -156,7 +185,7 @@ func TestCpLogFull(t *testing.T) {
 	assert.Equal(t, "1", famfsRun(t, "cat", device+":/t/a").out)
 }
 
-// The device itself may lie in what is copied to it.
+// The device itself may be in the tree that is copied to it.
 func TestCpPassesDeviceOver(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)
@@ -175,7 +204,7 @@ func TestCpPassesDeviceOver(t *testing.T) {
 	cpFails(t, "cannot be copied into itself", "-r", device+":/t", device+":/t/u")
 }
 
-// A link to a directory that it lies in has no end; others may point to the same twice.
+// A link to a directory above it never ends. Other links may point to the same file twice.
 func TestCpCycle(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -194,8 +223,7 @@ func TestCpCycle(t *testing.T) {
 	assert.Contains(t, namesOn(t, device), "t/out/h")
 }
 
-// Whoever has had enough of a tree that is looked at before it is copied can end it: one
-// of links may have no end that anybody lives to see.
+// The user can end the walk through a tree before it is copied: a tree of links may have no end.
 func TestCpEndsLooking(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -212,7 +240,7 @@ func TestCpEndsLooking(t *testing.T) {
 		assert.Equal(t, map[bool]int{false: 2, true: 0}[ended], files)
 		cancel()
 	}
-	// The same of what is compared.
+	// The same for a tree that is compared.
 	device := newDevice(t, "64M")
 	asMaster(t, "cp", "-r", filepath.Join(dir, "a"), device+":/a")
 	ctx, cancel := context.WithCancel(t.Context())

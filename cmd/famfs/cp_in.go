@@ -1,6 +1,6 @@
 package main
 
-// Copying to a device: the library's CopyFS, over again without what did not fit.
+// Copying to a device: calls the library's CopyFS, and again without the files that did not fit.
 
 import (
 	"context"
@@ -21,26 +21,25 @@ func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (er
 		if c.atomic || !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
 			return errs
 		}
-		// Space that is free in all, but not in one piece, is only found out by trying.
-		// What was tried is there or failed; the rest may fit.
+		// Enough space may be free, but not in one piece: only trying finds that out. The files
+		// that were tried are there or have failed; the others may fit.
 		if c.tree.removeTried() == 0 {
 			return errs
 		}
-		before := len(c.refused)
 		c.refuseUnfit()
-		for _, r := range c.refused[before:] {
-			errs = append(errs, r.err)
-		}
 		if files, _ := c.tree.total(); files == 0 {
 			return errs
 		}
 	}
 }
 
-// copyTree copies what the tree holds now.
+// copyTree copies the present content of the tree.
 func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) error {
 	var last int64
 	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...)}
+	if c.preserve {
+		how = append(how, famfs.CreateFrom(ownerFrom))
+	}
 	if c.skipChanged {
 		how = append(how, famfs.SkipChanged())
 	}
@@ -66,12 +65,28 @@ func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) e
 	}))...)
 }
 
-// separateCopyErrors returns what CopyFS joins, each with the source that it is about.
+// ownerFrom returns the option that gives a file the owner of its source, if that is known.
+func ownerFrom(source fs.FileInfo) []famfs.CreateOption {
+	if uid, gid, ok := ownerOf(source); ok {
+		return []famfs.CreateOption{famfs.Owner(uid, gid)}
+	}
+	return nil
+}
+
+// ownerOf returns the owner of a file, local or on a device.
+func ownerOf(st fs.FileInfo) (uid, gid uint32, ok bool) {
+	if attr, onDevice := st.Sys().(*famfs.Attr); onDevice {
+		return attr.UID, attr.GID, true
+	}
+	return localOwner(st)
+}
+
+// separateCopyErrors returns the errors that CopyFS joins, each with its source.
 func (c *copyCommand) separateCopyErrors(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if !isJoin(err) { // "copy to .", which is no directory that anybody named
+	if !isJoin(err) { // "copy to .", a directory that the user did not name
 		if inner := errors.Unwrap(err); inner != nil {
 			err = inner
 		}
@@ -81,7 +96,11 @@ func (c *copyCommand) separateCopyErrors(err error) []error {
 	}
 	var all []error
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		if isJoin(e) { // of the planning of an atomic copy
+		if c.keep && errors.Is(e, fs.ErrExist) && !isJoin(e) {
+			c.passed++ // somebody else made it meanwhile
+			continue
+		}
+		if isJoin(e) { // from the planning of an atomic copy
 			all = append(all, c.separateCopyErrors(e)...)
 		} else {
 			all = append(all, c.copyFailed(e))
@@ -90,7 +109,7 @@ func (c *copyCommand) separateCopyErrors(err error) []error {
 	return all
 }
 
-// copyFailed names the source that err is about, as far as it can be known.
+// copyFailed adds the source to err, if it is known.
 func (c *copyCommand) copyFailed(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
@@ -104,8 +123,8 @@ func (c *copyCommand) copyFailed(err error) error {
 	return deviceFailed(c.to.device, err)
 }
 
-// isAboutDevice says that err is about what the device has and takes, not about what is
-// copied to it.
+// isAboutDevice reports whether err is about the device, and not about the file that is copied
+// to it.
 func isAboutDevice(err error) bool {
 	for _, known := range []error{famfs.ErrNoSpace, famfs.ErrLogFull, famfs.ErrLocked, famfs.ErrNotMaster, famfs.ErrReadOnly, famfs.ErrCorrupt, famfs.ErrDevice, fs.ErrExist} {
 		if errors.Is(err, known) {

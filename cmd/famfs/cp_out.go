@@ -1,7 +1,7 @@
 package main
 
-// Copying from a device to local files: in parallel, with holes in place of zeros, and so
-// that it can be taken up again. How a local file is written is in local.go.
+// Copying from a device to local files: in parallel, with holes instead of zeros, and so that an
+// interrupted copy can be resumed. local.go writes a local file.
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"sync"
 )
 
-// copyOut copies the tree below c.localBase.
+// copyOut copies the tree to local files below c.localBase.
 func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 	var mu sync.Mutex
 	fail := func(name string, err error) {
@@ -56,7 +56,8 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 		path string
 		mode fs.FileMode
 	}
-	var made []madeDir // that are to lose permissions in the end
+	var made []madeDir     // directories that lose permissions at the end
+	var preserved []string // directories of the tree, for -p
 	fs.WalkDir(c.tree, ".", func(name string, d fs.DirEntry, _ error) error {
 		if ctx.Err() != nil {
 			return fs.SkipAll
@@ -69,11 +70,14 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 			fail(name, err)
 			return fs.SkipDir
 		}
-		st, _ := d.Info() // of the tree: never fails
+		st, _ := d.Info() // never fails for a tree
+		if c.preserve && st.Sys() != nil {
+			preserved = append(preserved, name)
+		}
 		err := os.Mkdir(c.local(name), st.Mode().Perm()|0o700)
 		if errors.Is(err, fs.ErrExist) {
 			if there, statErr := os.Stat(c.local(name)); statErr == nil && there.IsDir() {
-				// A copy that was broken off has taken away what its owner may not do here.
+				// An interrupted copy has already removed permissions that the owner needs here.
 				if lacks := 0o700 &^ there.Mode().Perm(); lacks != 0 && lacks == 0o700&^st.Mode().Perm() && os.Chmod(c.local(name), there.Mode().Perm()|0o700) == nil {
 					made = append(made, madeDir{c.local(name), there.Mode().Perm()})
 				}
@@ -99,23 +103,43 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 			errs = append(errs, localFailed(made[i].path, err))
 		}
 	}
+	for i := len(preserved) - 1; i >= 0 && ctx.Err() == nil; i-- {
+		if err := preserve(c.local(preserved[i]), c.tree.nodes[preserved[i]]); err != nil {
+			errs = append(errs, localFailed(c.shown(preserved[i]), err))
+		}
+	}
 	return errs
 }
 
-// removeLeftParts takes away the parts in a directory that copies of the same left. What the
-// tree has by such a name is none.
+// preserve gives a local file or directory the owner and the mode of its source. Who may not give
+// files away, as only root may, keeps them.
+func preserve(name string, source fs.FileInfo) error {
+	mode := source.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+	if uid, gid, ok := ownerOf(source); ok {
+		switch err := os.Lchown(name, int(uid), int(gid)); {
+		case errors.Is(err, fs.ErrPermission), errors.Is(err, errors.ErrUnsupported):
+			mode &^= fs.ModeSetuid | fs.ModeSetgid // they would be for the wrong owner
+		case err != nil:
+			return err
+		}
+	}
+	return os.Chmod(name, mode)
+}
+
+// removeLeftParts removes the parts that earlier copies of the same files left in a directory. A
+// file of the tree with such a name is not a part.
 func (c *copyCommand) removeLeftParts(dir string) {
 	removeLeftParts(c.local(dir), func(name, base string) bool {
 		return c.tree.nodes[path.Join(dir, name)] == nil && (c.tree.nodes[path.Join(dir, base)] != nil || dir == "." && base == partBase(c.localName))
 	})
 }
 
-// local is where a file of the tree goes.
+// local returns the local path of a file of the tree.
 func (c *copyCommand) local(name string) string {
 	return filepath.Join(c.localBase, filepath.FromSlash(name))
 }
 
-// shown is a file of the tree as a person calls it: below DEST as it was given.
+// shown returns the name of a file of the tree for people: below DEST as they gave it.
 func (c *copyCommand) shown(name string) string {
 	if name == c.localName {
 		return c.to.name
@@ -126,14 +150,14 @@ func (c *copyCommand) shown(name string) string {
 	return filepath.Join(c.to.name, filepath.FromSlash(name)) // DEST is a root
 }
 
-// mostTries is how often a file is begun anew because others made or replaced the local one
+// mostTries is how often a file is begun again because others made or replaced the local file
 // meanwhile.
 const mostTries = 5
 
 // copyFileOut copies one file, or passes it over.
 func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool, err error) {
 	for range mostTries {
-		// What others made may be the same: several copies at a time are one.
+		// Others may have made the same file: several copies may run at the same time.
 		if passed, err = c.tryFileOut(ctx, name); !errors.Is(err, errTaken) {
 			break
 		}
@@ -141,10 +165,10 @@ func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool
 	return passed, err
 }
 
-// checkLocalName says whether name can be used on this system: on some, what famfs takes
-// for a name would lead elsewhere.
+// checkLocalName returns an error if name cannot be used on this system: on some systems a name
+// that famfs allows would lead somewhere else.
 func (c *copyCommand) checkLocalName(name string) error {
-	if below, ok := strings.CutPrefix(name, c.localName+"/"); ok { // what DEST is called is the user's affair
+	if below, ok := strings.CutPrefix(name, c.localName+"/"); ok { // DEST itself is the user's choice
 		if _, err := filepath.Localize(below); err != nil {
 			return because(fs.ErrInvalid, "has a name that cannot be used on this system")
 		}
@@ -152,7 +176,7 @@ func (c *copyCommand) checkLocalName(name string) error {
 	return nil
 }
 
-// tryFileOut is copyFileOut as long as nobody else makes or replaces the local file.
+// tryFileOut is copyFileOut. It returns errTaken if somebody else makes or replaces the local file.
 func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool, err error) {
 	if err := c.checkLocalName(name); err != nil {
 		return false, err
@@ -163,11 +187,14 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	node := c.tree.nodes[name]
-	to, st, err := resolveLocal(c.local(name))
+	to, st, err := resolveLocalIn(c.local(name), c.written.dirs.inDev)
 	if err != nil {
 		return false, err
 	}
 	perm := node.mode.Perm()
+	if st != nil && c.keep {
+		return true, nil
+	}
 	if st != nil {
 		perm = st.Mode().Perm()
 		how, err := c.compareWithLocal(ctx, from, node.size, to, st)
@@ -184,17 +211,20 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 		if err := checkReplaceable(to, st); err != nil {
 			return false, err
 		}
-		if !c.force {
+		if !c.force && !c.approved[name] {
 			return false, refused("is there already and " + how + "; --force replaces files")
 		}
-		if _, err := from.(io.Seeker).Seek(0, io.SeekStart); err != nil {
+		if err := from.Close(); err != nil {
+			return false, err
+		}
+		if from, err = c.tree.Open(name); err != nil {
 			return false, err
 		}
 	}
 	if err := c.written.note(to, name, true); err != nil {
 		return false, err
 	}
-	if to != c.local(name) { // where the walk does not come
+	if to != c.local(name) { // outside of the directories that the walk visits
 		removeLeftPartsOf(to)
 	}
 	part, err := newPart(to, perm, st)
@@ -205,35 +235,39 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 	if _, err = io.Copy(w, from); err == nil {
 		err = w.end()
 	}
-	if err == nil && (st != nil || perm&0o600 != 0o600) {
+	if err == nil && c.preserve {
+		err = preserve(part.Name(), node)
+	} else if err == nil && (st != nil || perm&0o600 != 0o600) {
 		err = part.setPerm(perm)
 	}
 	if err == nil {
 		err = reformatted(node.from)
 	}
 	if err = part.finish(err); errors.Is(err, errTaken) {
-		c.progress.bytes(-w.off) // begun anew
+		c.progress.bytes(-w.off) // it begins again
 	}
 	return false, err
 }
 
-// writtenFiles are the local files of a copy, each with the name that it has in the tree.
-// Two names may lead to one file, through a link or because the system does not tell case:
-// the second must not take the place of the first.
+// writtenFiles are the local files of a copy, each with its name in the tree. Two names may lead
+// to one file, through a link or because the system does not distinguish upper and lower case.
+// Then the second must not replace the first.
 type writtenFiles struct {
+	dirs localDirs
+
 	mu    sync.Mutex
 	files map[string]writtenFile
 }
 
 type writtenFile struct {
 	name string
-	new  bool // made, or replaced
+	new  bool // made or replaced
 }
 
-// note notes that a local file is, or is going to be, that which the tree calls name.
+// note records that a local file is, or will be, the file name of the tree.
 func (w *writtenFiles) note(file, name string, isNew bool) error {
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(file)); err == nil {
-		file = filepath.Join(dir, filepath.Base(file))
+	if dir, err := w.dirs.of(file); err == nil {
+		file = filepath.Join(dir.real, filepath.Base(file))
 	}
 	switch runtime.GOOS {
 	case "windows", "darwin", "ios":
@@ -252,7 +286,7 @@ func (w *writtenFiles) note(file, name string, isNew bool) error {
 	return nil
 }
 
-// compareWithLocal says how the local file differs, "" if it does not.
+// compareWithLocal says how the local file differs. It returns "" if it does not.
 func (c *copyCommand) compareWithLocal(ctx context.Context, from io.Reader, size int64, to string, st fs.FileInfo) (how string, err error) {
 	switch {
 	case st.IsDir():
@@ -265,7 +299,7 @@ func (c *copyCommand) compareWithLocal(ctx context.Context, from io.Reader, size
 		return "", err
 	}
 	defer f.Close()
-	a, b := make([]byte, 1<<20), make([]byte, 1<<20)
+	a, b := make([]byte, min(1<<20, size)), make([]byte, min(1<<20, size))
 	for at := int64(0); at < size; {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
@@ -285,8 +319,8 @@ func (c *copyCommand) compareWithLocal(ctx context.Context, from io.Reader, size
 	return "", nil
 }
 
-// holeWriter writes a new file and leaves holes in place of zeros. It tells progress of
-// what is written, until its context is done.
+// holeWriter writes a new file and leaves holes instead of zeros. It reports progress, and stops
+// when its context is done.
 type holeWriter struct {
 	ctx      context.Context
 	f        *os.File
@@ -294,8 +328,8 @@ type holeWriter struct {
 	progress *progress
 }
 
-// holeSize is the least hole, and what it is a multiple of. Smaller ones would cost more
-// in fragments of the file than they save.
+// holeSize is the size of the smallest hole; holes are multiples of it. Smaller holes would cost
+// more in fragments of the file than they save.
 const holeSize = 64 << 10
 
 var zeros [holeSize]byte
@@ -323,7 +357,7 @@ func (w *holeWriter) Write(b []byte) (int, error) {
 	return written, nil
 }
 
-// dataIn returns how many bytes of b come before the next hole.
+// dataIn returns how many bytes of b are before the next hole.
 func (w *holeWriter) dataIn(b []byte) int {
 	n := 0
 	for n < len(b) {
@@ -341,5 +375,5 @@ func (w *holeWriter) advance(n int64) {
 	w.progress.bytes(n)
 }
 
-// end gives the file its size, which a hole at its end has not.
+// end sets the size of the file, which is too small if the file ends with a hole.
 func (w *holeWriter) end() error { return w.f.Truncate(w.off) }

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is in the way is replaced with --force if it is a file; links are written
-// through; devices, directories and links to nothing stay what they are.
+// With --force a file that is in the way is replaced, and links are written through. Devices,
+// directories and links to nothing stay as they are.
 func TestCpOutInTheWay(t *testing.T) {
 	t.Parallel()
 	device, other, dir := newDevice(t, "64M"), newDevice(t, "64M"), t.TempDir()
@@ -73,7 +73,7 @@ func TestCpOutInTheWay(t *testing.T) {
 	assert.DirExists(t, filepath.Join(dir, "out", "o"))
 }
 
-// Zeros come out as holes, wherever they lie; everything else as it is.
+// Zeros become holes, wherever they are. Everything else is unchanged.
 func TestCpOutHoles(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "256M"), testDir(t)
@@ -109,8 +109,8 @@ func TestCpOutHoles(t *testing.T) {
 	}
 }
 
-// Files and directories come out with the modes that they have, also those that their
-// owner could not write to, the inner ones first.
+// Files and directories get the modes that they have on the device, even modes with which their
+// owner could not write to them; inner ones first.
 func TestCpOutModes(t *testing.T) {
 	if runtime.GOOS == "windows" || unprivileged(t) {
 		return

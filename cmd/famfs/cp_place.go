@@ -1,7 +1,7 @@
 package main
 
-// Which argument of cp goes where: what cp has taught everybody, and that a copy that is
-// taken up again goes where it went the first time.
+// Deciding which argument of cp goes where: as users know it from cp, and so that a resumed copy
+// goes to the same place as the first time.
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ import (
 	"famfs"
 )
 
-// place is where DEST lies.
+// place is the place of DEST.
 type place struct {
 	target
 	in   fs.FS
-	name string // in it
-	key  string // what in is, in records
+	name string // its name in in
+	key  string // identifies in, for records
 }
 
-// plan finds out what goes where, and puts the tree together.
+// plan decides what goes where and builds the tree.
 func (c *copyCommand) plan(ctx context.Context, args []string) error {
 	var all []target
 	for _, arg := range args {
@@ -43,8 +43,11 @@ func (c *copyCommand) plan(ctx context.Context, args []string) error {
 	to := place{target: dest, name: dest.name}
 	var err error
 	if dest.device != "" {
-		if c.device, err = c.openOnce(dest.device, true); err != nil {
+		if c.device, err = c.openOnce(dest.device, !c.dryRun); err != nil {
 			return err
+		}
+		if c.dryRun && c.device.Role() != famfs.Master {
+			return deviceFailed(dest.device, because(famfs.ErrNotMaster, "this host is not the master, and could not copy to it"))
 		}
 		to.in, to.key = c.device, c.device.Superblock().UUID.String()
 	} else {
@@ -71,11 +74,8 @@ func (c *copyCommand) plan(ctx context.Context, args []string) error {
 	if c.device != nil {
 		c.tree.mode = c.create.mode
 	}
-	b := treeBuilder{tree: c.tree, ctx: ctx, recursive: c.recursive, follow: c.follow, refuse: c.refuse, isDevice: c.openDevices(all), passOver: func(t target, why string) {
-		if !c.quiet {
-			fmt.Fprintf(c.err, "%s: %s: %s\n", c.command, printable(t.String()), why)
-		}
-	}}
+	b := c.treeBuilder(ctx, all)
+	b.emptyFiles = c.device == nil
 	for _, s := range sources {
 		from, root, key, err := c.sourceFS(s)
 		if err != nil {
@@ -88,19 +88,19 @@ func (c *copyCommand) plan(ctx context.Context, args []string) error {
 			continue
 		}
 		b.add(from, root, at, s)
-		if fsys, ok := from.(*famfs.FS); ok {
+		if fsys := deviceOf(from); fsys != nil {
 			c.reportLeftOut(fsys, s)
 		}
 	}
 	return nil
 }
 
-// refuse notes that what t names is not copied.
+// refuse records that t is not copied.
 func (c *copyCommand) refuse(t target, kind refusalKind, err error) {
 	c.refused = append(c.refused, refusal{kind, targetFailed(t, err)})
 }
 
-// openDevices returns a check for the files that are the devices of this copy.
+// openDevices returns a function that reports whether a file is one of the devices of this copy.
 func (c *copyCommand) openDevices(all []target) func(fs.FileInfo) bool {
 	var devices []fs.FileInfo
 	for _, t := range all {
@@ -120,28 +120,40 @@ func (c *copyCommand) openDevices(all []target) func(fs.FileInfo) bool {
 	}
 }
 
-// sourceFS returns a file system that holds s, its name there, and what identifies it
-// in records.
+// treeBuilder returns what collects the files of this copy. targets are all that it reads or writes.
+func (c *copyCommand) treeBuilder(ctx context.Context, targets []target) treeBuilder {
+	return treeBuilder{
+		tree: c.tree, ctx: ctx, recursive: c.recursive, follow: c.follow, refuse: c.refuse, isDevice: c.openDevices(targets),
+		passOver: func(t target, why string) {
+			if !c.quiet {
+				fmt.Fprintf(c.err, "%s: %s: %s\n", c.command, printable(t.String()), why)
+			}
+		},
+	}
+}
+
+// sourceFS returns a file system that contains s, the name of s in it, and a key that identifies
+// s in records.
 func (c *copyCommand) sourceFS(s target) (from fs.FS, name, key string, err error) {
 	if s.device != "" {
 		fsys, err := c.openOnce(s.device, false)
 		if err != nil {
 			return nil, "", "", err
 		}
-		return fsys, s.name, fsys.Superblock().UUID.String() + ":" + s.name, nil
+		return through(fsys, s), s.name, fsys.Superblock().UUID.String() + ":" + s.name, nil
 	}
 	full, err := absolute(s.name)
 	if err != nil {
 		return nil, "", "", err
 	}
 	dir, base := filepath.Split(full)
-	if base == "" { // a root
+	if base == "" { // the root of the local file system
 		base = "."
 	}
 	return localFS(dir), filepath.ToSlash(base), full, nil
 }
 
-// place says where in the tree source s goes, which is root in from.
+// place returns the place of source s in the tree. s is root in from.
 func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, several bool) (string, error) {
 	src, err := fs.Stat(from, root)
 	if err != nil {
@@ -178,7 +190,7 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 				return "", failed(because(fs.ErrInvalid, "lies in a directory that does not exist; make it with %s -p", to.mkdir()))
 			}
 		}
-		if src.IsDir() && !c.noTarget && !c.atomic { // which makes DEST with all that is in it
+		if src.IsDir() && !c.noTarget && !c.atomic { // the copy makes DEST with everything in it
 			c.record = record
 		}
 		return to.name, nil
@@ -197,11 +209,11 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 	return c.placeDir(s, from, root, to)
 }
 
-// placeDir says where a directory goes if DEST is a directory too, and nothing is known
-// of a copy that made it: into it, unless it is that copy by what it holds.
+// placeDir returns the place of a directory if DEST is a directory too and there is no record of
+// a copy that made it. That is in DEST, unless the content of DEST shows that it is the copy.
 func (c *copyCommand) placeDir(s target, from fs.FS, root string, to place) (string, error) {
 	if fsys, ok := to.in.(*famfs.FS); ok {
-		// What another process copied that had a record until just now is to be seen.
+		// Another process may just have finished a copy and removed its record: see what it copied.
 		if _, err := fsys.Refresh(); err != nil {
 			return "", deviceFailed(to.device, err)
 		}
@@ -238,7 +250,7 @@ func (c *copyCommand) placeDir(s target, from fs.FS, root string, to place) (str
 			option = "--replace"
 		}
 		if option != "" && !st.IsDir() {
-			// To guess wrong would lose what somebody else put there.
+			// A wrong guess would destroy what somebody else put there.
 			same, err := sameBeginning(from, path.Join(root, e.Name()), to.in, path.Join(to.name, e.Name()))
 			if err != nil {
 				return "", failed(to.target, err)
@@ -255,7 +267,7 @@ func (c *copyCommand) placeDir(s target, from fs.FS, root string, to place) (str
 	return to.name, nil
 }
 
-// sameBeginning says whether two files have the same size, and begin in the same way.
+// sameBeginning reports whether two files have the same size and the same beginning.
 func sameBeginning(a fs.FS, nameA string, b fs.FS, nameB string) (bool, error) {
 	var begin [2][64 << 10]byte
 	var size [2]int64
@@ -283,7 +295,7 @@ func sameBeginning(a fs.FS, nameA string, b fs.FS, nameB string) (bool, error) {
 	return size[0] == size[1] && bytes.Equal(begin[0][:read[0]], begin[1][:read[1]]), nil
 }
 
-// mkdir is the command that makes DEST.
+// mkdir returns the command that makes DEST.
 func (p place) mkdir() string {
 	if p.device == "" {
 		return "mkdir"
@@ -291,7 +303,7 @@ func (p place) mkdir() string {
 	return "famfs mkdir"
 }
 
-// isBelow says that name lies in dir, or is it.
+// isBelow reports whether name is dir or lies in it.
 func isBelow(name, dir string) bool {
 	return dir == "." || name == dir || len(name) > len(dir) && name[:len(dir)] == dir && name[len(dir)] == '/'
 }

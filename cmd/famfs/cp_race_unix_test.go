@@ -2,9 +2,9 @@
 
 package main
 
-// What others do while a copy is under way: the device is formatted anew, or somebody
-// makes the file that the copy was to make. The copy is stopped meanwhile, so that nothing
-// depends on who is faster.
+// What others do during a copy: the device is formatted anew, or somebody makes the file that
+// the copy was to make. The copy is stopped meanwhile, so that the result does not depend on
+// speed.
 
 import (
 	"io"
@@ -21,8 +21,8 @@ import (
 	"famfs"
 )
 
-// whileCopying runs a copy out to dir, stops it while it has a part there, does what
-// meanwhile does, and lets it end.
+// whileCopying runs a copy from the device to dir, stops it while it has a part there, calls
+// meanwhile, and lets the copy finish.
 func whileCopying(t *testing.T, dir string, meanwhile func(), args ...string) result {
 	t.Helper()
 	for range attempts {
@@ -62,8 +62,8 @@ func formatAnew(t testing.TB, device string) {
 	require.NoError(t, famfs.Format(device, famfs.Force(), famfs.WithSystemUUID(mustUUID(t, host))))
 }
 
-// What is read of a device that is formatted anew meanwhile may be of two files: it does
-// not pass for one.
+// If the device is formatted anew meanwhile, what was read may be from two files. It must not
+// count as one.
 func TestReformattedMeanwhile(t *testing.T) {
 	device, dir := newDevice(t, "256M"), t.TempDir()
 	fill := func() {
@@ -77,7 +77,7 @@ func TestReformattedMeanwhile(t *testing.T) {
 	assert.Contains(t, r.err, "formatted anew")
 	assert.Empty(t, names(t, dir))
 
-	// cat has written, and says it in the end.
+	// cat has already written, and reports it at the end.
 	cmd := command("cat", device+":/f")
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestReformattedMeanwhile(t *testing.T) {
 	cmd.Wait()
 	assert.Equal(t, 1, cmd.ProcessState.ExitCode())
 
-	// CopyFS asks a file with a mode of its own for its state before it commits.
+	// CopyFS calls Stat of a file with another mode before it commits.
 	fsys := readBack(t, device)
 	tree := newTree()
 	tree.mode = modeValue{mode: 0o600, set: true}
@@ -109,8 +109,8 @@ func TestReformattedMeanwhile(t *testing.T) {
 	assert.ErrorIs(t, err, famfs.ErrReformatted)
 }
 
-// A file that somebody else makes while it is copied is not replaced without --force; if
-// it is the same it was there already.
+// A file that somebody else makes during the copy is not replaced without --force. If it has the
+// same content, it counts as there already.
 func TestCpMadeMeanwhile(t *testing.T) {
 	device, dir := newDevice(t, "256M"), t.TempDir()
 	asMaster(t, "creat", "-s", "200M", "--seed", "3", device+":/f")
@@ -138,7 +138,7 @@ func TestCpMadeMeanwhile(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, string(same) == string(got))
 
-	// Not even with --force if it is a device by then.
+	// If it is a device by then, not even with --force.
 	other := filepath.Join(dir, "other")
 	asMaster(t, "mkfs", "--create", "64M", other)
 	require.NoError(t, os.WriteFile(out, []byte("plain"), 0o600))
@@ -149,7 +149,7 @@ func TestCpMadeMeanwhile(t *testing.T) {
 	assert.Equal(t, []string{"f"}, names(t, dir))
 }
 
-// Without hard links, too, nothing is replaced that the part is not of.
+// Without hard links too, a part replaces only the file that it was made for.
 func TestPartFinish(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -176,7 +176,7 @@ func TestPartFinish(t *testing.T) {
 	assert.Equal(t, []string{"f", "old"}, names(t, dir))
 }
 
-// Two names that lead to one local file are not both said to be copied.
+// If two names lead to one local file, not both are reported as copied.
 func TestCpOneFileTwice(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), t.TempDir()
@@ -194,7 +194,7 @@ func TestCpOneFileTwice(t *testing.T) {
 	assert.Contains(t, r.err, "; 2 not copied", "two names with the same content can be one file")
 }
 
-// A name that is as long as it can be is no reason to fail, and its parts are found again.
+// A name of the greatest length works, and its parts are found again.
 func TestCpLongName(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -209,7 +209,7 @@ func TestCpLongName(t *testing.T) {
 	assert.Equal(t, []string{filepath.Base(long)}, names(t, dir))
 }
 
-// What the device has by the name of a part is a file like others.
+// A file on the device with the name of a part is an ordinary file.
 func TestCpFileLikePart(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -224,7 +224,7 @@ func TestCpFileLikePart(t *testing.T) {
 	assert.Contains(t, famfsRun(t, "cp", "-r", device+":/t", filepath.Join(dir, "t")).err, "passed over 2")
 }
 
-// Parts are also taken away where a link leads.
+// Parts are removed also in the directory that a link leads to.
 func TestCpLeftBehindLink(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()

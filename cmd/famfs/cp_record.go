@@ -1,9 +1,10 @@
 package main
 
-// Records of copies under way. A directory that DEST names may have been there before a
-// copy began, which then goes into it; or the copy made it, and is DEST itself. Once it
-// is there nobody can tell, so the copy writes it down before it makes DEST, where the
-// same command finds it if it is run again. At the end the record is taken away.
+// Records of running copies. If DEST is a directory when a copy begins, either it was there
+// before, and the copy goes into it, or an interrupted run of the same copy made it, and it is
+// the copy. Afterwards nobody can tell which. So the copy writes a record before it makes DEST,
+// and the same command finds the record when it is run again. At the end the copy removes the
+// record.
 
 import (
 	"crypto/sha256"
@@ -13,11 +14,11 @@ import (
 	"strings"
 )
 
-// copyRecord is the record of one SOURCE and DEST, whether it is there or not.
+// copyRecord is the record of a copy from one SOURCE to DEST. It may not exist.
 type copyRecord struct{ file string }
 
-// recordOf names the record of a copy by what identifies it: what DEST lies in, its
-// name there, and SOURCE.
+// recordOf returns the record of the copy that parts identify: what DEST lies in, the name of
+// DEST in that, and SOURCE.
 func recordOf(parts ...string) *copyRecord {
 	dir := stateDir()
 	if dir == "" {
@@ -27,7 +28,7 @@ func recordOf(parts ...string) *copyRecord {
 	return &copyRecord{filepath.Join(dir, "copy-"+hex.EncodeToString(sum[:16]))}
 }
 
-// stateDir is where records lie, "" if this user has no place for them.
+// stateDir returns the directory of the records. It returns "" if this user has no place for them.
 func stateDir() string {
 	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "famfs")
@@ -38,10 +39,10 @@ func stateDir() string {
 	return ""
 }
 
-// exists says that such a copy is under way, or was broken off.
+// exists reports whether such a copy is running or was interrupted.
 func (r *copyRecord) exists() bool { return r.file != "" && exists(r.file) }
 
-// write says whether the same command will find what was begun.
+// write writes the record. It reports whether the same command will find it.
 func (r *copyRecord) write(what string) bool {
 	if r.file == "" || os.MkdirAll(filepath.Dir(r.file), 0o700) != nil {
 		return false

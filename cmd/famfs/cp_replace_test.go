@@ -1,6 +1,6 @@
 package main
 
-// Copies that replace files, and copies of which all appears at one moment.
+// Copies that replace files, and copies that appear at one moment.
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 	"famfs"
 )
 
-// content is what the files of a device hold, by name.
+// content is the content of a device's files, by name.
 func content(t testing.TB, device string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -56,7 +56,7 @@ func TestCpReplace(t *testing.T) {
 	assert.Contains(t, r.err, "copied 0 files, passed over 1 that were there already")
 	assert.Equal(t, before, usage(t, device))
 
-	// A tree, and what is on the device only.
+	// A tree; and files that are only on the device.
 	asMaster(t, "creat", "-s", "1", "--seed", "1", device+":/t/mine")
 	cpFails(t, "is there already", "-rT", v2, device+":/t")
 	summary := parse[copyJSON](t, asMaster(t, "cp", "-rT", "--replace", "--json", v2, device+":/t"))
@@ -67,7 +67,7 @@ func TestCpReplace(t *testing.T) {
 	asMaster(t, "cp", "--replace", device+":/one", device+":/t/a")
 	assert.Equal(t, "2", content(t, device)["t/a"])
 
-	// Directories are never replaced, and nothing is by one.
+	// A directory is never replaced, and never replaces anything.
 	writeTree(t, src, map[string][]byte{"w/t": []byte("x"), "x/one/f": []byte("x")})
 	cpFails(t, "is a directory", "-rT", "--replace", filepath.Join(src, "w"), device+":/")
 	cpFails(t, "a file stands there", "-rT", "--replace", filepath.Join(src, "x"), device+":/")
@@ -81,7 +81,7 @@ func TestCpReplace(t *testing.T) {
 	}
 }
 
-// What DEST means is not guessed where a wrong guess would lose files.
+// The meaning of DEST is not guessed if a wrong guess would lose files.
 func TestCpReplaceAsks(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), t.TempDir()
@@ -101,7 +101,7 @@ func TestCpReplaceAsks(t *testing.T) {
 	assert.Equal(t, "2", content(t, device)["m/a"])
 }
 
-// The new file needs space beside the old one, and two entries: known before.
+// The new file needs space beside the old one, and two entries. Both are known in advance.
 func TestCpReplaceFits(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), t.TempDir()
@@ -122,7 +122,7 @@ func TestCpReplaceFits(t *testing.T) {
 	assert.Equal(t, "22", content(t, device)["small"])
 }
 
-// All of it appears, or nothing.
+// Everything appears, or nothing.
 func TestCpAtomic(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()

@@ -2,7 +2,7 @@
 
 package main
 
-// A copy with --atomic that is broken off leaves nothing.
+// An interrupted copy with --atomic leaves nothing.
 
 import (
 	"errors"
@@ -38,7 +38,7 @@ func TestCpAtomicBrokenOff(t *testing.T) {
 					}
 					cmd := command(args...)
 					cmd.Env = append(cmd.Env, "XDG_STATE_HOME="+home)
-					// It is under way while it has the writers' lock.
+					// The copy is running while it has the writers' lock.
 					probe, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(mustUUID(t, host)), famfs.WithLockTimeout(time.Microsecond))
 					require.NoError(t, err)
 					r, inTime := signalWhen(t, cmd, c.signal, func() bool { return errors.Is(probe.Remove("nothing"), famfs.ErrLocked) })

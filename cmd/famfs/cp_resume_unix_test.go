@@ -2,8 +2,8 @@
 
 package main
 
-// Copies that are killed, hung up on, or run several at a time: the same command goes on
-// where it went the first time, and leaves nothing behind.
+// Copies that are killed, hung up on, or run several at a time: the same command continues in
+// the same place as the first time, and leaves nothing behind.
 
 import (
 	"io/fs"
@@ -21,7 +21,7 @@ import (
 	"famfs"
 )
 
-// records lists what is written down of copies under way.
+// records lists the records of running copies.
 func records(t testing.TB, home string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(home, "famfs"))
@@ -35,7 +35,7 @@ func records(t testing.TB, home string) []string {
 	return all
 }
 
-// A copy that was killed before a file was whole has made DEST: it is still DEST.
+// A copy that was killed before a file was whole has made DEST, and DEST is still the copy.
 func TestCpKilledAtOnce(t *testing.T) {
 	dir, home := testDir(t), t.TempDir()
 	src := filepath.Join(dir, "src")
@@ -68,7 +68,7 @@ func TestCpKilledAtOnce(t *testing.T) {
 	t.Fatalf("the copy was done before it could be killed, %d times", attempts)
 }
 
-// A copy out that was killed or hung up on is taken up in DEST, and its parts go.
+// A copy from a device that was killed or hung up on is resumed in DEST, and its parts are removed.
 func TestCpOutKilled(t *testing.T) {
 	dir := testDir(t)
 	device := newDevice(t, "512M")
@@ -113,7 +113,7 @@ func TestCpOutKilled(t *testing.T) {
 	}
 }
 
-// Several copies at a time of the same are one copy.
+// Several runs of the same copy at a time give one copy.
 func TestCpAtOnce(t *testing.T) {
 	t.Parallel()
 	src := filepath.Join(t.TempDir(), "par")
@@ -146,7 +146,7 @@ func TestCpAtOnce(t *testing.T) {
 	}
 }
 
-// A signal that whoever starts the command has it ignore, as nohup does, stays ignored.
+// A signal that was ignored when the command was started, as with nohup, stays ignored.
 func TestIgnoredSignal(t *testing.T) {
 	device, dir := newDevice(t, "256M"), testDir(t)
 	asMaster(t, "creat", "-s", "100M", "--seed", "3", device+":/f")
@@ -161,7 +161,7 @@ func TestIgnoredSignal(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "f"))
 }
 
-// A file that is written to while it is copied is not made: it would be of no one state.
+// A file that is written to during the copy is not made, because it would be a mixture of states.
 func TestCpChanged(t *testing.T) {
 	dir := testDir(t)
 	src := filepath.Join(dir, "t")
@@ -200,7 +200,7 @@ func TestCpChanged(t *testing.T) {
 	assert.Equal(t, []int{1, 1, 0, 0}, []int{summary.Copied, summary.Passed, summary.Changed, summary.NotCopied})
 }
 
-// What is left of a copy that made nothing says nothing of the next one.
+// What is left of a copy that made nothing does not affect the next one.
 func TestCpNothingBegun(t *testing.T) {
 	if unprivileged(t) {
 		return
@@ -223,7 +223,7 @@ func TestCpNothingBegun(t *testing.T) {
 	assert.FileExists(t, filepath.Join(out, "t", "f"))
 }
 
-// A copy goes on in directories that their owner may not write to, which it made so.
+// A copy continues in directories that it made, even if their owner may not write to them.
 func TestCpResumesReadOnly(t *testing.T) {
 	if unprivileged(t) {
 		return

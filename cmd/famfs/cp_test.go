@@ -1,6 +1,6 @@
 package main
 
-// Copying: where things go, what is refused, and that it can be taken up again.
+// Copying: where things go, what is refused, and how a copy is resumed.
 
 import (
 	"io/fs"
@@ -36,7 +36,7 @@ func cpFails(t testing.TB, want string, args ...string) {
 	assert.Contains(t, r.err, want, args)
 }
 
-// Where copies go is what cp has taught everybody.
+// Copies go to the same place as with the usual cp.
 func TestCpPlaces(t *testing.T) {
 	t.Parallel()
 	src := t.TempDir()
@@ -117,7 +117,7 @@ func TestCpModesAndOptions(t *testing.T) {
 	asMaster(t, "cp", "-m", "0640", "-u", "5", "-g", "6", filepath.Join(src, "t/run"), device+":/owned")
 	n := parse[nodeJSON](t, famfsRun(t, "stat", "--json", device+":/owned"))
 	assert.Equal(t, []any{"0640", uint32(5), uint32(6)}, []any{n.Mode, n.UID, n.GID})
-	// Owners are those of directories too, modes of files only.
+	// Owners apply to directories too, modes only to files.
 	asMaster(t, "cp", "-r", "-m", "0640", "-u", "5", "-g", "6", filepath.Join(src, "t"), device+":/all")
 	dir := parse[[]nodeJSON](t, famfsRun(t, "ls", "-d", "--json", device+":/all"))[0]
 	want := "0711"
@@ -138,7 +138,7 @@ func TestCpModesAndOptions(t *testing.T) {
 	assert.Equal(t, copyJSON{Files: 1, Bytes: 100, Passed: 1, Errors: []failureJSON{}}, summary)
 }
 
-// What famfs cannot hold is refused, each with the reason, and the rest is copied.
+// What famfs cannot hold is refused, each file with the reason, and the rest is copied.
 func TestCpRefuses(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), t.TempDir()
@@ -162,7 +162,7 @@ func TestCpRefuses(t *testing.T) {
 	assert.Contains(t, names, "t/good")
 	assert.Contains(t, names, "t/sub/better")
 
-	// A file that is there with other content is refused, and stays.
+	// A file that is there with other content is refused, and does not change.
 	writeTree(t, src, map[string][]byte{"t/good": []byte("evil"), "t/sub/better": []byte("longer")})
 	r = famfsRun(t, args...)
 	assert.Equal(t, 1, r.status)
@@ -195,7 +195,7 @@ func TestCpOut(t *testing.T) {
 		assert.EqualValues(t, 0o444, st.Mode().Perm())
 	}
 
-	// Again: what is there is passed over, what is missing is copied, what differs is
+	// Again: existing files are passed over, missing ones are copied, different ones are
 	// refused, or replaced with --force.
 	require.NoError(t, os.Remove(filepath.Join(out, "sub/one")))
 	r = famfsRun(t, "cp", "-r", device+":/src", out)
@@ -211,7 +211,7 @@ func TestCpOut(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "1", string(got))
 
-	// Into a directory; a file; and nothing is left lying around.
+	// Into a directory; to a file; and nothing else is left.
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "into"), 0o755))
 	assert.Equal(t, 0, famfsRun(t, "cp", "-r", device+":/src/sub", device+":/src/big", filepath.Join(dir, "into")).status)
 	assert.Equal(t, 0, famfsRun(t, "cp", device+":/src/sub/one", filepath.Join(dir, "into", "uno")).status)
@@ -239,8 +239,8 @@ func TestCpBetweenDevices(t *testing.T) {
 	assert.Equal(t, []string{"again/a", "again/e/b", "all/d/a", "all/d/e/b", "d/a", "d/e/b"}, namesOn(t, to))
 }
 
-// A copy that was broken off leaves nothing half, whatever DEST was called, and goes on
-// where it was.
+// An interrupted copy leaves no half file, whatever the name of DEST, and continues in the same
+// place.
 func TestCpResumes(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), filepath.Join(t.TempDir(), "models")
@@ -250,12 +250,12 @@ func TestCpResumes(t *testing.T) {
 	asMaster(t, "cp", "-r", src, device+":/renamed")
 	asMaster(t, "cp", "-r", src, device+":/models")
 	assert.Equal(t, []string{"models/a", "models/b", "models/sub/c", "renamed/a", "renamed/b", "renamed/sub/c"}, namesOn(t, device))
-	// A part of a copy out that was killed tells nothing of what DEST is.
+	// A part of a killed copy says nothing about the meaning of DEST.
 	out := filepath.Join(t.TempDir(), "out")
 	writeTree(t, out, map[string][]byte{"a": pattern(mib, 1), ".b.0123456789ab" + partEnd: []byte("half")})
 	require.Equal(t, 0, famfsRun(t, "cp", "-r", device+":/models", out).status)
 	assert.Equal(t, []string{"a", "b", "sub"}, names(t, out))
-	// A directory with something else in it is one to copy into.
+	// A directory with something else in it is a directory to copy into.
 	asMaster(t, "mkdir", device+":/box")
 	asMaster(t, "creat", "-s", "1", device+":/box/else")
 	for range 2 {
@@ -264,7 +264,7 @@ func TestCpResumes(t *testing.T) {
 	assert.Equal(t, "else\nmodels\n", famfsRun(t, "ls", device+":/box").out)
 }
 
-// A tree that holds a directory of its own name is not taken for what was copied into it.
+// A tree that contains a directory of its own name is not mistaken for the copy.
 func TestCpResumesOwnName(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), filepath.Join(t.TempDir(), "m")
@@ -275,7 +275,7 @@ func TestCpResumesOwnName(t *testing.T) {
 	}
 }
 
-// The same command means the same the second time, whatever the first one found.
+// The same command means the same the second time, whatever was there the first time.
 func TestCpTwice(t *testing.T) {
 	t.Parallel()
 	src := filepath.Join(t.TempDir(), "src")
@@ -326,8 +326,8 @@ func TestCpTwice(t *testing.T) {
 	}
 }
 
-// Where DEST may be the copy, or a directory of somebody's to copy into, --force does not
-// have the guess lose a file.
+// If DEST may be the copy, or somebody's directory to copy into, --force must not lose a file by
+// a wrong guess.
 func TestCpForceDoesNotGuess(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), t.TempDir()
@@ -360,7 +360,7 @@ func TestCpForceDoesNotGuess(t *testing.T) {
 	}
 }
 
-// The content of .. is copied, not something of that name.
+// The content of .. is copied, not something with that name.
 func TestCpDotDot(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()

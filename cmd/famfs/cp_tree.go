@@ -1,7 +1,7 @@
 package main
 
-// A tree of files that come from several places, as a file system, so that one copy
-// takes them all. Files are refused here for what famfs cannot hold.
+// A tree of files from several places, as one file system, so that one copy can copy all of
+// them. Files that famfs cannot hold are refused here.
 
 import (
 	"cmp"
@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// tree is an fs.FS of directories that are made up and files that lie elsewhere.
+// tree is an fs.FS of directories that exist only here and files from other places.
 type tree struct {
 	nodes map[string]*treeNode
-	mode  modeValue // of all files, if it is set
+	mode  modeValue // for all files, if it is set
 
 	mu    sync.Mutex
 	tried []string // files that were opened
@@ -27,22 +27,24 @@ type tree struct {
 
 // treeNode is a file or directory of a tree.
 type treeNode struct {
-	name     string // the last element
+	name     string // the last element of the path
 	mode     fs.FileMode
 	size     int64
-	children []*treeNode // of a directory
+	sys      any // as that of fs.FileInfo, of the source
+	modified time.Time
+	children []*treeNode // if it is a directory
 
-	from fs.FS  // of a file: where it is
-	at   string // and what it is called there
+	from fs.FS  // if it is a file: the file system that holds it
+	at   string // and its name there
 
-	source target // what a person calls it; of a directory that is made up nothing
+	source target // its name for people; empty if the directory exists only here
 }
 
 func newTree() *tree {
 	return &tree{nodes: map[string]*treeNode{".": {name: ".", mode: fs.ModeDir | 0o755}}}
 }
 
-// total is how many files the tree has, and their bytes.
+// total returns the number of files in the tree and the sum of their sizes.
 func (t *tree) total() (files int, bytes int64) {
 	for _, n := range t.nodes {
 		if !n.mode.IsDir() {
@@ -53,7 +55,7 @@ func (t *tree) total() (files int, bytes int64) {
 	return files, bytes
 }
 
-// dir returns the directory name, making it and those above it.
+// dir returns the directory name. It makes it and the directories above it if they are missing.
 func (t *tree) dir(name string, mode fs.FileMode) (*treeNode, error) {
 	n := t.nodes[name]
 	if n == nil {
@@ -81,7 +83,7 @@ func (t *tree) insert(name string, n *treeNode) error {
 	return nil
 }
 
-// remove takes a file, or a directory that is empty by then, out of the tree.
+// remove removes a file or an empty directory from the tree.
 func (t *tree) remove(name string) {
 	n := t.nodes[name]
 	delete(t.nodes, name)
@@ -89,7 +91,7 @@ func (t *tree) remove(name string) {
 	parent.children = slices.DeleteFunc(parent.children, func(c *treeNode) bool { return c == n })
 }
 
-// removeTried takes out the files that were opened, and returns how many.
+// removeTried removes the files that were opened, and returns their number.
 func (t *tree) removeTried() int {
 	t.mu.Lock()
 	tried := t.tried
@@ -101,20 +103,21 @@ func (t *tree) removeTried() int {
 	return len(tried)
 }
 
-// treeBuilder puts sources into a tree.
+// treeBuilder adds sources to a tree.
 type treeBuilder struct {
 	*tree
-	ctx               context.Context // who looks at a tree without end must be able to end it
+	ctx               context.Context // to stop walking through a tree without end
 	recursive, follow bool
-	// refuse is told of what cannot be copied.
+	emptyFiles        bool // they can be held
+	// refuse is called for everything that cannot be copied.
 	refuse func(t target, kind refusalKind, err error)
-	// isDevice says that a file is a device that this copy is from or to. passOver is told
-	// of it.
+	// isDevice reports whether a file is a device that this copy is from or to. passOver is called
+	// for such files.
 	isDevice func(fs.FileInfo) bool
 	passOver func(t target, why string)
 }
 
-// add puts root of from, which is source s, into the tree as name.
+// add adds root in from, which is source s, to the tree as name.
 func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
 	st, err := fs.Stat(from, root) // follows a link
 	switch {
@@ -138,21 +141,21 @@ func (b *treeBuilder) addFile(from fs.FS, at, name string, s target, st fs.FileI
 	case !st.Mode().IsRegular():
 		b.refuse(s, specialRefusal, because(fs.ErrInvalid, "is a special file (%v), and famfs has only directories and regular files; leave it out", st.Mode().Type()))
 		return
-	case st.Size() == 0:
+	case st.Size() == 0 && !b.emptyFiles:
 		b.refuse(s, emptyRefusal, because(fs.ErrInvalid, "is empty, and famfs has no empty files; leave it out, or put something into it"))
 		return
 	}
-	if err := b.insert(name, &treeNode{name: path.Base(name), mode: st.Mode(), size: st.Size(), from: from, at: at, source: s}); err != nil {
+	if err := b.insert(name, &treeNode{name: path.Base(name), mode: st.Mode(), size: st.Size(), sys: st.Sys(), modified: st.ModTime(), from: from, at: at, source: s}); err != nil {
 		b.refuse(s, otherRefusal, err)
 	}
 }
 
-// addDir puts a directory and what is in it into the tree. above are the directories
-// that it lies in.
+// addDir adds a directory and everything in it to the tree. above are the directories that
+// contain it.
 func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileInfo, above []fs.FileInfo) {
 	dir, err := b.dir(name, st.Mode())
 	if err == nil && dir.source.name == "" {
-		dir.source = s
+		dir.source, dir.sys, dir.modified = s, st.Sys(), st.ModTime()
 	}
 	var entries []fs.DirEntry
 	if err == nil {
@@ -192,7 +195,7 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 	}
 }
 
-// Open opens a file where it lies, or a directory of the tree.
+// Open opens a file in its own file system, or a directory of the tree.
 func (t *tree) Open(name string) (fs.File, error) {
 	n := t.nodes[name]
 	if n == nil {
@@ -218,16 +221,16 @@ func (t *tree) Open(name string) (fs.File, error) {
 	return fileWithMode{f, t.mode.mode, n.from}, nil
 }
 
-// fileWithMode is an open file that says it has other permission bits. A directory
-// that is copied with the files must not get theirs: nobody could enter it.
+// fileWithMode is an open file with other permission bits. Directories that are copied must not
+// get these bits, because nobody could enter them.
 type fileWithMode struct {
 	fs.File
 	mode fs.FileMode
 	from fs.FS
 }
 
-// Stat also finds out whether the device was formatted anew: whom CopyFS cannot ask
-// about his device it asks for his state, before it commits.
+// Stat also finds out whether the device was formatted anew. CopyFS calls it before it commits, and
+// cannot ask the device behind this type itself.
 func (f fileWithMode) Stat() (fs.FileInfo, error) {
 	if err := reformatted(f.from); err != nil {
 		return nil, err
@@ -246,7 +249,7 @@ type infoWithMode struct {
 
 func (i infoWithMode) Mode() fs.FileMode { return i.mode }
 
-// ReadDir lists a directory by name.
+// ReadDir lists a directory, sorted by name.
 func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	n := t.nodes[name]
 	if n == nil || !n.mode.IsDir() {
@@ -274,9 +277,9 @@ func (n *treeNode) Size() int64        { return n.size }
 func (n *treeNode) Mode() fs.FileMode  { return n.mode }
 func (n *treeNode) ModTime() time.Time { return time.Time{} }
 func (n *treeNode) IsDir() bool        { return n.mode.IsDir() }
-func (n *treeNode) Sys() any           { return nil }
+func (n *treeNode) Sys() any           { return n.sys }
 
-// treeDir is an open directory, which is listed through the tree.
+// treeDir is an open directory. It is listed through the tree.
 type treeDir struct{ node *treeNode }
 
 func (d *treeDir) Stat() (fs.FileInfo, error) { return d.node, nil }

@@ -1,6 +1,6 @@
 package main
 
-// famfs creat: making files of a given size, with zeros or content from a seed.
+// famfs creat: makes files of a given size, with zeros or with content from a seed.
 
 import (
 	"crypto/rand"
@@ -17,14 +17,14 @@ import (
 	"famfs"
 )
 
-// creatJob is a file to be made.
+// creatJob describes a file to make.
 type creatJob struct {
 	size int64
-	seed *uint64 // nil: zeros
-	keep bool    // not even zeros
+	seed *uint64 // nil for zeros
+	keep bool    // not even write zeros
 }
 
-// createdJSON is what creat prints for programs.
+// createdJSON is the output of creat for programs.
 type createdJSON struct {
 	nodeJSON
 	Seed *uint64 `json:"seed,omitempty"`
@@ -67,7 +67,7 @@ each file has a size and seed of its own.`,
 				seed = binary.LittleEndian.Uint64(b[:]) >> 1 // so that any program can hold it
 				job.seed = &seed
 			}
-			var jobs []creatJob // of each argument, as several may be the same
+			var jobs []creatJob // one per argument, because arguments may be equal
 			switch {
 			case len(multi) > 0 && (len(args) > 0 || size > 0 || job.seed != nil):
 				return usageError(errors.New("--multi says all: leave out --size, --seed, --randomize and other files"))
@@ -132,7 +132,7 @@ each file has a size and seed of its own.`,
 	return cmd
 }
 
-// parseMulti reads DEVICE:PATH,SIZE[,SEED]. The path may hold commas.
+// parseMulti parses DEVICE:PATH,SIZE[,SEED]. The path may contain commas.
 func parseMulti(s string, keep bool) (arg string, job creatJob, err error) {
 	bad := fmt.Errorf("--multi %q, want DEVICE:PATH,SIZE[,SEED]", s)
 	parts := strings.Split(s, ",")
@@ -174,7 +174,7 @@ func creat(fsys *famfs.FS, name string, job creatJob, workers int, opts []famfs.
 	return p.Commit()
 }
 
-// fill writes zeros, or the content for seed.
+// fill writes zeros, or the content of seed.
 func fill(data []byte, seed *uint64, workers int) error {
 	var failed firstError
 	inPieces(data, workers, func(piece []byte, off int64) {

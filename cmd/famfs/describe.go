@@ -1,6 +1,6 @@
 package main
 
-// Files, directories and file systems as JSON: the same fields in every command.
+// Files, directories and file systems as JSON, with the same fields in every command.
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"famfs"
 )
 
-// fileSystemJSON describes a device and what is on it.
+// fileSystemJSON describes a device and its file system.
 type fileSystemJSON struct {
 	Device      string `json:"device"`
 	Kind        string `json:"kind"`
@@ -46,6 +46,7 @@ type usageJSON struct {
 	Removed     int64 `json:"removed"`
 	FileBytes   int64 `json:"file_bytes"`
 	Files       int   `json:"files"`
+	Sealed      int   `json:"sealed"`
 	Dirs        int   `json:"directories"`
 	LogUsed     int   `json:"log_used"`
 	LogCapacity int   `json:"log_capacity"`
@@ -74,7 +75,7 @@ func describeDevice(d famfs.DeviceInfo, sb famfs.Superblock, u famfs.Usage) file
 func describeUsage(u famfs.Usage) usageJSON {
 	return usageJSON{
 		Size: u.Size, Allocated: u.Allocated, Free: u.Free, LargestFree: u.LargestFree, Removed: u.Removed, FileBytes: u.FileBytes,
-		Files: u.Files, Dirs: u.Dirs, LogUsed: u.LogUsed, LogCapacity: u.LogCapacity,
+		Files: u.Files, Sealed: u.Sealed, Dirs: u.Dirs, LogUsed: u.LogUsed, LogCapacity: u.LogCapacity,
 	}
 }
 
@@ -88,13 +89,15 @@ type nodeJSON struct {
 	UID    uint32 `json:"uid"`
 	GID    uint32 `json:"gid"`
 	Flags  uint32 `json:"flags,omitempty"`
-	// Index is that of the log entry, -1 of the root directory.
+	// Index is the index of the log entry, or -1 for the root directory and in zip files.
 	Index int         `json:"index"`
 	Map   *layoutJSON `json:"map,omitempty"`
+	// Seal is the sum in a file's seal, as KIND:SUM.
+	Seal string `json:"seal,omitempty"`
 }
 
-// layoutJSON says where a file lies. Chunk is 0 unless it is interleaved; then the
-// extents are its strips.
+// layoutJSON says where a file lies. Chunk is 0 unless the file is interleaved. Then the extents
+// are its strips.
 type layoutJSON struct {
 	Chunk   int64        `json:"chunk"`
 	Extents []extentJSON `json:"extents"`
@@ -107,7 +110,7 @@ type extentJSON struct {
 }
 
 func describeNode(device, name string, st fs.FileInfo) nodeJSON {
-	attr := st.Sys().(*famfs.Attr)
+	attr := attrOf(st)
 	n := nodeJSON{
 		Device: device, Path: name, Type: "file", Size: st.Size(), Mode: fmt.Sprintf("%04o", octal(st.Mode())),
 		UID: attr.UID, GID: attr.GID, Flags: attr.Flags, Index: attr.Index,
@@ -116,12 +119,18 @@ func describeNode(device, name string, st fs.FileInfo) nodeJSON {
 		n.Type = "directory"
 		return n
 	}
+	if attr.Sealed {
+		n.Seal = attr.Sum.String()
+	}
+	if _, ok := st.Sys().(*famfs.Attr); !ok { // it is in a zip file
+		return n
+	}
 	n.Map = describeMap(attr.Layout)
 	return n
 }
 
 func describeMap(l famfs.Layout) *layoutJSON {
-	m := &layoutJSON{Chunk: l.Chunk, Extents: []extentJSON{}} // an unsound log entry may have none
+	m := &layoutJSON{Chunk: l.Chunk, Extents: []extentJSON{}} // an unsound log entry may have no extents
 	for _, x := range l.Extents {
 		m.Extents = append(m.Extents, extentJSON{x.Device, x.Offset, x.Length})
 	}

@@ -1,8 +1,8 @@
 package main
 
-// Errors as a person meets them: what the failing thing was, the lines on stderr that
-// name it, say what is wrong and the way out, and the one status that the process ends
-// with. What the commands do is not known here.
+// Errors as people see them: what failed, the lines on stderr that name it and say what is wrong
+// and what to do, and the one exit status of the process. Nothing here knows what the commands
+// do.
 
 import (
 	"context"
@@ -16,15 +16,15 @@ import (
 	"famfs"
 )
 
-// What the process ends with; after a signal it is 128 and the signal's number.
+// Exit statuses. After a signal the status is 128 plus the signal's number.
 const (
 	statusDone   = 0
 	statusFailed = 1
-	statusUsage  = 2 // not understood; of fsck, verify and chkread: could not be done
+	statusUsage  = 2 // not understood; for fsck, verify and chkread: could not be done
 	statusSignal = 128
 )
 
-// statusError ends the process with a status. If err is nil everything has been said.
+// statusError is an exit status. If err is nil, everything has been said already.
 type statusError struct {
 	status int
 	err    error
@@ -41,9 +41,8 @@ func (e *statusError) Unwrap() error { return e.err }
 
 func usageError(err error) error { return &statusError{statusUsage, err} }
 
-// status reports err and returns what the process ends with: the worst of what err
-// says, what was reported on the way, and whether stdout took what was written. It is
-// the only place that decides.
+// status reports err and returns the exit status: the worst of err, of what was reported before,
+// and of writing to stdout. Only this method decides the status.
 func (a *app) status(err error) int {
 	status := statusDone
 	var known *statusError
@@ -69,7 +68,7 @@ func (a *app) status(err error) int {
 	return status
 }
 
-// about is what a failing thing was to the command. Hints follow from it.
+// about is the kind of thing that failed. Hints depend on it.
 type about int
 
 const (
@@ -81,33 +80,33 @@ const (
 	aboutOutput        // stdout
 )
 
-// failure is an error with what failed.
+// failure is an error and the thing that failed.
 type failure struct {
 	about  about
-	what   string // as it is written on the command line
-	device string // the device, or the one that it is on
+	what   string // as written on the command line
+	device string // the device, or the device that it is on
 	err    error
 }
 
 func (f *failure) Error() string { return f.what + ": " + f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// failed says what failed, unless err says so already.
+// failed adds what failed to an error, unless the error says it already.
 func failed(f failure) error {
 	var known *failure
 	var status *statusError
 	if f.err == nil || errors.As(f.err, &status) || !isJoin(f.err) && errors.As(f.err, &known) {
 		return f.err
 	}
-	return &f // of what is joined each may say so
+	return &f // each of several joined errors may say it
 }
 
-// deviceFailed says that err is about a device as a whole.
+// deviceFailed returns err as an error about a whole device.
 func deviceFailed(device string, err error) error {
 	return failed(failure{about: aboutDevice, what: device, device: device, err: err})
 }
 
-// targetFailed says that err is about what t names, which is read if it is local.
+// targetFailed returns err as an error about t. If t is local, it is a file that is read.
 func targetFailed(t target, err error) error {
 	if t.device == "" {
 		return failed(failure{about: aboutSource, what: t.name, err: err})
@@ -115,27 +114,35 @@ func targetFailed(t target, err error) error {
 	return failed(failure{about: aboutName, what: t.String(), device: t.device, err: err})
 }
 
-// localFailed says that err is about a local file or directory that is written.
+// localFailed returns err as an error about a local file or directory that is written.
 func localFailed(name string, err error) error {
 	return failed(failure{about: aboutLocal, what: name, err: err})
 }
 
-// failureJSON is a failure among what a command prints for programs.
+// failureJSON is a failure in the output of a command for programs.
 type failureJSON struct {
 	Argument string `json:"argument"`
 	Error    string `json:"error"`
 }
 
-// reportFailure reports an error after which the command goes on, to fail in the end.
+// reportFailure reports an error. The command goes on after it, and fails at the end.
 func (a *app) reportFailure(err error) {
-	a.failed = true
-	for _, f := range separate(err) {
-		a.failures = append(a.failures, failureJSON{f.what, f.message()})
+	for _, f := range a.noteFailure(err) {
 		a.reportOne(f)
 	}
 }
 
-// report writes err to stderr, each of the errors that it joins on lines of its own.
+// noteFailure is reportFailure without the lines on stderr. It returns what failed.
+func (a *app) noteFailure(err error) []*failure {
+	a.failed = true
+	all := separate(err)
+	for _, f := range all {
+		a.failures = append(a.failures, failureJSON{f.what, f.message()})
+	}
+	return all
+}
+
+// report writes err to stderr. Each error that it joins gets lines of its own.
 func (a *app) report(err error) {
 	for _, f := range separate(err) {
 		a.reportOne(f)
@@ -162,7 +169,8 @@ func separate(err error) []*failure {
 	return all
 }
 
-// isJoin tells errors.Join from an error with a message of its own that wraps several.
+// isJoin reports whether err is from errors.Join, and not an error with its own message that
+// wraps several.
 func isJoin(err error) bool {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -175,13 +183,13 @@ func isJoin(err error) bool {
 	return strings.Join(parts, "\n") == err.Error()
 }
 
-// reportOne writes what failed, why, and the way out.
+// reportOne writes what failed, why, and what to do.
 func (a *app) reportOne(f *failure) {
 	line := a.command + ": "
 	if f.what != "" {
 		line += printable(f.what) + ": "
 	}
-	// An error may take several lines; a name with a newline in it is quoted in it.
+	// An error may have several lines. A name with a newline is quoted in it.
 	for i, part := range strings.FieldsFunc(line+f.message(), func(r rune) bool { return r == '\n' }) {
 		if i > 0 {
 			part = "    " + strings.TrimSpace(part)
@@ -189,25 +197,39 @@ func (a *app) reportOne(f *failure) {
 		fmt.Fprintln(a.err, printable(strings.ReplaceAll(part, "\t", " ")))
 	}
 	if hint := a.wayOut(f); hint != "" && !a.hinted[hint] {
-		a.hinted[hint] = true // once is enough for a thousand files
+		a.hinted[hint] = true // once is enough, even for a thousand files
 		fmt.Fprintln(a.err, "    "+printable(hint))
 	}
 }
 
-// commandWords says in options of the command what the library says in names of Go.
+// commandWords replaces Go names in messages of the library by options of the command.
 var commandWords = strings.NewReplacer(
 	"format with force to lose it", "--force loses it",
+	"; give the path that this device has on this host to WithDevices", "; give the path that this device has on this host to --device",
+	"; one is a copy: give only the right one to WithDevices", "; one is a copy: give only the right one to --device",
+	", and give this one to WithDevices", ", and give this one to --device",
 	"; make a stand-in device with CreateBacking", "",
 	": format it first (famfs.Format)", "",
 	"with WithSystemUUID", "with --system-uuid",
 	"give WithSystemUUID", "give --system-uuid",
 	"open with ReadWrite to create: ", "",
+	"; open with ReadWrite or WithClientWrites", "",
 	"; open with ReadWrite", "",
+	"its second copy is sound: RestoreSuperblock puts it back, on the master", "its second copy is sound: famfs mkfs --restore-superblock puts it back, on the master",
+	"its second copy is sound, and is used: RestoreSuperblock puts it back, on the master", "its second copy is sound, and is used: famfs mkfs --restore-superblock puts it back, on the master",
+	"; open it with ReadWrite on the master, which finishes it", "",
 	": open without ReadWrite and WithClientWrites", "",
+	" on the master (Admit); reading through fs.FS needs no admission", " with famfs hosts admit, on the master",
+	" on the master (Admit)", " with famfs hosts admit, on the master",
+	" (WithSystemUUID),", " (--system-uuid),",
+	" (see Hosts)", " (see famfs hosts)",
+	"; read through fs.FS", "",
+	"formatted without Reuse", "made without --reuse",
 	"it was opened with Salvage, which", "--salvage",
+	"check it first, or drop them (DropProblems)", "look at them first with famfs fsck; --drop-problems leaves them out, for good",
 )
 
-// message is what is wrong, without the name of what failed, which comes before it.
+// message returns what is wrong, without the name of what failed, which is printed before it.
 func (f *failure) message() string {
 	message := strings.TrimPrefix(f.err.Error(), "famfs: ")
 	message = withoutEchoes(message)
@@ -218,20 +240,20 @@ func (f *failure) message() string {
 			message = strings.Replace(message, named, path.Op+": ", 1)
 		}
 	}
-	for op := range strings.FieldsSeq("open format check wipe") {
+	for _, op := range [...]string{"open", "format", "check", "wipe", "restore superblock", "read superblock copy"} {
 		if rest, ok := strings.CutPrefix(message, op+" "+f.what+": "); ok && f.what != "" {
 			message = op + ": " + rest
 		}
 	}
 	message = withoutEchoes(message)
-	if f.what != "" { // which comes before it
+	if f.what != "" { // printed before the message
 		message = strings.TrimPrefix(message, f.what+" ")
 	}
 	return commandWords.Replace(message)
 }
 
-// withoutEchoes takes what layers say after one another out of a message: "open x: open
-// x: why" is "open x: why".
+// withoutEchoes removes from a message what several layers repeat: "open x: open x: why" becomes
+// "open x: why".
 func withoutEchoes(message string) string {
 	for at := 0; ; {
 		i := strings.Index(message[at:], ": ")
@@ -251,6 +273,11 @@ func (a *app) wayOut(f *failure) string {
 	if device == "" {
 		device = "DEVICE"
 	}
+	if a.command == "famfs mount" {
+		if hint, ok := mountWayOut(f.err, f.what); ok {
+			return hint
+		}
+	}
 	mkfs := a.command == "famfs mkfs"
 	var known *statusError
 	switch is := func(target error) bool { return errors.Is(f.err, target) }; {
@@ -258,6 +285,10 @@ func (a *app) wayOut(f *failure) string {
 		return "see " + a.command + " --help"
 	case is(context.Canceled), f.about == aboutOutput:
 		return ""
+	case mkfs && errors.Is(f.err, fs.ErrInvalid) && strings.HasPrefix(f.err.Error(), "nothing was changed"):
+		return ""
+	case is(famfs.ErrNotFormatted) && mkfs && strings.Contains(f.err.Error(), "second copy"):
+		return fmt.Sprintf("read what is sound with --salvage: famfs --salvage cp -r %s:/ ./rescue", device)
 	case is(famfs.ErrNotFormatted) && mkfs: // --kill
 		return "there is no file system on it: nothing to do"
 	case is(famfs.ErrNotEmpty), is(famfs.ErrNotFormatted) && is(fs.ErrInvalid):
@@ -273,11 +304,17 @@ func (a *app) wayOut(f *failure) string {
 	case is(famfs.ErrNotMaster):
 		return "only the host that formatted the device may do this: run it there, or say with --system-uuid that this is that host"
 	case is(famfs.ErrLogFull):
-		return "entries are never given back, and a removal takes one too: copy the device to one that is formatted with a larger --loglen"
+		return fmt.Sprintf("if files were removed, famfs compact %s gives their entries back; otherwise copy the device to one that is formatted with a larger --loglen", device)
 	case is(famfs.ErrNoSpace):
-		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s", device, device)
+		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s; what removed files had, famfs compact gives back", device, device)
+	case f.about == aboutDevice && is(famfs.ErrBusy):
+		return fmt.Sprintf("finish it on the master with: famfs compact %s", device)
+	case is(famfs.ErrBusy):
+		return "wait until the other process is done: each end of a queue is one process's at a time"
 	case is(famfs.ErrLocked):
 		return "another process is writing: try again, or wait longer with --lock-timeout"
+	case is(famfs.ErrCorrupt) && a.command == "famfs compact":
+		return fmt.Sprintf("see what is wrong with: famfs fsck %s; --drop-problems leaves it out, for good, and compacts the rest", device)
 	case is(famfs.ErrCorrupt) && !a.tolerant && !a.salvage && f.about == aboutDevice:
 		return fmt.Sprintf("see what is wrong with: famfs fsck %s; read what is sound with --salvage", device)
 	case is(famfs.ErrCorrupt), f.about == aboutDevice && is(famfs.ErrDevice) && a.opened[device]:
@@ -313,8 +350,6 @@ func (a *app) wayOut(f *failure) string {
 		}
 	case aboutSource:
 		switch {
-		case is(fs.ErrNotExist) && f.what == "-":
-			return "standard input has no size, which files need at once: put it into a file first"
 		case is(fs.ErrNotExist):
 			return "check the name; what is on a device is written DEVICE:PATH"
 		}
@@ -326,7 +361,7 @@ func (a *app) wayOut(f *failure) string {
 	return ""
 }
 
-// because makes an error that says all in its own words, and is of a kind for errors.Is.
+// because returns an error with a text of its own that errors.Is recognizes as kind.
 func because(kind error, format string, args ...any) error {
 	return &reason{fmt.Sprintf(format, args...), kind}
 }
@@ -339,7 +374,7 @@ type reason struct {
 func (r *reason) Error() string { return r.text }
 func (r *reason) Unwrap() error { return r.kind }
 
-// errWholeDevice: a path was given to a command that is about the device.
+// errWholeDevice says that a path was given to a command that is about the whole device.
 var errWholeDevice = because(fs.ErrInvalid, "this is about the device as a whole: leave the path out")
 
 func exists(name string) bool {
@@ -347,13 +382,14 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// isEmptyFile says that name is a plain file of no bytes, as touch makes it.
+// isEmptyFile reports whether name is a plain file without content, as touch makes it.
 func isEmptyFile(name string) bool {
 	st, err := os.Stat(name)
 	return err == nil && st.Mode().IsRegular() && st.Size() == 0
 }
 
-// isUsage says that err is cobra's, which has no type for what it does not understand.
+// isUsage reports whether err is an error of cobra about the command line; cobra has no type for
+// these.
 func isUsage(err error) bool {
 	return strings.HasPrefix(err.Error(), "unknown command ") || strings.HasPrefix(err.Error(), "required flag(s) ") ||
 		strings.HasPrefix(err.Error(), "if any flags in the group ") || strings.HasPrefix(err.Error(), "at least one of the flags ")

@@ -1,6 +1,6 @@
 package main
 
-// Messages and statuses: what failed is named, hints fit it, and no failure ends well.
+// Messages and statuses: what failed is named, hints fit, and no failure ends with status 0.
 
 import (
 	"errors"
@@ -19,10 +19,10 @@ import (
 	"famfs"
 )
 
-// apiWords are names of Go that must not reach a person at the command line.
-var apiWords = regexp.MustCompile(`\b(famfs\.[A-Z]\w+|CreateBacking|ReadWrite|WithSystemUUID|WithClientWrites|WithLockTimeout|Tolerant|Salvage|Force|LogSize)\b`)
+// apiWords are Go names that people at the command line must not see.
+var apiWords = regexp.MustCompile(`\b(famfs\.[A-Z]\w+|CreateBacking|ReadWrite|WithSystemUUID|WithClientWrites|WithLockTimeout|Tolerant|Salvage|Force|LogSize|DropProblems)\b`)
 
-// Errors name the device, the path, and the way out, which fits what failed.
+// Errors name the device, the path, and what to do, which fits the failure.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)
@@ -87,19 +87,25 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A version that is not known may be damage: the advice says both, and no UUID is made up.
+// An unknown version may be damage: the advice names both, and invents no UUID.
 func TestDamagedVersion(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
 	overwrite(t, device, 9, 0x55)
 	r := famfsRun(t, "fsck", device)
 	assert.Equal(t, 1, r.status, r.err)
+	assert.Contains(t, r.out, "famfs mkfs --restore-superblock "+device, "its copy is sound")
+	assert.Contains(t, r.out, "famfs --salvage cp -r "+device)
+	assert.NotContains(t, r.out, famfs.UUID{}.String())
+	overwrite(t, device, 64<<10, 0x55)
+	r = famfsRun(t, "fsck", device)
+	assert.Equal(t, 1, r.status, r.err)
 	assert.Contains(t, r.out, "famfs --salvage cp -r "+device)
 	assert.Contains(t, r.out, "file system of unknown UUID")
 	assert.NotContains(t, r.out, famfs.UUID{}.String())
 }
 
-// A message never says the same twice, in whatever layers it comes.
+// A message never says the same thing twice, even if several layers add to it.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	inner := &fs.PathError{Op: "open", Path: "own", Err: fs.ErrPermission}
@@ -122,7 +128,7 @@ func TestMessages(t *testing.T) {
 	assert.Equal(t, []string{"dev", "dev", "three"}, []string{all[0].what, all[1].what, all[2].what})
 }
 
-// What is true of every argument is said once.
+// A hint that fits every argument is given once.
 func TestHintOnce(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -131,7 +137,7 @@ func TestHintOnce(t *testing.T) {
 	assert.Contains(t, r.err, device+":/b: ")
 }
 
-// Nobody takes what is printed: that is a failure of every command.
+// If nobody reads the output, every command fails.
 func TestStdoutFull(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {
@@ -164,7 +170,7 @@ func TestStdoutFull(t *testing.T) {
 	}
 }
 
-// Programs are told what could not be had, where they look for it.
+// Programs are told what failed, in the place where they look.
 func TestFailuresInJSON(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -189,8 +195,8 @@ func TestFailuresInJSON(t *testing.T) {
 	assert.Equal(t, failureJSON{device + ":/no", "stat: file does not exist"}, one)
 }
 
-// The status is the worst: what went wrong on the way does not hide a signal, nor a
-// command that was not understood.
+// The status is the worst one: an earlier failure does not hide a signal, or a command that was
+// not understood.
 func TestWorstStatus(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -1,6 +1,6 @@
 package main
 
-// famfs flush: the processor's caches and the memory.
+// famfs flush: writes cached data of files back to the memory, and can invalidate it.
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
 package main
 
-// famfs fsck: what is wrong with a device, and what to do about it. It never writes.
+// famfs fsck: says what is wrong with a device, and what to do about it. It never writes.
 
 import (
 	"errors"
@@ -13,26 +13,31 @@ import (
 	"famfs"
 )
 
-// problemJSON is something that is wrong.
+// problemJSON describes a problem.
 type problemJSON struct {
-	// Index is that of the log entry, -1 for superblock and log header.
+	// Index is the index of the log entry, or -1 for superblock and log header.
 	Index   int    `json:"index"`
 	Path    string `json:"path,omitempty"`
 	Message string `json:"message"`
-	// Kind is checksum, corrupt, duplicate, device or other.
+	// Kind is checksum, corrupt, duplicate, device, version, memory or other.
 	Kind string `json:"kind"`
 	Do   string `json:"do"`
 }
 
-// reportJSON is what was found on a device.
+// reportJSON describes what was found on a device.
 type reportJSON struct {
 	Device string `json:"device"`
 	Status int    `json:"status"`
 	Clean  bool   `json:"clean"`
-	// Error is why the device could not be checked.
+	// Error says why the device could not be checked.
 	Error      string          `json:"error,omitempty"`
 	FileSystem *fileSystemJSON `json:"file_system,omitempty"`
-	Problems   []problemJSON   `json:"problems"`
+	Devices    []deviceJSON    `json:"devices,omitempty"`
+	// Copy says whether there is a second copy of the superblock: sound, none, or why it is not
+	// believed.
+	Copy     string        `json:"superblock_copy,omitempty"`
+	Problems []problemJSON `json:"problems"`
+	Notes    []noteJSON    `json:"notes"`
 }
 
 func (a *app) fsckCommand() *cobra.Command {
@@ -42,7 +47,8 @@ func (a *app) fsckCommand() *cobra.Command {
 		Short: "Check devices; never writes",
 		Long: `fsck reads all metadata of a device, past every error, and lists what is wrong: the
 log entry, the path, and what to do. It never writes: a log is append-only, and what
-is in it stays until the device is formatted anew.
+is in it stays until famfs compact --drop-problems leaves it out, or the device is
+formatted anew. Half a queue, which nobody can open, is a note, and no problem.
 
 Status: 0 clean, 1 problems, 2 not usable: no file system, no device, no permission.
 Of several devices, the highest.`,
@@ -64,11 +70,12 @@ Of several devices, the highest.`,
 				}
 				if err != nil {
 					err = deviceFailed(arg, err)
-					reports = append(reports, reportJSON{Device: arg, Status: 2, Error: separate(err)[0].message(), Problems: []problemJSON{}})
+					reports = append(reports, reportJSON{Device: arg, Status: 2, Error: separate(err)[0].message(), Problems: []problemJSON{}, Notes: []noteJSON{}})
 					a.reportFailure(err)
 					continue
 				}
 				r := describeReport(report, a.stopsAt(t.device))
+				r.Notes = halfQueues(t.device)
 				status = max(status, r.Status)
 				reports = append(reports, r)
 				if !asJSON {
@@ -93,21 +100,36 @@ Of several devices, the highest.`,
 	return cmd
 }
 
-// describeReport describes a report; stop is the entry that readers stop at, or -1.
+// describeReport describes a report. stop is the entry at which readers stop, or -1.
 func describeReport(report *famfs.Report, stop int) reportJSON {
 	d := describeDevice(report.Device, report.Superblock, report.Usage)
 	r := reportJSON{Device: report.Device.Path, Clean: report.Clean(), FileSystem: &d, Problems: []problemJSON{}}
+	r.Devices = describeDevices(report.Devices, report.UsageByDevice)
 	for _, p := range report.Problems {
 		r.Problems = append(r.Problems, describeProblem(report.Device.Path, p, p.Index == stop))
 	}
 	if !r.Clean {
 		r.Status = 1
 	}
+	r.Copy = describeCopy(report)
 	return r
 }
 
-// stopsAt returns the log entry that readers stop at because it is corrupt, -1 if there
-// is none.
+// describeCopy says what there is of the superblock's second copy.
+func describeCopy(report *famfs.Report) string {
+	switch {
+	case report.Copy != nil:
+		return "sound"
+	case errors.Is(report.CopyErr, famfs.ErrNotFormatted):
+		return "none"
+	case report.CopyErr != nil:
+		return commandWords.Replace(report.CopyErr.Error())
+	}
+	return ""
+}
+
+// stopsAt returns the index of the log entry at which readers stop because it is corrupt, or -1
+// if there is none.
 func (a *app) stopsAt(device string) int {
 	_, err := famfs.Open(device)
 	if !errors.Is(err, famfs.ErrCorrupt) {
@@ -118,21 +140,37 @@ func (a *app) stopsAt(device string) int {
 		return -1
 	}
 	defer fsys.Close()
-	return fsys.Usage().LogUsed // what comes before it is in use
+	return fsys.Usage().LogUsed // the entries before it are in use
 }
 
-// describeProblem says what a person can do about p. stops says that readers stop at
-// this entry.
+// describeProblem describes p and says what a person can do about it. stops says that readers
+// stop at this entry.
 func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
-	// Which entry it is Index says.
-	message := strings.TrimPrefix(p.Err.Error(), fmt.Sprintf("log entry %d: ", p.Index))
+	// The entry is named by Index already.
+	message := commandWords.Replace(strings.TrimPrefix(p.Err.Error(), fmt.Sprintf("log entry %d: ", p.Index)))
 	d := problemJSON{Index: p.Index, Path: p.Path, Message: message, Kind: "other"}
 	is := func(target error) bool { return errors.Is(p.Err, target) }
 	switch {
+	case is(famfs.ErrBadMemory) && p.Index < 0:
+		d.Kind, d.Do = "memory", "copy everything to another device while it can be read (famfs cp -r "+device+":/ OTHER:/), and have the memory repaired"
+	case is(famfs.ErrBadMemory):
+		d.Kind, d.Do = "memory", "it is served, but what is there may be lost: compare it with a sound source (famfs verify), and copy it in again in its place (famfs cp --replace), which puts it elsewhere"
+	case p.Index < 0 && strings.Contains(message, "mkfs --restore-superblock"):
+		d.Kind = "corrupt"
+		if is(famfs.ErrChecksum) {
+			d.Kind = "checksum"
+		}
+		lost := device
+		if of, ok := strings.CutPrefix(message, "device "); ok { // a secondary one
+			lost, _, _ = strings.Cut(of, ": ")
+		}
+		d.Do = "the device cannot be opened: put the copy of the superblock back, on the master (famfs mkfs --restore-superblock " + lost + "); or copy out what is sound (famfs --salvage cp -r " + device + ":/ ./rescue)"
 	case p.Index < 0 && is(famfs.ErrVersion):
 		d.Kind, d.Do = "version", "use a famfs of the version that formatted the device; if it was this one, the superblock is damaged: copy out what is sound (famfs --salvage cp -r "+device+":/ ./rescue), then format it anew (famfs mkfs --force "+device+") and copy back"
+	case p.Index < 0 && is(famfs.ErrBusy):
+		d.Kind, d.Do = "compacting", "finish it on the master: famfs compact "+device+"; nothing is lost"
 	case p.Index < 0 && is(famfs.ErrDevice):
-		d.Kind, d.Do = "device", "give the device its full size back (daxctl, ndctl, or the file that stands in for it); files behind its end cannot be read until then"
+		d.Kind, d.Do = "device", "look at the devices (famfs devices "+device+"), and give the device its full size back (daxctl, ndctl, or the file that stands in for it); files behind its end cannot be read until then"
 	case p.Index < 0:
 		d.Kind = "corrupt"
 		if is(famfs.ErrChecksum) {
@@ -144,17 +182,17 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 		if is(famfs.ErrChecksum) {
 			d.Kind = "checksum"
 		}
-		d.Do = "readers stop here: copy out what is sound, before and after it (famfs --salvage cp -r " + device + ":/ ./rescue), then format anew (famfs mkfs --force " + device + ") and copy back"
+		d.Do = "readers stop here: copy out what is sound, before and after it (famfs --salvage cp -r " + device + ":/ ./rescue), then format anew (famfs mkfs --force " + device + ") and copy back; or leave it out for good, where it stands (famfs compact --drop-problems " + device + ")"
 	case is(fs.ErrExist):
-		d.Kind, d.Do = "duplicate", "the first of that name is served: nothing needs doing; what this one holds can only be reached by formatting anew, and its space is kept until then"
+		d.Kind, d.Do = "duplicate", "the first of that name is served: nothing needs doing; what this one holds cannot be reached, and its space is kept until famfs compact --drop-problems "+device+" leaves it out"
 	case is(famfs.ErrDevice):
 		d.Kind, d.Do = "device", "the file lies on a device that is not this one, and is not served: copy it in again under another name"
 	case is(famfs.ErrCorrupt) && p.Path == "":
-		d.Kind, d.Do = "corrupt", "the entry is passed over; the rest is served: nothing needs doing, but look for the writer that made the entry"
+		d.Kind, d.Do = "corrupt", "the entry is passed over; the rest is served: nothing needs doing, but look for the writer that made the entry; famfs compact --drop-problems "+device+" leaves it out"
 	case is(famfs.ErrCorrupt):
-		d.Kind, d.Do = "corrupt", "the entry is passed over and its space given to nobody; the rest is served: create the file again under another name, and look for the writer that made the entry"
+		d.Kind, d.Do = "corrupt", "the entry is passed over and its space given to nobody; the rest is served: create the file again under another name, and look for the writer that made the entry; famfs compact --drop-problems "+device+" leaves it out, and gives its space back"
 	default:
-		d.Do = "the entry is passed over; the rest is served: create the file again under another name"
+		d.Do = "the entry is passed over; the rest is served: create the file again under another name; famfs compact --drop-problems " + device + " leaves it out"
 	}
 	return d
 }
@@ -166,8 +204,28 @@ func (a *app) printReport(report *famfs.Report, r reportJSON) error {
 		id = "of unknown UUID"
 	}
 	fmt.Fprintf(a.out, "%s: %s, %v, file system %s\n", a.displayName(report.Device.Path), human(report.Device.Size), report.Device.Kind, id)
-	fmt.Fprintf(a.out, "  %s of %s, %s; %s free; %s of %s log entries used\n", count(u.Files, "file", "files"), human(u.FileBytes),
+	fmt.Fprintf(a.out, "  %s of %s%s, %s; %s free; %s of %s log entries used\n", count(u.Files, "file", "files"), human(u.FileBytes), sealedOf(u),
 		count(u.Dirs, "directory", "directories"), human(u.Free), grouped(u.LogUsed), grouped(u.LogCapacity))
+	devices := describeDevices(report.Devices, report.UsageByDevice)
+	if len(devices) > 1 {
+		for _, x := range devices {
+			where := "not here"
+			if x.Here {
+				where = a.displayName(x.Path)
+			}
+			fmt.Fprintf(a.out, "  device %d: %s, %s, %s free, UUID %s\n", x.Index, where, human(x.Size), human(x.Free), x.UUID)
+			if !x.Here {
+				fmt.Fprintf(a.out, "    %s\n", printable(x.Why))
+			}
+		}
+	}
+	switch r.Copy {
+	case "", "sound":
+	case "none":
+		fmt.Fprintln(a.out, "  the superblock has no second copy; the next command on the master that writes to the device makes one")
+	default:
+		fmt.Fprintf(a.out, "  the superblock's second copy is not believed: %s; the next command on the master that writes to the device makes it anew\n", printable(r.Copy))
+	}
 	for _, p := range r.Problems {
 		where := "superblock or log header"
 		if p.Index >= 0 {
@@ -177,6 +235,9 @@ func (a *app) printReport(report *famfs.Report, r reportJSON) error {
 			where += ", " + printable(p.Path)
 		}
 		fmt.Fprintf(a.out, "  %s\n    %s\n    do: %s\n", where, printable(p.Message), printable(p.Do))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(a.out, "  note: %s: %s\n    do: %s\n", printable(n.Path), printable(n.Message), printable(n.Do))
 	}
 	if r.Clean {
 		_, err := fmt.Fprintln(a.out, "  clean")

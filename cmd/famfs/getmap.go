@@ -1,6 +1,6 @@
 package main
 
-// famfs getmap: which bytes of the device are which bytes of a file.
+// famfs getmap: shows which bytes of the device are which bytes of a file.
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"famfs"
 )
 
-// fileMapJSON is the map of a file with what it means.
+// fileMapJSON describes the map of a file.
 type fileMapJSON struct {
 	Device      string        `json:"device"`
 	Path        string        `json:"path"`
@@ -25,11 +25,12 @@ type fileMapJSON struct {
 
 type mappedJSON struct {
 	extentJSON
-	// FileOffset is where in the file the extent begins; of a strip, its first chunk.
+	// FileOffset is the position in the file at which the extent begins, or at which the first
+	// chunk of a strip begins.
 	FileOffset int64 `json:"file_offset"`
 }
 
-// fileRunJSON is a run of bytes of the file that is one of the device.
+// fileRunJSON is a contiguous run of bytes of both the file and the device.
 type fileRunJSON struct {
 	FileOffset int64 `json:"file_offset"`
 	Offset     int64 `json:"offset"`
@@ -37,8 +38,8 @@ type fileRunJSON struct {
 	Strip      int   `json:"strip"`
 }
 
-// mostChunks bounds what is listed of a file: a device can say that one has more chunks than
-// memory could hold. It is enough for 8 TiB in chunks of 2 MiB.
+// mostChunks limits how many chunks of a file are listed: a device can say that a file has more
+// chunks than fit into memory. The limit is enough for 8 TiB in chunks of 2 MiB.
 const mostChunks = 4 << 20
 
 func (a *app) getmapCommand() *cobra.Command {
@@ -103,7 +104,7 @@ func mapOf(t target, st fs.FileInfo, chunks bool) fileMapJSON {
 	return m
 }
 
-// runsOf lists the runs of a file in its order: extents, or chunks.
+// runsOf returns the runs of a file in the order of the file: its extents or its chunks.
 func runsOf(l famfs.Layout, size int64) []fileRunJSON {
 	var runs []fileRunJSON
 	if l.Chunk == 0 {

@@ -1,7 +1,7 @@
 package main
 
-// An image that the reference implementation wrote: listed, dumped, checked, mapped.
-// The images are not part of this module; the tests skip without them.
+// An image that the reference implementation wrote: listed, dumped, checked, mapped. The images
+// are not part of this module; without them the tests skip.
 
 import (
 	"compress/gzip"
@@ -39,7 +39,7 @@ type goldenImage struct {
 	}
 }
 
-// goldenTypes are the names that the types of entries have here.
+// goldenTypes are the names of entry types here.
 var goldenTypes = map[string]string{"FILE": "file", "MKDIR": "mkdir", "ADD_DAXDEV": "add-daxdev"}
 
 // openGolden unpacks an image and reads its description.
@@ -126,7 +126,7 @@ func TestGolden(t *testing.T) {
 					assert.Equal(t, *want.SHA256, hex.EncodeToString(sum[:]), "%q", path)
 				}
 			}
-			// What is not served nobody passes over in silence.
+			// Every command says what is not served.
 			failed, uncertain := 0, 0
 			if unserved > 0 {
 				failed, uncertain = 1, 2

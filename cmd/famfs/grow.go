@@ -1,6 +1,6 @@
 package main
 
-// famfs grow: taking in what a device has gained.
+// famfs grow: adds what a device has gained to its file system.
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 	"famfs"
 )
 
-// grownJSON is what grow prints of a device.
+// grownJSON is the output of grow for one device.
 type grownJSON struct {
 	Device string `json:"device"`
 	Before int64  `json:"before"`
@@ -36,13 +36,13 @@ truncate; a file system cannot be made smaller.`,
 				if t.name != "." {
 					return errWholeDevice
 				}
-				before := fsys.Usage().Size
+				before := fsys.UsageByDevice()[0].Size
 				grown, err := a.opening(t.device, append(a.options(), famfs.ReadWrite(), famfs.Grow()))
 				if err != nil {
 					return err
 				}
 				defer grown.Close()
-				size := grown.Usage().Size
+				size := grown.UsageByDevice()[0].Size
 				all = append(all, grownJSON{t.device, before, size})
 				switch {
 				case asJSON:

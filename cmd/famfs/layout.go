@@ -1,11 +1,12 @@
 package main
 
-// famfs layout: where every file lies on the device. Here is the command alone; the
-// model is in layout_plan.go, the map for terminals in layout_map.go, the picture in
+// famfs layout: shows where every file lies on the device. Only the command is here. The model
+// is in layout_plan.go, the map for terminals in layout_map.go, and the picture in
 // layout_svg.go.
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,8 @@ no file's, and given to none; see famfs fsck. Pale grey is what removed and repl
 files had, which is not given out again. Without colours there are letters instead:
 capitals are interleaved, - is removed, ! is claimed.
 
+A file system on several devices has a map for each.
+
 --svg writes a picture for a browser, with names and sizes under the mouse. Pipes and
 symbolic links are written through; a device is never replaced.`,
 		Example: `  famfs layout /dev/dax0.0
@@ -45,23 +48,40 @@ symbolic links are written through; a device is never replaced.`,
 				if t.name != "." {
 					return errWholeDevice
 				}
-				p, err := planOf(fsys)
+				plans, err := plansOf(fsys)
 				if err != nil {
 					return err
 				}
+				var missing []deviceJSON
+				for _, d := range describeDevices(fsys.Devices(), fsys.UsageByDevice()) {
+					if !d.Here {
+						missing = append(missing, d)
+					}
+				}
+				draw := func(w io.Writer) error { return writePanels(w, plans) }
 				switch {
 				case svg == "-":
-					return p.writeSVG(a.out)
+					return draw(a.out)
 				case svg != "":
-					if err := writeLocal(svg, p.writeSVG); err != nil {
+					if err := writeLocal(svg, draw); err != nil {
 						return localFailed(svg, err)
 					}
-					_, err := fmt.Fprintf(a.out, "wrote %s: %s of %s\n", a.displayName(svg), count(len(p.files), "file", "files"), a.displayName(p.device))
+					_, err := fmt.Fprintf(a.out, "wrote %s: %s of %s\n", a.displayName(svg), count(fsys.Usage().Files, "file", "files"), a.displayName(plans[0].device))
 					return err
 				case asJSON:
-					return a.printJSON(p.report())
+					r := plans[0].report()
+					for _, p := range plans[1:] {
+						r.Devices = append(r.Devices, p.report())
+					}
+					r.Missing = missing
+					return a.printJSON(r)
 				case list:
-					return a.printPlan(p)
+					for _, p := range plans {
+						if err := a.printPlan(p); err != nil {
+							return err
+						}
+					}
+					return a.printMissing(missing)
 				}
 				if width < 0 {
 					return usageError(fmt.Errorf("--width %d, want a number of columns", width))
@@ -71,7 +91,12 @@ symbolic links are written through; a device is never replaced.`,
 					columns = terminalWidth(a.out)
 				}
 				coloured := color == "always" || color == "auto" && terminalWidth(a.out) > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-				return p.writeMap(a.out, columns, terminalHeight(a.out), coloured)
+				for _, p := range plans {
+					if err := p.writeMap(a.out, columns, terminalHeight(a.out)/len(plans), coloured); err != nil {
+						return err
+					}
+				}
+				return a.printMissing(missing)
 			})
 		},
 	}

@@ -1,7 +1,7 @@
 package main
 
-// Files in groups that share a colour: each file by itself, or the directories that
-// best tell them apart. How a colour looks is not known here.
+// Groups of files that share a colour: each file alone, or the directories that divide the files
+// best. Nothing here knows what a colour looks like.
 
 import (
 	"cmp"
@@ -11,21 +11,21 @@ import (
 	"strings"
 )
 
-// group is files that share a colour.
+// group is a set of files that share a colour.
 type group struct {
 	label string
 	files []int // indices, in the order of the device
 	bytes int64
-	// dir says that the label is a directory, which may be split up.
+	// dir is set if the label is a directory, which may be split up.
 	dir string
-	one bool // a single file
-	// rest says that it is what has no group of its own.
+	one bool // only one file
+	// rest says that the group has everything without a group of its own.
 	rest   bool
-	colour int // index of palette, or beyond it where there are more groups than colours
+	colour int // index into palette; beyond its end if there are more groups than colours
 }
 
-// groups puts the files into at most most groups: each file by itself if there are
-// few, otherwise the directories that best tell them apart.
+// groups divides the files into at most most groups: each file alone if there are few, otherwise
+// the directories that divide them best.
 func (p *plan) groups(most int) (groups []group, of []int) {
 	all := group{label: "all files", dir: "."}
 	for i, f := range p.files {
@@ -36,7 +36,7 @@ func (p *plan) groups(most int) (groups []group, of []int) {
 	if len(p.files) == 0 {
 		return nil, nil
 	}
-	fixed := make(map[string]bool) // those that cannot be split up
+	fixed := make(map[string]bool) // directories that cannot be split up
 	for {
 		best := -1
 		for i, g := range groups {
@@ -76,8 +76,8 @@ func (p *plan) groups(most int) (groups []group, of []int) {
 	return groups, of
 }
 
-// split takes a directory apart into its subdirectories and the files in it, at most
-// most of them; nil if that cannot be.
+// split splits a directory into its subdirectories and files, at most most of them. It returns
+// nil if that is not possible.
 func (p *plan) split(g group, most int) []group {
 	dirs := make(map[string]*group)
 	var order []string
@@ -126,14 +126,13 @@ func (p *plan) split(g group, most int) []group {
 	return parts
 }
 
-// largest makes a group of each of the largest files and directories in g, and one of
-// the rest.
+// largest makes one group for each of the largest files and directories in g, and one for the rest.
 func (p *plan) largest(g group, most int) []group {
 	parts := p.split(g, len(p.files)+1)
 	slices.SortStableFunc(parts, func(a, b group) int { return cmp.Compare(b.bytes, a.bytes) })
 	allFiles := !slices.ContainsFunc(parts, func(g group) bool { return !g.one })
 	if most < 2 || allFiles && parts[0].bytes == parts[len(parts)-1].bytes {
-		return []group{g} // none stands out
+		return []group{g} // no part stands out
 	}
 	groups := slices.Clone(parts[:most-1])
 	rest := group{label: fmt.Sprintf("%s others", grouped(len(parts)-len(groups))), rest: true}
@@ -145,7 +144,7 @@ func (p *plan) largest(g group, most int) []group {
 	return append(groups, rest)
 }
 
-// describe says how much is in a group, and of a single file how it lies.
+// describe returns the number and size of a group's files, or the layout if it has a single file.
 func (p *plan) describe(g group) string {
 	if !g.one {
 		spread := 0

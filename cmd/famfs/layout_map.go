@@ -1,23 +1,23 @@
 package main
 
-// The layout as a map for terminals: a character is two cells of the device, side by
-// side, in colours; or one cell, as a letter, where there are none.
+// The layout as a map for terminals. With colours, each character shows two cells of the device
+// side by side; without colours, each letter shows one cell.
 
 import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 )
 
-// shade is a colour for terminals (of 256) and for the web.
+// shade is a colour for terminals (with 256 colours) and for the web.
 type shade struct {
 	ansi int
 	web  string
 }
 
-// palette has each colour in two shades, which tell neighbouring files of one group
-// apart.
+// palette has two shades of each colour, to distinguish neighbouring files of a group.
 var palette = [][2]shade{
 	{{32, "#2f7fc1"}, {75, "#7fb8e6"}},
 	{{208, "#f08a24"}, {215, "#f7bd80"}},
@@ -31,23 +31,23 @@ var palette = [][2]shade{
 	{{106, "#86a821"}, {149, "#bdd57f"}},
 	{{61, "#4c5fb5"}, {105, "#97a4dd"}},
 	{{166, "#c8551b"}, {216, "#e8a582"}},
-	{{245, "#8a9099"}, {249, "#b4b9c0"}}, // grey, of what has no colour of its own
+	{{245, "#8a9099"}, {249, "#b4b9c0"}}, // grey, for everything without a colour of its own
 }
 
-// colours is how many groups can have a colour; grey is that of the rest.
+// colours is how many groups can have a colour. grey is the colour of the rest.
 var (
 	colours = len(palette) - 1
 	grey    = len(palette) - 1
 )
 
-// mapCell is what a cell shows: a colour in one of its shades, or what is no file.
+// mapCell is what a cell shows: a shade of a colour, or something that is no file.
 type mapCell struct {
 	owner       int // index of palette, or ownerFree, ownerMetadata, ownerClaimed, ownerRemoved, ownerNothing
-	light       int // which shade
+	light       int // 0 or 1, which of the two shades
 	interleaved bool
 }
 
-// ownerNothing is behind the end of the device.
+// ownerNothing is the owner of cells behind the end of the device.
 const ownerNothing = -4
 
 const (
@@ -57,8 +57,7 @@ const (
 	ansiRemoved  = 245
 )
 
-// shades says which of the two shades each file has: the other one than its neighbour
-// in the group before it.
+// shades returns a shade for each file: in each group, the two shades alternate.
 func shades(files int, groups []group) []int {
 	of := make([]int, files)
 	for _, g := range groups {
@@ -69,7 +68,7 @@ func shades(files int, groups []group) []int {
 	return of
 }
 
-// writeMap draws the map, as wide as columns.
+// writeMap draws the map. It is columns wide.
 func (p *plan) writeMap(w io.Writer, columns, lines int, coloured bool) error {
 	if columns <= 0 {
 		columns = 80
@@ -101,6 +100,11 @@ func (p *plan) writeMap(w io.Writer, columns, lines int, coloured bool) error {
 	}
 	fmt.Fprintln(&b)
 	for at := 0; at < len(cells); at += perLine {
+		if n := freeLines(cells[at:], perLine); n > mapLeast {
+			fmt.Fprintf(&b, "%*s ⋮ %s lines, free\n", label, human(int64(at)*cell), grouped(n))
+			at += (n - 1) * perLine
+			continue
+		}
 		fmt.Fprintf(&b, "%*s ", label, human(int64(at)*cell))
 		before := ""
 		for i := at; i < at+perLine; i += perChar {
@@ -130,8 +134,23 @@ func (p *plan) writeMap(w io.Writer, columns, lines int, coloured bool) error {
 	return err
 }
 
-// cells says for each cell of the device, in whole lines, what takes most of it; of and
-// shade are the colour of each file.
+// mapLeast is how many lines with nothing on them are drawn one after the other. More become one.
+const mapLeast = 3
+
+// freeLines returns how many lines at the beginning of cells have nothing on them.
+func freeLines(cells []mapCell, perLine int) (n int) {
+	for ; (n+1)*perLine <= len(cells); n++ {
+		for _, c := range cells[n*perLine : (n+1)*perLine] {
+			if c.owner != ownerFree {
+				return n
+			}
+		}
+	}
+	return n
+}
+
+// cells returns, for each cell of the device, what takes most of it, up to the end of the last
+// line. of and shade are the colour of each file.
 func (p *plan) cells(cell int64, perLine int, of, shade []int) []mapCell {
 	end := p.runs[len(p.runs)-1].off + p.runs[len(p.runs)-1].len
 	n := int((end + cell - 1) / cell)
@@ -158,7 +177,7 @@ func (p *plan) cells(cell int64, perLine int, of, shade []int) []mapCell {
 		} else {
 			cells[i] = mapCell{of[owner], shade[owner], p.files[owner].layout.Chunk > 0}
 			if p.runs[best].len < 2*cell {
-				cells[i].light = 0 // which of the many files in a cell wins means nothing
+				cells[i].light = 0 // many files share the cell, and which of them wins means nothing
 			}
 		}
 	}
@@ -179,10 +198,10 @@ func (c mapCell) ansi() int {
 	return palette[c.owner][c.light].ansi
 }
 
-// empty says that the terminal's own background shows.
+// empty reports whether the cell shows the terminal's own background.
 func (c mapCell) empty() bool { return c.owner == ownerFree || c.owner == ownerNothing }
 
-// colouredChar draws two cells: the attributes of the terminal, and the character.
+// colouredChar returns how to draw two cells: attributes of the terminal, and a character.
 func colouredChar(left, right mapCell) (style, glyph string) {
 	fore := func(c mapCell) string { return fmt.Sprintf(";38;5;%d", c.ansi()) }
 	switch {
@@ -209,7 +228,7 @@ func colouredChar(left, right mapCell) (style, glyph string) {
 	return fmt.Sprintf("%s;48;5;%d", fore(left), right.ansi()), "▌"
 }
 
-// letter draws one cell without colours.
+// letter returns the letter that shows one cell without colours.
 func letter(c mapCell) byte {
 	switch {
 	case c.owner == ownerNothing:
@@ -228,13 +247,13 @@ func letter(c mapCell) byte {
 	return 'a' + byte(c.owner)
 }
 
-// writeLegend says what the colours or letters mean.
+// writeLegend writes what the colours or letters mean.
 func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, coloured bool) {
 	line := func(swatch, what, how string) {
-		const before = 4 // the swatch, with its blanks
-		what = shorten(what, max(columns-before-2-utf8.RuneCountInString(how), 12))
-		if room := columns - before - 2 - utf8.RuneCountInString(what); utf8.RuneCountInString(how) > room {
-			how = string([]rune(how)[:max(room-1, 0)]) + "…"
+		const before = 4 // width of the swatch with its blanks
+		what = shorten(what, max(columns-before-2-wide(how), 12))
+		if room := columns - before - 2 - wide(what); wide(how) > room {
+			how = shorten(how, max(room, 1))
 		}
 		fmt.Fprintf(b, " %s %s  %s\n", swatch, what, how)
 	}
@@ -244,6 +263,11 @@ func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, colo
 		}
 		return s
 	}
+	meta, removed, claimed, free := "# ", "- ", "! ", ". "
+	if coloured {
+		meta, removed, claimed, free = plain(ansiMetadata, "██"), plain(ansiRemoved, "░░"), plain(ansiClaimed, "××"), plain(ansiFree, "··")
+	}
+	line(meta, "superblock and log", human(p.metadata))
 	for _, g := range groups {
 		interleaved := 0
 		for _, f := range g.files {
@@ -273,11 +297,6 @@ func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, colo
 		}
 		line(swatch, printable(g.label), p.describe(g))
 	}
-	meta, removed, claimed, free := "# ", "- ", "! ", ". "
-	if coloured {
-		meta, removed, claimed, free = plain(ansiMetadata, "██"), plain(ansiRemoved, "░░"), plain(ansiClaimed, "××"), plain(ansiFree, "··")
-	}
-	line(meta, "superblock and log", human(p.metadata))
 	if n := p.removed(); n > 0 {
 		line(removed, removedLabel, human(n))
 	}
@@ -289,22 +308,38 @@ func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, colo
 	}
 }
 
-// shorten cuts the middle out of what is longer than most characters.
+// shorten cuts out the middle of s if it is more than most columns wide.
 func shorten(s string, most int) string {
-	r := []rune(s)
-	if len(r) <= most {
+	if wide(s) <= most {
 		return s
 	}
+	most = max(most, 1)
 	tail := (most - 1) * 2 / 3
-	return string(r[:most-1-tail]) + "…" + string(r[len(r)-tail:])
+	begin, end := s, s
+	for head := most - 1 - tail; wide(begin) > head; {
+		begin = begin[:len(begin)-len(lastCluster(begin))]
+	}
+	for wide(end) > tail {
+		first, _, _, _ := uniseg.FirstGraphemeClusterInString(end, -1)
+		end = end[len(first):]
+	}
+	return begin + "…" + end
 }
 
-// wrap breaks s at spaces into lines of at most width characters, where it can.
+// lastCluster returns what people see as the last character of s.
+func lastCluster(s string) (last string) {
+	for g := uniseg.NewGraphemes(s); g.Next(); {
+		last = g.Str()
+	}
+	return last
+}
+
+// wrap breaks s at spaces into lines of at most width characters, if possible.
 func wrap(s string, width int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {
-		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+		if line != "" && wide(line)+1+wide(word) > width {
 			lines, line = append(lines, line), ""
 		}
 		if line != "" {
@@ -315,7 +350,7 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
-// trimLines takes blanks off the ends of lines.
+// trimLines removes blanks from the ends of lines.
 func trimLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {

@@ -1,8 +1,8 @@
 package main
 
-// The model that famfs layout shows: the device as runs of bytes, each a file's, the
-// metadata's, free or claimed; in words, as a list, and for programs. How a picture
-// is drawn is not known here.
+// The model that famfs layout shows: the device as runs of bytes. Each run belongs to a file or
+// to the metadata, or is free, removed or claimed. It is given in words, as a list, and for
+// programs. Nothing here knows how a picture is drawn.
 
 import (
 	"cmp"
@@ -13,44 +13,47 @@ import (
 	"famfs"
 )
 
-// plan is a device as the pictures show it.
+// plan describes a device for the pictures.
 type plan struct {
 	device   string
+	index    int // of the device in the file system
 	fsUUID   famfs.UUID
 	size     int64
-	metadata int64 // superblock and log, from 0 on
+	metadata int64 // size of superblock and log, which begin at 0
 	unit     int64
 	usage    famfs.Usage
-	files    []placedFile // by where they begin
-	// runs are of all allocation units, by offset, without gaps. What is behind the
-	// last whole unit of the device is nothing that could be used.
+	files    []placedFile // in the order of their offsets
+	// runs covers all allocation units without gaps, by offset. What is behind the last whole unit
+	// of the device cannot be used.
 	runs []placedRun
 }
 
-// placedFile is a file and where it lies.
+// placedFile is a file and its place.
 type placedFile struct {
 	name   string
 	size   int64
 	layout famfs.Layout
 }
 
-// Owners of runs that are no files.
+// Owners of runs that belong to no file.
 const (
 	ownerFree     = -1
 	ownerMetadata = -2
-	// ownerClaimed is log entries that were passed over: their space is given to
-	// nobody.
+	// pinsUnit is what is behind the log where memory of removed files is given out again.
+	pinsUnit = 2 << 20
+
+	// ownerClaimed is for log entries that were passed over: no file gets their space.
 	ownerClaimed = -3
-	// ownerRemoved is files that were removed: their space is not given out again.
+	// ownerRemoved is for files that were removed: their space is not given out again.
 	ownerRemoved = -5
 )
 
-// placedRun is a run of bytes of the device: an extent, a strip, or what lies between.
+// placedRun is a run of bytes of the device: an extent, a strip, or something between them.
 type placedRun struct {
 	off, len int64
-	owner    int // index of a file, or ownerFree, ownerMetadata, ownerClaimed, ownerRemoved
+	owner    int // index of a file, or ownerFree, ownerMetadata, ownerClaimed or ownerRemoved
 	extent   int
-	was      string // name of the file that was removed
+	was      string // name of the removed file
 }
 
 // layoutJSONReport is the layout for programs.
@@ -64,6 +67,10 @@ type layoutJSONReport struct {
 	Removed   []removedJSON    `json:"removed"`
 	Claimed   []extentJSON     `json:"claimed_by_entries_passed_over"`
 	Usage     usageJSON        `json:"usage"`
+	// Devices are the layouts of the further devices of the file system.
+	Devices []layoutJSONReport `json:"devices,omitempty"`
+	// Missing are those that are not here.
+	Missing []deviceJSON `json:"missing,omitempty"`
 }
 
 type placedFileJSON struct {
@@ -72,19 +79,48 @@ type placedFileJSON struct {
 	Map  layoutJSON `json:"map"`
 }
 
-// removedJSON is a run of a file that was removed.
+// removedJSON is a run of a removed file.
 type removedJSON struct {
 	Path string `json:"path"`
 	extentJSON
 }
 
-// planOf reads the layout of all files.
-func planOf(fsys *famfs.FS) (*plan, error) {
+// secondaryMetadata is how much of a device without a log is reserved for its superblock.
+const secondaryMetadata = 2 << 20
+
+// plansOf reads the layout of all files on each device that is here.
+func plansOf(fsys *famfs.FS) (plans []*plan, err error) {
+	for i, d := range fsys.Devices() {
+		if d.Err != nil {
+			continue
+		}
+		p, err := planOf(fsys, i)
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, p)
+	}
+	return plans, nil
+}
+
+// planOf reads the layout of all files on a device.
+func planOf(fsys *famfs.FS, device int) (*plan, error) {
 	sb := fsys.Superblock()
 	p := &plan{
-		device: fsys.Device().Path, fsUUID: sb.UUID, size: fsys.Usage().Size, metadata: sb.LogOffset + sb.LogSize,
+		device: fsys.Devices()[device].Path, index: device, fsUUID: sb.UUID, metadata: secondaryMetadata,
 		unit: sb.AllocUnit, usage: fsys.Usage(),
 	}
+	if device == 0 {
+		p.metadata = sb.LogOffset + sb.LogSize
+		if fsys.Hosts() != nil {
+			p.metadata += pinsUnit
+		}
+	}
+	of := fsys.UsageByDevice()[device]
+	p.size = of.Size
+	p.usage.Size, p.usage.Allocated, p.usage.Free, p.usage.LargestFree = of.Size, of.Allocated, of.Free, of.LargestFree
+	p.usage.FileBytes, p.usage.Removed = of.FileBytes, of.Removed
+	here := func(x famfs.Extent) bool { return x.Device == device }
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -93,30 +129,40 @@ func planOf(fsys *famfs.FS) (*plan, error) {
 		if err != nil {
 			return err
 		}
-		p.files = append(p.files, placedFile{name, st.Size(), st.Sys().(*famfs.Attr).Layout})
+		if l := st.Sys().(*famfs.Attr).Layout; slices.ContainsFunc(l.Extents, here) {
+			p.files = append(p.files, placedFile{name, st.Size(), l})
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	start := func(f placedFile) int64 {
-		return slices.MinFunc(f.layout.Extents, func(a, b famfs.Extent) int { return cmp.Compare(a.Offset, b.Offset) }).Offset
+		first := p.size
+		for _, x := range f.layout.Extents {
+			if here(x) {
+				first = min(first, x.Offset)
+			}
+		}
+		return first
 	}
 	slices.SortFunc(p.files, func(a, b placedFile) int { return cmp.Compare(start(a), start(b)) })
 	p.runs = []placedRun{{0, min(p.metadata, p.size), ownerMetadata, 0, ""}}
 	for i, f := range p.files {
 		for j, x := range f.layout.Extents {
-			if x.Device == 0 {
+			if here(x) {
 				p.runs = append(p.runs, placedRun{x.Offset, x.Length, i, j, ""})
 			}
 		}
 	}
 	for x := range fsys.FreeSpace() {
-		p.runs = append(p.runs, placedRun{x.Offset, x.Length, ownerFree, 0, ""})
+		if here(x) {
+			p.runs = append(p.runs, placedRun{x.Offset, x.Length, ownerFree, 0, ""})
+		}
 	}
 	var removed []placedRun
 	if p.usage.Removed > 0 {
-		if removed, err = removedRuns(fsys, p.size); err != nil {
+		if removed, err = removedRuns(fsys, device, p.size); err != nil {
 			return nil, err
 		}
 	}
@@ -127,15 +173,15 @@ func planOf(fsys *famfs.FS) (*plan, error) {
 	return p, nil
 }
 
-// removedRuns finds in the log where files lay that were removed. What it says is to be
-// believed where nothing else is known to lie.
-func removedRuns(fsys *famfs.FS, size int64) (removed []placedRun, err error) {
-	gone := make(map[int]bool) // files and directories, by their entry
+// removedRuns finds the places of removed files in the log. A place counts only if nothing else
+// is known to lie there.
+func removedRuns(fsys *famfs.FS, device int, size int64) (removed []placedRun, err error) {
+	gone := make(map[int]bool) // indexes of the entries of removed files and directories
 	eachSound := func(use func(famfs.LogEntry)) error {
 		for e, err := range fsys.Log() {
 			switch {
 			case err != nil && e.Type == "":
-				return err // no more can be read
+				return err // nothing more can be read
 			case err == nil:
 				use(e)
 			}
@@ -152,7 +198,7 @@ func removedRuns(fsys *famfs.FS, size int64) (removed []placedRun, err error) {
 	}
 	err = eachSound(func(e famfs.LogEntry) {
 		for _, x := range e.Layout.Extents {
-			if gone[e.Index] && x.Device == 0 && x.Length <= size && x.Offset <= size-x.Length {
+			if gone[e.Index] && x.Device == device && x.Length <= size && x.Offset <= size-x.Length {
 				removed = append(removed, placedRun{x.Offset, x.Length, ownerRemoved, 0, e.Path})
 			}
 		}
@@ -160,8 +206,8 @@ func removedRuns(fsys *famfs.FS, size int64) (removed []placedRun, err error) {
 	return removed, err
 }
 
-// withGaps adds what is removed, and else claimed, between and behind runs. The library
-// vouches for runs that do not overlap.
+// withGaps fills the gaps between and behind runs with removed runs, and the rest with claimed
+// ones. The library guarantees that runs do not overlap.
 func withGaps(runs, removed []placedRun, size int64) []placedRun {
 	var all []placedRun
 	at := int64(0)
@@ -192,7 +238,7 @@ func withGaps(runs, removed []placedRun, size int64) []placedRun {
 	return all
 }
 
-// of returns the runs of an owner that is no file.
+// of returns the runs of an owner that is no file, their total length, and the longest length.
 func (p *plan) of(owner int) (runs []placedRun, total, longest int64) {
 	for _, r := range p.runs {
 		if r.owner == owner {
@@ -204,26 +250,26 @@ func (p *plan) of(owner int) (runs []placedRun, total, longest int64) {
 	return runs, total, longest
 }
 
-// claimed is how many bytes entries claim that were passed over.
+// claimed returns how many bytes are claimed by entries that were passed over.
 func (p *plan) claimed() int64 {
 	_, total, _ := p.of(ownerClaimed)
 	return total
 }
 
-// removed is how many bytes files had that were removed.
+// removed returns how many bytes removed files had.
 func (p *plan) removed() int64 {
 	_, total, _ := p.of(ownerRemoved)
 	return total
 }
 
-// What claimed and removed runs are called.
+// Names of claimed and removed runs.
 const (
-	claimedLabel = "claimed by log entries passed over"
+	claimedLabel = "bad, or claimed by log entries passed over"
 	claimedHint  = "see famfs fsck"
 	removedLabel = "removed, not given out again"
 )
 
-// summary is the device in a line.
+// summary describes the device in one line.
 func (p *plan) summary() string {
 	_, free, longest := p.of(ownerFree)
 	taken := int64(0)
@@ -245,7 +291,7 @@ func (p *plan) summary() string {
 	return s
 }
 
-// freeSummary says how much is free, "" for nothing.
+// freeSummary says how much is free. It returns "" if nothing is.
 func (p *plan) freeSummary() string {
 	runs, total, longest := p.of(ownerFree)
 	switch len(runs) {
@@ -259,13 +305,13 @@ func (p *plan) freeSummary() string {
 
 func (p *plan) report() layoutJSONReport {
 	r := layoutJSONReport{
-		Device: p.device, Size: p.size, AllocUnit: p.unit, Metadata: extentJSON{0, 0, p.metadata},
+		Device: p.device, Size: p.size, AllocUnit: p.unit, Metadata: extentJSON{p.index, 0, p.metadata},
 		Files: []placedFileJSON{}, Free: p.extents(ownerFree), Removed: []removedJSON{}, Claimed: p.extents(ownerClaimed),
 		Usage: describeUsage(p.usage),
 	}
 	runs, _, _ := p.of(ownerRemoved)
 	for _, x := range runs {
-		r.Removed = append(r.Removed, removedJSON{x.was, extentJSON{0, x.off, x.len}})
+		r.Removed = append(r.Removed, removedJSON{x.was, extentJSON{p.index, x.off, x.len}})
 	}
 	for _, f := range p.files {
 		r.Files = append(r.Files, placedFileJSON{f.name, f.size, *describeMap(f.layout)})
@@ -273,12 +319,12 @@ func (p *plan) report() layoutJSONReport {
 	return r
 }
 
-// extents are the runs of an owner that is no file, for programs.
+// extents returns the runs of an owner that is no file, for programs.
 func (p *plan) extents(owner int) []extentJSON {
 	all := []extentJSON{}
 	runs, _, _ := p.of(owner)
 	for _, x := range runs {
-		all = append(all, extentJSON{0, x.off, x.len})
+		all = append(all, extentJSON{p.index, x.off, x.len})
 	}
 	return all
 }
@@ -307,7 +353,29 @@ func (a *app) printPlan(p *plan) error {
 	return columns(a.out, rows, 0, 1)
 }
 
-// part says which extent or strip of the file it is.
+// used returns how many bytes of extent or strip i hold content. The rest of it is allocated, and
+// not used.
+func (f *placedFile) used(i int) int64 {
+	x := f.layout.Extents
+	if chunk := f.layout.Chunk; chunk > 0 {
+		full, n := f.size/chunk, int64(len(x)) // whole chunks of the file
+		used := full / n * chunk
+		switch last := full % n; {
+		case int64(i) < last:
+			used += chunk
+		case int64(i) == last:
+			used += f.size % chunk
+		}
+		return min(used, x[i].Length)
+	}
+	before := int64(0)
+	for _, e := range x[:i] {
+		before += e.Length
+	}
+	return min(max(f.size-before, 0), x[i].Length)
+}
+
+// part names extent or strip i of the file.
 func (f *placedFile) part(i int) string {
 	what := "extent"
 	if f.layout.Chunk > 0 {

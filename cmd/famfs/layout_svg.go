@@ -1,7 +1,7 @@
 package main
 
-// The layout as an SVG picture: the device in lines, files by colour, the chunks of
-// interleaved files numbered, and what is known of each under the mouse.
+// The layout as an SVG picture: the device in lines, files in colours, the chunks of interleaved
+// files with their numbers, and details under the mouse.
 
 import (
 	"bufio"
@@ -13,27 +13,32 @@ import (
 	"strings"
 )
 
-// Measures of the picture, in its own units.
+// Sizes in the picture, in its own units.
 const (
 	svgWidth    = 1240
-	svgLeft     = 92 // where the map begins; offsets stand before it
+	svgLeft     = 92 // beginning of the map; offsets are to its left
 	svgMap      = 1120
 	svgTop      = 112
 	svgGap      = 5 // between lines
 	svgMostRows = 32
-	svgGroups   = 60 // most entries of the legend
-	svgLegend   = 3  // its columns
-	// svgClaimed fills what no file has and none gets: crosses.
+	svgGroups   = 60 // largest number of entries in the legend
+	svgLegend   = 3  // its number of columns
+	// svgClaimed fills claimed space with crosses.
 	svgClaimed = "url(#x)"
-	// svgRemoved fills what removed files had: thin stripes.
+	// svgRemoved fills the space of removed files with thin stripes.
 	svgRemoved = "url(#r)"
-	// svgNarrow is how narrow a run must be to be drawn together with its neighbours.
+	// svgNarrow is the width below which a run is drawn together with its neighbours.
 	svgNarrow = 0.7
-	// svgMostChunks bounds what is drawn of chunks.
+	// svgLeast is how many lines in a row with nothing on them are drawn as one, of this height.
+	svgLeast, svgEmpty = 3, 18
+	svgCollapsed       = -1
+	// svgUnused lies over what is allocated and not used.
+	svgUnused = `fill="#fff" fill-opacity=".68"`
+	// svgMostChunks limits how many chunks are drawn.
 	svgMostChunks = 20000
 )
 
-// svgPicture is a picture being written.
+// svgPicture is a picture that is being written.
 type svgPicture struct {
 	*plan
 	w      *bufio.Writer
@@ -43,14 +48,41 @@ type svgPicture struct {
 
 	perRow, rowHeight int64
 	rows              int
-	hatched           bool // there are interleaved files
-	chunks            int  // drawn so far
-	numbered          bool // chunks have numbers
+	tops              []int64 // of each line; svgCollapsed for one that is not drawn
+	bottom            int64   // of the map
+	hatched           bool    // there are interleaved files
+	chunks            int     // drawn so far
+	numbered          bool    // chunks have numbers
+	inner             bool    // it is a panel of a larger picture, and begins at top
+	top, height       int64
+}
+
+// writePanels writes a picture with a panel for each device, one below the other.
+func writePanels(w io.Writer, plans []*plan) error {
+	if len(plans) == 1 {
+		return plans[0].writeSVG(w)
+	}
+	var panels strings.Builder
+	height := int64(0)
+	for _, p := range plans {
+		s := &svgPicture{plan: p, top: height, inner: true, w: bufio.NewWriter(&panels)}
+		if err := s.write(); err != nil {
+			return err
+		}
+		height += s.height
+	}
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">`+"\n%s</svg>\n", svgWidth, height, svgWidth, height, panels.String())
+	return err
 }
 
 // writeSVG writes the picture.
 func (p *plan) writeSVG(w io.Writer) error {
 	s := &svgPicture{plan: p, w: bufio.NewWriter(w)}
+	return s.write()
+}
+
+func (s *svgPicture) write() error {
+	p := s.plan
 	s.groups, s.of = p.groups(svgGroups)
 	s.shade = shades(len(p.files), s.groups)
 	s.perRow = 16 * p.unit
@@ -62,11 +94,12 @@ func (p *plan) writeSVG(w io.Writer) error {
 	for _, f := range p.files {
 		s.hatched = s.hatched || f.layout.Chunk > 0
 	}
-	if s.rows > 16 && !s.hatched { // names and numbers of chunks need two lines
+	if s.rows > 16 && !s.hatched { // if files are interleaved, names and chunk numbers need two lines
 		s.rowHeight = 22
 	}
-	mapBottom := svgTop + int64(s.rows)*(s.rowHeight+svgGap)
-	entries := len(s.groups) + 2 // with log and free
+	s.placeRows()
+	mapBottom := s.bottom
+	entries := len(s.groups) + 2 // with one for the log and one for free space
 	if s.removed() > 0 {
 		entries++
 	}
@@ -76,7 +109,12 @@ func (p *plan) writeSVG(w io.Writer) error {
 	legendRows := (entries + svgLegend - 1) / svgLegend
 	height := mapBottom + 58 + int64(legendRows)*24 + 24
 
-	s.printf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" font-family="system-ui,Helvetica,Arial,sans-serif">`+"\n", svgWidth, height, svgWidth, height)
+	s.height = height
+	place := ""
+	if s.inner {
+		place = fmt.Sprintf(`y="%d" `, s.top)
+	}
+	s.printf(`<svg xmlns="http://www.w3.org/2000/svg" `+place+`width="%d" height="%d" viewBox="0 0 %d %d" role="img" font-family="system-ui,Helvetica,Arial,sans-serif">`+"\n", svgWidth, height, svgWidth, height)
 	s.printf("<title>%s</title>\n", escape("famfs layout of "+p.device))
 	s.printf(`<style>.f:hover rect{stroke:#111;stroke-width:2}.n{font-size:11px;pointer-events:none}.c{font-size:9px;text-anchor:middle;pointer-events:none}.h{paint-order:stroke;stroke-width:3px;stroke-linejoin:round}.a{font-size:11px;fill:#555}</style>` + "\n")
 	s.printf(`<defs><pattern id="h" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2.5" height="7" fill="#fff" fill-opacity=".38"/></pattern>`)
@@ -101,19 +139,47 @@ func (p *plan) writeSVG(w io.Writer) error {
 
 func (s *svgPicture) printf(format string, args ...any) { fmt.Fprintf(s.w, format, args...) }
 
-// escape makes text for XML, in which control characters cannot be.
+// escape escapes text for XML, which cannot hold control characters.
 func escape(text string) string {
 	var b strings.Builder
 	xml.EscapeText(&b, []byte(printable(text)))
 	return b.String()
 }
 
-func (s *svgPicture) rowTop(row int) int64 { return svgTop + int64(row)*(s.rowHeight+svgGap) }
+func (s *svgPicture) rowTop(row int) int64 { return s.tops[row] }
 
-// x is where byte n of a line is.
+// placeRows finds the places of lines. Several with nothing on them become one low one.
+func (s *svgPicture) placeRows() {
+	empty := make([]bool, s.rows)
+	for _, r := range s.plan.runs {
+		for row := (r.off + s.perRow - 1) / s.perRow; r.owner == ownerFree && row < int64(s.rows) && min((row+1)*s.perRow, s.size/s.unit*s.unit) <= r.off+r.len; row++ {
+			empty[row] = true
+		}
+	}
+	at := int64(svgTop)
+	for row := 0; row < s.rows; {
+		same := row
+		for same < s.rows && empty[same] {
+			same++
+		}
+		if same-row < svgLeast {
+			s.tops = append(s.tops, at)
+			at += s.rowHeight + svgGap
+			row++
+			continue
+		}
+		for ; row < same; row++ {
+			s.tops = append(s.tops, svgCollapsed)
+		}
+		at += svgEmpty + svgGap
+	}
+	s.bottom = at
+}
+
+// x returns the position of byte n of a line.
 func (s *svgPicture) x(n int64) float64 { return svgLeft + float64(n)/float64(s.perRow)*svgMap }
 
-// scale draws the ticks above the lines and the offsets before them.
+// scale draws the ticks above the lines and the offsets to their left.
 func (s *svgPicture) scale() {
 	const ticks = 8
 	for i := range ticks + 1 {
@@ -125,21 +191,35 @@ func (s *svgPicture) scale() {
 		s.printf(`<text class="a" x="%.1f" y="%d" text-anchor="%s">+%s</text>`, x, svgTop-12, anchor, strings.TrimSuffix(human(at), " B"))
 		s.printf(`<path d="M%.1f %dv5" stroke="#999"/>`+"\n", x, svgTop-8)
 	}
-	for row := range s.rows {
-		s.printf(`<text class="a" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", svgLeft-8, s.rowTop(row)+s.rowHeight/2+4, human(int64(row)*s.perRow))
+	at := int64(svgTop)
+	for row := 0; row < s.rows; row++ {
+		if top := s.rowTop(row); top != svgCollapsed {
+			s.printf(`<text class="a" x="%d" y="%d" text-anchor="end">%s</text>`+"\n", svgLeft-8, top+s.rowHeight/2+4, human(int64(row)*s.perRow))
+			at = top + s.rowHeight + svgGap
+			continue
+		}
+		from := row
+		for row+1 < s.rows && s.rowTop(row+1) == svgCollapsed {
+			row++
+		}
+		s.printf(`<rect x="%d" y="%d" width="%d" height="%d" fill="#eceff2"/>`, svgLeft, at, svgMap, svgEmpty)
+		s.printf(`<text class="a" x="%d" y="%d" text-anchor="end">%s</text>`, svgLeft-8, at+svgEmpty/2+4, human(int64(from)*s.perRow))
+		s.printf(`<text class="a" x="%d" y="%d" text-anchor="middle">⋮ %s free: %s lines with nothing on them</text>`+"\n", svgLeft+svgMap/2, at+svgEmpty/2+4,
+			human(min(int64(row+1)*s.perRow, s.size)-int64(from)*s.perRow), grouped(row-from+1))
+		at += svgEmpty + svgGap
 	}
 }
 
-// svgRun is a run to be drawn, or several narrow neighbours together.
+// svgRun is a run to draw, or several narrow neighbours drawn together.
 type svgRun struct {
 	placedRun
-	several int    // how many runs; 0 is one
-	first   string // files of several
+	several int    // number of runs; 0 means one
+	first   string // first and last file, if there are several runs
 	last    string
 }
 
-// together joins neighbours that are too narrow to be seen, so that the picture stays
-// of a size that can be shown, whatever the number of files.
+// together joins neighbours that are too narrow to see. So the picture stays small enough to be
+// shown, however many files there are.
 func (s *svgPicture) together() []svgRun {
 	var all []svgRun
 	for _, r := range s.plan.runs {
@@ -161,7 +241,7 @@ func (s *svgPicture) together() []svgRun {
 	return all
 }
 
-// nameOf is the file that a run is of, or was; "" if it is none.
+// nameOf returns the file that a run belongs or belonged to, or "" if there is none.
 func (p *plan) nameOf(r placedRun) string {
 	if r.owner >= 0 {
 		return p.files[r.owner].name
@@ -212,6 +292,14 @@ func (s *svgPicture) run(r svgRun) {
 	if file != nil && file.layout.Chunk > 0 {
 		s.drawChunks(r, file, fill)
 	}
+	if file != nil {
+		used := file.used(r.extent)
+		s.eachPart(r.off+used, max(r.len-used, 0), func(x, width float64, top int64) {
+			if width >= 1 {
+				s.printf(`<rect x="%.2f" y="%d" width="%.2f" height="%d" %s/>`, x, top, width, s.rowHeight, svgUnused)
+			}
+		})
+	}
 	s.label(r, file, name, fill)
 	s.printf("</g>\n")
 }
@@ -221,6 +309,10 @@ func (s *svgPicture) eachPart(off, length int64, draw func(x, width float64, top
 	for end := off + length; off < end; {
 		row := off / s.perRow
 		n := min(end, (row+1)*s.perRow) - off
+		if s.rowTop(int(row)) == svgCollapsed {
+			off += n
+			continue
+		}
 		x := s.x(off % s.perRow)
 		draw(x, s.x(off%s.perRow+n)-x, s.rowTop(int(row)))
 		off += n
@@ -239,7 +331,7 @@ func (s *svgPicture) label(r svgRun, file *placedFile, name, fill string) {
 	y := top + s.rowHeight/2 + 4
 	if file != nil && file.layout.Chunk > 0 {
 		name = fmt.Sprintf("%s %d/%d", name, r.extent+1, len(file.layout.Extents))
-		y = top + 11 // above the numbers of the chunks
+		y = top + 11 // above the chunk numbers
 	}
 	name = printable(name)
 	const perLetter = 6.6
@@ -251,17 +343,18 @@ func (s *svgPicture) label(r svgRun, file *placedFile, name, fill string) {
 		return
 	}
 	colour := "#fff"
-	if bright(fill) {
+	if bright(fill) || file != nil && file.used(r.extent) < r.len/2 { // what is not used is pale
 		colour = "#111"
 	}
 	halo := ""
-	if file != nil && file.layout.Chunk > 0 {
+	if shown := shorten(name, room); file != nil && file.layout.Chunk > 0 { // on a ground of its own, clear of the hatching
 		halo = fmt.Sprintf(` stroke="%s"`, fill)
+		s.printf(`<rect x="%.1f" y="%d" width="%.1f" height="13" fill="%s"/>`, x+2, y-10, float64(wide(shown))*perLetter+3, fill)
 	}
 	s.printf(`<text class="n h" x="%.1f" y="%d" fill="%s"%s>%s</text>`, x+4, y, colour, halo, escape(shorten(name, room)))
 }
 
-// drawChunks draws where the chunks of a strip end, and their numbers in the file.
+// drawChunks draws the ends of the chunks of a strip, and their numbers in the file.
 func (s *svgPicture) drawChunks(r svgRun, file *placedFile, fill string) {
 	chunk, strips := file.layout.Chunk, int64(len(file.layout.Extents))
 	width := float64(chunk) / float64(s.perRow) * svgMap
@@ -287,11 +380,11 @@ func (s *svgPicture) drawChunks(r svgRun, file *placedFile, fill string) {
 	}
 }
 
-// colour is that of a file.
+// colour returns the colour of a file.
 func (s *svgPicture) colour(file int) string { return s.groupColour(s.of[file], s.shade[file]) }
 
-// groupColour takes the palette as long as it suffices; beyond, hues that follow one
-// another as far apart as can be.
+// groupColour uses the palette if it has enough colours. Otherwise it uses hues such that
+// consecutive ones are as different as possible.
 func (s *svgPicture) groupColour(g, light int) string {
 	if s.groups[g].rest || len(s.groups) <= colours {
 		return palette[s.groups[g].colour][light].web
@@ -304,7 +397,7 @@ func (s *svgPicture) groupColour(g, light int) string {
 	return hsl(math.Mod(float64(g)*golden, 360), 0.55, lightness)
 }
 
-// hsl converts to #rrggbb.
+// hsl converts a colour to #rrggbb.
 func hsl(hue, saturation, lightness float64) string {
 	c := (1 - math.Abs(2*lightness-1)) * saturation
 	x := c * (1 - math.Abs(math.Mod(hue/60, 2)-1))
@@ -327,7 +420,7 @@ func hsl(hue, saturation, lightness float64) string {
 	return fmt.Sprintf("#%02x%02x%02x", int((r+m)*255+.5), int((g+m)*255+.5), int((b+m)*255+.5))
 }
 
-// bright says that dark text is read better on a colour than white.
+// bright reports whether dark text is easier to read on a colour than white text.
 func bright(web string) bool {
 	var r, g, b int
 	fmt.Sscanf(web, "#%02x%02x%02x", &r, &g, &b)
@@ -347,6 +440,7 @@ func (s *svgPicture) legend(top int64) {
 		}
 		note += ". "
 	}
+	note += "Pale ends are allocated and not used. "
 	s.printf(`<text class="a" x="20" y="%d">%s</text>`+"\n", top+18, escape(note+"Point at anything for its name, size and place."))
 	const columnWidth = (svgWidth - 40) / svgLegend
 	n := 0
@@ -358,9 +452,12 @@ func (s *svgPicture) legend(top int64) {
 			s.printf(`<rect x="%d" y="%d" width="22" height="16" fill="url(#h)"/>`, x, y)
 		}
 		const letters = (columnWidth - 44) * 10 / 67
-		room := letters - len(how) - 2
-		s.printf(`<text x="%d" y="%d" font-size="12.5" fill="#222">%s <tspan fill="#666">%s</tspan></text></g>`+"\n", x+30, y+13, escape(shorten(printable(what), max(room, 10))), escape(how))
+		name := printable(what)
+		how = shorten(how, max(letters-2-min(wide(name), 28), 8)) // some of the name is always there
+		room := letters - wide(how) - 2
+		s.printf(`<text x="%d" y="%d" font-size="12.5" fill="#222">%s <tspan fill="#666">%s</tspan></text></g>`+"\n", x+30, y+13, escape(shorten(name, room)), escape(how))
 	}
+	entry("superblock and log", human(s.metadata), "#4a5058", "#4a5058", false)
 	for i, g := range s.groups {
 		hatched := true
 		for _, f := range g.files {
@@ -372,7 +469,6 @@ func (s *svgPicture) legend(top int64) {
 		}
 		entry(g.label, s.describe(g), s.groupColour(i, 0), second, hatched)
 	}
-	entry("superblock and log", human(s.metadata), "#4a5058", "#4a5058", false)
 	if n := s.removed(); n > 0 {
 		entry(removedLabel, human(n), svgRemoved, svgRemoved, false)
 	}

@@ -44,7 +44,7 @@ func filledDevice(t testing.TB, size int64, files, dirs int, wide bool) string {
 	return device
 }
 
-// svgElement is what the test reads of the picture.
+// svgElement is the part of the picture that the test reads.
 type svgElement struct {
 	XMLName  xml.Name
 	X        string       `xml:"x,attr"`
@@ -126,6 +126,65 @@ func TestSVG(t *testing.T) {
 	}
 }
 
+// What is allocated and not used is so much of each extent and strip.
+func TestUsed(t *testing.T) {
+	t.Parallel()
+	simple := placedFile{size: 5, layout: famfs.Layout{Extents: []famfs.Extent{{Length: 4}, {Length: 4}, {Length: 4}}}}
+	striped := func(size int64) placedFile {
+		return placedFile{size: size, layout: famfs.Layout{Chunk: 10, Extents: []famfs.Extent{{Length: 20}, {Length: 20}, {Length: 20}}}}
+	}
+	for _, c := range []struct {
+		file placedFile
+		want [3]int64
+	}{
+		{simple, [3]int64{4, 1, 0}}, {striped(60), [3]int64{20, 20, 20}}, {striped(31), [3]int64{11, 10, 10}}, {striped(1), [3]int64{1, 0, 0}},
+		{striped(45), [3]int64{20, 15, 10}}, {striped(30), [3]int64{10, 10, 10}},
+	} {
+		for i, want := range c.want {
+			assert.Equal(t, want, c.file.used(i), "%d of %v", i, c.file)
+		}
+	}
+}
+
+// Lines with nothing on them are drawn as one, and what is not used of a file looks so.
+func TestSVGEmptyLines(t *testing.T) {
+	t.Parallel()
+	device := filledDevice(t, 4<<30, 3, 1, true)
+	r := famfsRun(t, "layout", "--svg", "-", device)
+	require.Equal(t, 0, r.status, r.err)
+	var root svgElement
+	require.NoError(t, xml.Unmarshal([]byte(r.out), &root))
+	assert.Contains(t, r.out, " lines with nothing on them</text>")
+	assert.Contains(t, r.out, svgUnused)
+	assert.Less(t, number(t, root.Height), 1100.0)
+	texts := 0
+	for _, e := range root.Children { // in the order of the device
+		if strings.HasPrefix(e.Title, "superblock and log: 10 MiB") && e.Class == "" {
+			texts++
+		} else if strings.HasPrefix(e.Title, "set-00/") && e.Class == "" {
+			assert.Equal(t, 1, texts, "after the superblock")
+		}
+	}
+	out := famfsRun(t, "layout", device).out
+	assert.Regexp(t, `(?m)^ *[0-9.]+ [KMG]iB ⋮ \d+ lines, free$`, out)
+	assert.Less(t, strings.Index(out, " #  superblock and log"), strings.Index(out, " a  set-00/"))
+}
+
+// No name is cut to nothing in the legend, however long what is said of it is.
+func TestLegendNames(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"models/llama-3/model-00001-of-00010.safetensors", "日本語の名前のファイル", "e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301"} {
+		for most := range 60 {
+			got := shorten(s, most)
+			assert.LessOrEqual(t, wide(got), max(most, 1), "%d: %q", most, got)
+			if most > 5 {
+				assert.GreaterOrEqual(t, wide(got), min(most, wide(s))-2, "%d: %q", most, got)
+			}
+		}
+	}
+	assert.Equal(t, "ab…efgh", shorten("abcdXXefgh", 7))
+}
+
 func TestSVGToStdout(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -197,4 +256,15 @@ func TestSVGTogether(t *testing.T) {
 	}
 	assert.Equal(t, int64(n)*2*mib, at)
 	assert.Equal(t, n, several)
+}
+
+// What is behind the log with --reuse is metadata, and no damage.
+func TestLayoutReuse(t *testing.T) {
+	t.Parallel()
+	device := filepath.Join(testDir(t), "device")
+	asMaster(t, "mkfs", "--reuse", "--create", "64M", device)
+	assert.Empty(t, parse[layoutJSONReport](t, famfsRun(t, "layout", "--json", device)).Claimed)
+	for _, how := range []string{"--list", "--color=never", "--svg=-"} {
+		assert.NotContains(t, famfsRun(t, "layout", how, device).out, "claimed", how)
+	}
 }

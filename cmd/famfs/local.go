@@ -1,9 +1,9 @@
 package main
 
-// Local files: reading trees whatever their names, and writing files so that they are
-// there whole or not at all, and so that nothing is lost that is no plain file. A part
-// file is what is written until then; what a killed process left is taken away by the
-// next that writes there.
+// Local files. Trees are read whatever the names in them are. Files are written so that they are
+// there whole or not at all, and so that nothing but a plain file is ever replaced. Until a file
+// is complete, it is a part file. What a killed process has left, the next one that writes there
+// removes.
 
 import (
 	"crypto/rand"
@@ -17,17 +17,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"famfs"
 )
 
-// localFS is the files below a directory, by names that need not be UTF-8, as those of
-// os.DirFS must be. What it opens is an *os.File.
+// localFS is the files below a directory. Unlike in os.DirFS, names need not be UTF-8. Files
+// that it opens are *os.File.
 type localFS string
 
 func (d localFS) path(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
 
-// Open opens a file or directory. Whoever opened a pipe would wait for ever.
+// Open opens a file or directory. It refuses special files: opening a pipe would wait for ever.
 func (d localFS) Open(name string) (fs.File, error) {
 	if st, err := os.Stat(d.path(name)); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
 		return nil, &fs.PathError{Op: "open", Path: d.path(name), Err: because(fs.ErrInvalid, "is a special file (%v)", st.Mode().Type())}
@@ -42,8 +43,8 @@ func (d localFS) Open(name string) (fs.File, error) {
 func (d localFS) Stat(name string) (fs.FileInfo, error)      { return os.Stat(d.path(name)) }
 func (d localFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(d.path(name)) }
 
-// absolute returns name as it is seen from the root. A ".." behind a link leads to what the
-// link's target lies in, as everywhere else; filepath.Abs looks at the text alone.
+// absolute returns name as an absolute path. A ".." behind a link leads to the parent of the
+// link's target, as usual; filepath.Abs looks only at the text.
 func absolute(name string) (string, error) {
 	if !slices.Contains(strings.Split(filepath.ToSlash(name), "/"), "..") {
 		return filepath.Abs(name)
@@ -60,12 +61,17 @@ func absolute(name string) (string, error) {
 	return filepath.Abs(filepath.Join(dir, base))
 }
 
-// refused is a local file that is not written to, and why.
+// refused returns an error for a local file that is not written to.
 func refused(why string) error { return because(fs.ErrExist, "%s", why) }
 
-// resolveLocal returns the file that a name leads to, through links, and what it is: nil
-// if it is not there yet, and may be made.
+// resolveLocal returns the file that a name leads to through links, and what it is. st is nil if
+// the file does not exist and may be made.
 func resolveLocal(name string) (resolved string, st fs.FileInfo, err error) {
+	return resolveLocalIn(name, inDev)
+}
+
+// resolveLocalIn is resolveLocal for those who know already what inDev says of most names.
+func resolveLocalIn(name string, inDev func(name string) bool) (resolved string, st fs.FileInfo, err error) {
 	link, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if inDev(name) {
@@ -90,7 +96,7 @@ func resolveLocal(name string) (resolved string, st fs.FileInfo, err error) {
 	return resolved, st, nil
 }
 
-// checkReplaceable says why what a name leads to must not be replaced.
+// checkReplaceable returns an error if the file must not be replaced.
 func checkReplaceable(name string, st fs.FileInfo) error {
 	switch {
 	case st.IsDir():
@@ -103,8 +109,8 @@ func checkReplaceable(name string, st fs.FileInfo) error {
 	return checkNoDevice(name)
 }
 
-// checkNoDevice fails if a file stands in for a device, even if what is on it is damaged,
-// or if that cannot be known.
+// checkNoDevice fails if a file stands in for a device, even if its content is damaged, or if
+// that cannot be known.
 func checkNoDevice(name string) error {
 	isDevice := refused("is a famfs device itself, which is never replaced; what is on it is written DEVICE:/PATH")
 	fsys, err := famfs.Open(name, famfs.Salvage())
@@ -123,7 +129,7 @@ func checkNoDevice(name string) error {
 	return nil
 }
 
-// inDev says that a file that is made under this name would lie among the devices.
+// inDev reports whether a file made with this name would lie among the devices.
 func inDev(name string) bool {
 	full, err := absolute(name)
 	if err != nil {
@@ -142,7 +148,7 @@ func inDev(name string) bool {
 	if dir != "/dev" && !strings.HasPrefix(dir, "/dev/") {
 		return false
 	}
-	// What is mounted below it, such as /dev/shm, is for files.
+	// File systems mounted below it, such as /dev/shm, are for files.
 	dev, err := os.Stat("/dev")
 	if err != nil {
 		return true
@@ -151,8 +157,51 @@ func inDev(name string) bool {
 	return dir != "/dev/shm" && !strings.HasPrefix(dir, "/dev/shm/") && (err != nil || sameDevice(dev, st))
 }
 
-// writeLocal writes a file. A plain one is there whole or not at all, a pipe or a
-// character device is written to; nothing else is touched.
+// localDirs remembers what was found out about the directories that files are written to. A copy
+// writes many files to each, and finding out costs system calls for each element of the path.
+type localDirs struct {
+	mu    sync.Mutex
+	known map[string]localDir
+}
+
+type localDir struct {
+	real  string // its path without symbolic links
+	inDev bool   // what inDev says of files in it
+}
+
+// of returns what is known of the directory that name is in, which must be there.
+func (d *localDirs) of(name string) (dir localDir, err error) {
+	path := filepath.Dir(name)
+	d.mu.Lock()
+	dir, ok := d.known[path]
+	d.mu.Unlock()
+	if ok {
+		return dir, nil
+	}
+	if dir.real, err = filepath.EvalSymlinks(path); err != nil {
+		return localDir{}, err
+	}
+	dir.inDev = inDev(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil {
+		d.known = make(map[string]localDir)
+	}
+	d.known[path] = dir
+	return dir, nil
+}
+
+// inDev is inDev for a file that is to be written.
+func (d *localDirs) inDev(name string) bool {
+	dir, err := d.of(name)
+	if err != nil {
+		return inDev(name)
+	}
+	return dir.inDev
+}
+
+// writeLocal writes a file. A plain file is there whole or not at all. A pipe or a character
+// device is written to. Nothing else is touched.
 func writeLocal(name string, write func(io.Writer) error) error {
 	name, err := absolute(name)
 	if err != nil {
@@ -188,26 +237,25 @@ func writeLocal(name string, write func(io.Writer) error) error {
 	return p.finish(err)
 }
 
-// part is a file that is being written, beside the one that it is to be.
+// part is a file that is being written, next to its final place.
 type part struct {
 	*os.File
 	to       string
-	replaces fs.FileInfo // the file that it takes the place of; nil if there is to be none
-	lock     io.Closer   // says that its writer is alive, until it has its name
+	replaces fs.FileInfo // the file that it replaces, or nil if none
+	lock     io.Closer   // says that its writer is alive; held until the part has its final name
 }
 
 const (
 	partEnd    = ".famfs-part"
-	partRandom = 6   // bytes, which are written as twice as many letters
+	partRandom = 6   // bytes; each takes two letters
 	maxName    = 255 // bytes of a name, on most file systems
 )
 
-// errTaken: while a part was written somebody else made the file that it was to be, or
-// put another one in the place of that which it was to replace.
+// errTaken says that somebody else made or replaced the final file while the part was written.
 var errTaken = refused("was made or replaced meanwhile by somebody else")
 
-// partBase is what stands for the file base in the names of its parts: its name, or what
-// is as good if that is so long that a part's would be too long.
+// partBase returns the name of the file base in the names of its parts: base itself, or a hash
+// of it if base is so long that a part's name would be too long.
 func partBase(base string) string {
 	if len(base)+len("..")+2*partRandom+len(partEnd) <= maxName {
 		return base
@@ -216,7 +264,7 @@ func partBase(base string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// newPart makes a part file for the file to, which replaces is, or which is new.
+// newPart makes a part file for the file to. replaces is the present file, or nil if there is none.
 func newPart(to string, perm fs.FileMode, replaces fs.FileInfo) (*part, error) {
 	dir, base := filepath.Split(to)
 	for {
@@ -228,7 +276,7 @@ func newPart(to string, perm fs.FileMode, replaces fs.FileInfo) (*part, error) {
 			return nil, err
 		}
 		lock, err := lockPart(f)
-		if errors.Is(err, errPartGone) { // somebody took it for one that was left
+		if errors.Is(err, errPartGone) { // somebody took it for a left part
 			f.Close()
 			continue
 		}
@@ -236,8 +284,8 @@ func newPart(to string, perm fs.FileMode, replaces fs.FileInfo) (*part, error) {
 	}
 }
 
-// setPerm sets permission bits: those of a file that is replaced, or what of those that
-// a new one is to have the process's umask leaves.
+// setPerm sets permission bits. For a file that is replaced these are perm; for a new file they
+// are perm without the bits of the process's umask.
 func (p *part) setPerm(perm fs.FileMode) error {
 	if p.replaces == nil {
 		st, err := p.Stat()
@@ -249,8 +297,8 @@ func (p *part) setPerm(perm fs.FileMode) error {
 	return p.Chmod(perm)
 }
 
-// finish gives the part its name, or takes it away if it is not whole. It is errTaken if
-// the name is not what it was any more.
+// finish gives the part its final name. If err is not nil, or something fails, it removes the
+// part. It returns errTaken if somebody else has changed the final file.
 func (p *part) finish(err error) error {
 	err = errors.Join(err, p.Close())
 	if err == nil && p.replaces == nil {
@@ -269,7 +317,7 @@ func (p *part) finish(err error) error {
 	return err
 }
 
-// replace puts the part in the place of the file that was there before, and of no other.
+// replace puts the part in the place of the old file, but of no other file.
 func (p *part) replace() error {
 	switch st, err := os.Stat(p.to); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -282,15 +330,15 @@ func (p *part) replace() error {
 	return os.Rename(p.Name(), p.to)
 }
 
-// renameNew gives a file a name that nobody has.
+// renameNew renames a file. It does not replace another file.
 func renameNew(from, to string) error {
-	switch err := os.Link(from, to); { // as Rename would replace what has it
+	switch err := os.Link(from, to); { // Rename would replace a file of that name
 	case err == nil:
 		return os.Remove(from)
 	case errors.Is(err, fs.ErrExist):
 		return errTaken
 	}
-	// A file system without hard links.
+	// The file system may have no hard links.
 	if _, err := os.Lstat(to); err == nil {
 		return errTaken
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -299,8 +347,7 @@ func renameNew(from, to string) error {
 	return os.Rename(from, to)
 }
 
-// partOf returns what stands in the name of a part for the file that it is of, as partBase
-// does.
+// partOf returns the name that a part's name has for its file, as partBase makes it.
 func partOf(name string) (base string, ok bool) {
 	name, ok = strings.CutSuffix(name, partEnd)
 	at := strings.LastIndexByte(name, '.')
@@ -310,14 +357,15 @@ func partOf(name string) (base string, ok bool) {
 	return name[1:at], true
 }
 
-// removeLeftPartsOf takes away the parts of one file.
+// removeLeftPartsOf removes the left parts of one file.
 func removeLeftPartsOf(file string) {
 	dir, base := filepath.Split(file)
 	removeLeftParts(dir, func(_, of string) bool { return of == partBase(base) })
 }
 
-// removeLeftParts takes away the parts in dir whose writers are gone. mine says by the name
-// of a part and by what it is of whether it may. What it cannot remove it leaves.
+// removeLeftParts removes the parts in dir whose writers are gone. mine reports, from the name
+// of a part and the name of its file, whether it may be removed. Parts that cannot be removed
+// stay.
 func removeLeftParts(dir string, mine func(name, base string) bool) {
 	if dir == "" {
 		dir = "."

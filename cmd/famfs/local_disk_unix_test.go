@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// onDisk returns how many bytes a file takes on disk, if that can be known.
+// onDisk returns how many bytes a file takes on disk, if the system says so.
 func onDisk(name string) (int64, bool) {
 	st, err := os.Stat(name)
 	if err != nil {

@@ -1,7 +1,7 @@
 package main
 
-// Local files that are written: whole or not at all, never in the place of what is no
-// plain file, and without leavings.
+// Writing local files: whole or not at all, never in place of something that is not a plain
+// file, and without remains.
 
 import (
 	"errors"
@@ -66,7 +66,7 @@ func TestWriteLocal(t *testing.T) {
 	assert.Equal(t, "nowhere", target)
 }
 
-// A stand-in for a device is not replaced by a picture of it, damaged or not.
+// A picture of a stand-in does not replace the stand-in, damaged or not.
 func TestSVGOverDevices(t *testing.T) {
 	t.Parallel()
 	device, damaged := newDevice(t, "64M"), newDevice(t, "64M")
@@ -82,7 +82,7 @@ func TestSVGOverDevices(t *testing.T) {
 	assert.Equal(t, 1, famfsRun(t, "fsck", damaged).status, "and not 2")
 }
 
-// Parts that a killed process left are taken away, those of a living one stay.
+// Parts of a killed process are removed; those of a running one stay.
 func TestParts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -107,7 +107,7 @@ func TestParts(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "whole", string(b))
 
-	// What cannot be closed, or gets no name, is no file.
+	// A part that cannot be closed, or gets no name, becomes no file.
 	broken, err := newPart(filepath.Join(dir, "broken"), 0o644, nil)
 	require.NoError(t, err)
 	require.NoError(t, broken.Close())
@@ -128,7 +128,7 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// A file that is made among the devices looks like one, and no other host sees it.
+// A file made among the devices looks like one, but no other host sees it.
 func TestInDev(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/dev/null"); err != nil {
@@ -141,6 +141,10 @@ func TestInDev(t *testing.T) {
 		"/dev/shm/dax9.9": false, "/dev/shm/nosuch/x": false, filepath.Join(dir, "dax9.9"): false, "/nosuch/dev/x": false, "/devices": false,
 	} {
 		assert.Equal(t, want, inDev(name), name)
+		var dirs localDirs
+		for range 2 {
+			assert.Equal(t, want, dirs.inDev(name), name)
+		}
 	}
 	t.Cleanup(func() { os.Remove("/dev/famfs-test-dax9.9") }) // which only a fault makes
 	r := famfsRun(t, "--system-uuid", host, "mkfs", "--create", "64M", "/dev/famfs-test-dax9.9")
@@ -155,7 +159,7 @@ func TestInDev(t *testing.T) {
 	}
 }
 
-// Without --force mkfs loses nothing, and it leaves no file behind that it made in vain.
+// Without --force mkfs loses nothing, and it leaves no file behind if it fails.
 func TestMkfsKeeps(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)

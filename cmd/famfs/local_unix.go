@@ -2,8 +2,8 @@
 
 package main
 
-// Locks on part files, by which a part whose writer is alive is told from one that was
-// left; and which file system a file is on.
+// Locks on part files. They distinguish a part whose writer is alive from a left one. Also here:
+// which file system a file is on.
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 
 var errPartGone = errors.New("part file was removed")
 
-// lockPart locks a part until what it returns is closed, also after f is.
+// lockPart locks a part until the result is closed, even if f is closed before.
 func lockPart(f *os.File) (io.Closer, error) {
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err != nil {
@@ -35,7 +35,7 @@ func lockPart(f *os.File) (io.Closer, error) {
 	return lock, nil
 }
 
-// removeLeftPart removes a part if nobody has it locked.
+// removeLeftPart removes a part if nobody has locked it.
 func removeLeftPart(name string) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
@@ -47,9 +47,18 @@ func removeLeftPart(name string) {
 	}
 }
 
-// sameDevice says that two files are on the same file system.
+// sameDevice reports whether two files are on the same file system.
 func sameDevice(a, b fs.FileInfo) bool {
 	x, ok := a.Sys().(*syscall.Stat_t)
 	y, ok2 := b.Sys().(*syscall.Stat_t)
 	return ok && ok2 && x.Dev == y.Dev
+}
+
+// localOwner returns the owner of a local file.
+func localOwner(st fs.FileInfo) (uid, gid uint32, ok bool) {
+	s, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return s.Uid, s.Gid, true
 }

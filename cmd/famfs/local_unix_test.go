@@ -16,8 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A picture is written to a pipe or a character device, not put in its place; a copy is
-// refused.
+// A picture is written to a pipe or a character device, and does not replace it. A copy is refused.
 func TestWriteThrough(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "64M")
@@ -59,7 +58,7 @@ func TestWriteThrough(t *testing.T) {
 	}
 }
 
-// Nobody waits for a pipe that lies where a file is to be.
+// Nobody waits for a pipe in the place of a file.
 func TestPipesInTheWay(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -89,7 +88,7 @@ func TestPartsOfNoFile(t *testing.T) {
 	assert.Equal(t, []string{part("1"), part("2"), part("3"), "precious"}, names(t, dir))
 }
 
-// ".." behind a link leads to what the link's target lies in.
+// ".." behind a link leads to the parent of the link's target.
 func TestDotDotBehindLink(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()

@@ -1,6 +1,6 @@
 package main
 
-// famfs logdump: the log, entry by entry, as it stands on the device.
+// famfs logdump: shows the log, entry by entry, as it is on the device.
 
 import (
 	"fmt"
@@ -11,9 +11,9 @@ import (
 	"famfs"
 )
 
-// logEntryJSON is an entry. Type is file, mkdir, removal or add-daxdev, or "type" and a number;
-// files and directories have the fields that they have in other commands. What is said
-// of an entry with a problem is what was found, not what is valid.
+// logEntryJSON describes an entry. Type is file, mkdir, removal or add-daxdev, or "type" and a
+// number. Files and directories have the same fields as in other commands. If an entry has a
+// problem, its fields are what was found, which need not be valid.
 type logEntryJSON struct {
 	Index int    `json:"index"`
 	Seq   uint64 `json:"seq"`
@@ -25,21 +25,21 @@ type logEntryJSON struct {
 	Problem     *problemJSON     `json:"problem,omitempty"`
 }
 
-// removedNodeJSON is the file or directory that a removal removes, by its entry.
+// removedNodeJSON is what a removal removes. Index is that of the entry that made it.
 type removedNodeJSON struct {
 	Index int    `json:"index"`
 	Path  string `json:"path"`
 }
 
-// addedDeviceJSON is what an add-daxdev entry adds.
+// addedDeviceJSON is the device that an add-daxdev entry adds.
 type addedDeviceJSON struct {
 	Index int    `json:"index"`
 	Size  int64  `json:"size"`
 	UUID  string `json:"uuid"`
 }
 
-// logJSON is the whole log. Used is how many entries are served: all but those from
-// the first corrupt one on.
+// logJSON is the whole log. Used is the number of entries that are served, which are those
+// before the first corrupt one.
 type logJSON struct {
 	Device     string         `json:"device"`
 	Superblock superblockJSON `json:"superblock"`
@@ -90,13 +90,13 @@ what to do.`,
 	return cmd
 }
 
-// logEntries reads the log.
+// logEntries reads all entries of the log.
 func logEntries(fsys *famfs.FS) ([]logEntryJSON, error) {
 	entries := []logEntryJSON{}
 	served := fsys.Usage().LogUsed
 	for e, err := range fsys.Log() {
 		if err != nil && e.Type == "" {
-			return nil, err // no more can be read
+			return nil, err // nothing more can be read
 		}
 		found := logEntryJSON{Index: e.Index, Seq: e.Seq, CRC: fmt.Sprintf("%#x", e.CRC), Type: e.Type}
 		switch e.Type {
@@ -152,7 +152,7 @@ func (a *app) printLog(fsys *famfs.FS, entries []logEntryJSON) error {
 			what = fmt.Sprintf("%s  of entry %d", printable(r.Path), r.Index)
 		}
 		if e.Problem != nil {
-			what += "\n      problem: " + printable(e.Problem.Message) // on a line of its own
+			what += "\n      problem: " + printable(e.Problem.Message) // on its own line
 		}
 		rows = append(rows, row(strconv.Itoa(e.Index), strconv.FormatUint(e.Seq, 10), e.CRC, e.Type, mode, uid, gid, size, what))
 	}
@@ -162,7 +162,7 @@ func (a *app) printLog(fsys *famfs.FS, entries []logEntryJSON) error {
 	return columns(a.out, rows, 0, 3, 4, 5)
 }
 
-// shortMap writes a map in one line: length@offset of each extent.
+// shortMap formats a map in one line, as length@offset for each extent.
 func shortMap(m *layoutJSON) string {
 	s := "["
 	for i, x := range m.Extents {

@@ -1,9 +1,10 @@
 package main
 
-// famfs ls: what is in a directory, as ls prints it.
+// famfs ls: lists directories, in the style of ls.
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os/user"
@@ -11,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -21,17 +21,19 @@ import (
 // lister is one call of ls.
 type lister struct {
 	*app
-	long, recursive, humanSizes, numeric, dirItself, bySize, one, asJSON bool
+	long, recursive, humanSizes, numeric, dirItself, bySize, byTime, reverse, one, classify, asJSON bool
+	sort                                                                                            string
 
 	found  []nodeJSON
-	titled bool // directories are listed under their names
+	titled bool // print a heading with the name of each directory
 	any    bool // something was printed
 	users  map[uint32]string
 	groups map[uint32]string
+	widths [4]int // of the columns that printRow has printed
 }
 
 func newLister(a *app) *lister {
-	return &lister{app: a, users: make(map[uint32]string), groups: make(map[uint32]string)}
+	return &lister{app: a, widths: [4]int{3: 12}, users: make(map[uint32]string), groups: make(map[uint32]string)}
 }
 
 func (a *app) lsCommand() *cobra.Command {
@@ -39,17 +41,25 @@ func (a *app) lsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls DEVICE[:PATH]...",
 		Short: "List files and directories",
-		Long: `ls lists files and directories, as ls does. The long form shows mode, owner, group,
-size, and after the name of an interleaved file how it is spread. famfs keeps no
-times and has no hidden files, links or special files.`,
+		Long: `ls lists files and directories, as ls does: files that are named first, then what is in
+directories. The long form shows mode, owner, group, size, and after the name of an
+interleaved file how it is spread, and of a sealed one what kind of sum it has.
+
+--sort takes name, size (largest first), time (newest first), extension, and none (the
+order of the log). famfs keeps no times: newer is what the log has later. It has no
+hidden files, links or special files either.`,
 		Example: `  famfs ls /dev/dax0.0
   famfs ls -l /dev/dax0.0:/models
   famfs ls -lRh /dev/dax0.0
+  famfs ls --sort time /dev/dax0.0:/models    # the newest first
   famfs ls -R --json /dev/dax0.0 | jq '.[].path'`,
 		Args: a.arguments(1, -1, "DEVICE[:PATH]..."),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := l.checkSort(); err != nil {
+				return usageError(err)
+			}
 			l.titled = l.recursive || len(args) > 1
-			if err := l.eachTarget(args, l.list); err != nil {
+			if err := l.run(args); err != nil {
 				return err
 			}
 			if l.asJSON {
@@ -63,7 +73,12 @@ times and has no hidden files, links or special files.`,
 	cmd.Flags().BoolVarP(&l.humanSizes, "human-readable", "h", false, "sizes as 1.5 GiB")
 	cmd.Flags().BoolVarP(&l.numeric, "numeric-uid-gid", "n", false, "the long form, with numbers of users and groups")
 	cmd.Flags().BoolVarP(&l.dirItself, "directory", "d", false, "directories themselves, not what is in them")
-	cmd.Flags().BoolVarP(&l.bySize, "sort-size", "S", false, "largest first instead of by name")
+	cmd.Flags().StringVar(&l.sort, "sort", "name", "by this `WORD`: name, size, time, extension or none")
+	cmd.Flags().BoolVarP(&l.bySize, "sort-size", "S", false, "the same as --sort size")
+	cmd.Flags().BoolVarP(&l.byTime, "sort-time", "t", false, "the same as --sort time")
+	cmd.Flags().BoolVarP(&l.reverse, "reverse", "r", false, "the other way round")
+	cmd.Flags().BoolVarP(&l.classify, "classify", "F", false, "a slash behind directories, a star behind what may be executed")
+	cmd.Flags().BoolP("all", "a", false, "accepted for those who are used to it: there are no hidden files")
 	cmd.Flags().BoolVarP(&l.one, "one", "1", false, "one name per line, also on a terminal")
 	cmd.Flags().BoolVar(&l.asJSON, "json", false, "as a JSON array of files and directories, with their maps")
 	return cmd
@@ -71,27 +86,95 @@ times and has no hidden files, links or special files.`,
 
 // entry is a line of the listing.
 type entry struct {
-	shown string // how it is called
-	name  string // on the device
-	info  fs.FileInfo
+	shown  string // the name to print
+	device string
+	name   string // the path on the device
+	info   fs.FileInfo
 }
 
-func (l *lister) list(fsys *famfs.FS, t target) error {
-	st, err := fsys.Stat(t.name)
-	if err != nil {
-		return err
+// run lists files first, all in one table, and then directories, each as its own.
+func (l *lister) run(args []string) error {
+	type dir struct {
+		in fs.FS
+		target
 	}
-	if t.slash && !st.IsDir() {
-		return because(fs.ErrInvalid, "is not a directory")
-	}
-	if l.dirItself || !st.IsDir() {
-		return l.print(t, []entry{{t.String(), t.name, st}})
-	}
-	return l.listDir(fsys, t)
+	var single []entry
+	var dirs []dir
+	var err error
+	each := l.eachOn(args, l.open, func(fsys *famfs.FS, t target) error {
+		in := through(fsys, t)
+		st, err := fs.Stat(in, t.name)
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			defer l.reportLeftOut(fsys, t)
+		}
+		switch {
+		case err != nil:
+			return err
+		case t.slash && !st.IsDir():
+			return because(fs.ErrInvalid, "is not a directory")
+		case l.dirItself || !st.IsDir():
+			single = append(single, entry{t.String(), t.device, t.name, st})
+		default:
+			dirs = append(dirs, dir{in, t})
+		}
+		return nil
+	}, func() {
+		if len(single) > 0 {
+			l.order(single)
+			err = l.print(single)
+			l.any = true
+		}
+		for _, d := range dirs {
+			if err != nil {
+				return
+			}
+			if failed := l.listDir(d.in, d.target); l.out.err != nil {
+				err = failed
+			} else if failed != nil {
+				l.reportFailure(targetFailed(d.target, failed))
+			}
+		}
+	})
+	return errors.Join(each, err)
 }
 
-func (l *lister) listDir(fsys *famfs.FS, t target) error {
-	dirEntries, err := fsys.ReadDir(t.name)
+// checkSort makes one of the options that say how to sort.
+func (l *lister) checkSort() error {
+	switch {
+	case l.bySize:
+		l.sort = "size"
+	case l.byTime:
+		l.sort = "time"
+	}
+	if !slices.Contains([]string{"name", "size", "time", "extension", "none"}, l.sort) {
+		return fmt.Errorf("--sort %q, want name, size, time, extension or none", l.sort)
+	}
+	return nil
+}
+
+// order sorts entries, which are in the order of their names, or of the command line.
+func (l *lister) order(entries []entry) {
+	index := func(e entry) int { return attrOf(e.info).Index }
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		switch l.sort {
+		case "size":
+			return cmp.Compare(b.info.Size(), a.info.Size())
+		case "time":
+			return cmp.Compare(index(b), index(a))
+		case "extension":
+			return cmp.Compare(path.Ext(a.name), path.Ext(b.name))
+		case "none":
+			return cmp.Compare(index(a), index(b))
+		}
+		return cmp.Compare(a.shown, b.shown)
+	})
+	if l.reverse {
+		slices.Reverse(entries)
+	}
+}
+
+func (l *lister) listDir(in fs.FS, t target) error {
+	dirEntries, err := fs.ReadDir(in, t.name)
 	if err != nil {
 		return err
 	}
@@ -101,11 +184,9 @@ func (l *lister) listDir(fsys *famfs.FS, t target) error {
 		if err != nil {
 			return err
 		}
-		entries = append(entries, entry{d.Name(), path.Join(t.name, d.Name()), st})
+		entries = append(entries, entry{d.Name(), t.device, path.Join(t.name, d.Name()), st})
 	}
-	if l.bySize {
-		slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(b.info.Size(), a.info.Size()) })
-	}
+	l.order(entries)
 	if l.titled && !l.asJSON {
 		if l.any {
 			fmt.Fprintln(l.out)
@@ -113,12 +194,12 @@ func (l *lister) listDir(fsys *famfs.FS, t target) error {
 		fmt.Fprintf(l.out, "%s:\n", l.displayName(t.String()))
 	}
 	l.any = true
-	if err := l.print(t, entries); err != nil || !l.recursive {
+	if err := l.print(entries); err != nil || !l.recursive {
 		return err
 	}
 	for _, e := range entries {
 		if e.info.IsDir() {
-			if err := l.listDir(fsys, target{device: t.device, name: e.name}); err != nil {
+			if err := l.listDir(in, target{device: t.device, name: e.name}); err != nil {
 				return err
 			}
 		}
@@ -126,11 +207,11 @@ func (l *lister) listDir(fsys *famfs.FS, t target) error {
 	return nil
 }
 
-func (l *lister) print(t target, entries []entry) error {
+func (l *lister) print(entries []entry) error {
 	switch {
 	case l.asJSON:
 		for _, e := range entries {
-			l.found = append(l.found, describeNode(t.device, e.name, e.info))
+			l.found = append(l.found, describeNode(e.device, e.name, e.info))
 		}
 		return nil
 	case l.long || l.numeric:
@@ -138,8 +219,8 @@ func (l *lister) print(t target, entries []entry) error {
 	}
 	var names []string
 	for _, e := range entries {
-		name := l.displayName(e.shown)
-		if e.info.IsDir() && terminalWidth(l.out) > 0 {
+		name := l.displayName(e.shown) + l.mark(e)
+		if e.info.IsDir() && terminalWidth(l.out) > 0 && !l.classify {
 			name += "/"
 		}
 		names = append(names, name)
@@ -163,18 +244,54 @@ func (l *lister) printLong(entries []entry) error {
 	return columns(l.out, rows, 3)
 }
 
-// row is e in the long form: mode, owner, group, size and name.
+// printRow prints e in the long form, and note, with columns as wide as they were before: for
+// lines that come one by one.
+func (l *lister) printRow(e entry, note string) error {
+	row := l.row(e)
+	for i, cell := range row[:len(row)-1] {
+		l.widths[i] = max(l.widths[i], wide(cell))
+		if i == 3 { // the size
+			row[i] = strings.Repeat(" ", l.widths[i]-wide(cell)) + cell
+		} else {
+			row[i] = padded(cell, l.widths[i])
+		}
+	}
+	_, err := fmt.Fprintln(l.out, strings.Join(row, " ")+note)
+	return err
+}
+
+// row returns e in the long form: mode, owner, group, size and name.
 func (l *lister) row(e entry) []string {
-	attr := e.info.Sys().(*famfs.Attr)
+	attr := attrOf(e.info)
 	size := strconv.FormatInt(e.info.Size(), 10)
 	if l.humanSizes {
 		size = human(e.info.Size())
 	}
-	name := l.displayName(e.shown)
+	name := l.displayName(e.shown) + l.mark(e)
 	if attr.Layout.Chunk > 0 {
 		name += fmt.Sprintf("  (%s, chunks of %s)", count(len(attr.Layout.Extents), "strip", "strips"), human(attr.Layout.Chunk))
 	}
-	return []string{e.info.Mode().String(), l.user(attr.UID), l.group(attr.GID), size, name}
+	if attr.Sealed {
+		name += fmt.Sprintf("  (sealed, %v)", attr.Sum.Kind)
+	}
+	user, group := "-", "-"
+	if _, ok := e.info.Sys().(*famfs.Attr); ok { // otherwise it is in a zip file
+		user, group = l.user(attr.UID), l.group(attr.GID)
+	}
+	return []string{e.info.Mode().String(), user, group, size, name}
+}
+
+// mark returns what -F puts behind a name.
+func (l *lister) mark(e entry) string {
+	switch {
+	case !l.classify:
+		return ""
+	case e.info.IsDir():
+		return "/"
+	case e.info.Mode().Perm()&0o111 != 0:
+		return "*"
+	}
+	return ""
 }
 
 func (l *lister) user(id uint32) string {
@@ -197,7 +314,7 @@ func (l *lister) group(id uint32) string {
 	})
 }
 
-// lookup returns the name of a user or group, or the number where this host has none.
+// lookup returns the name of a user or group, or the number if this host has no name for it.
 func lookup(known map[uint32]string, id uint32, numeric bool, find func(string) (string, error)) string {
 	number := strconv.FormatUint(uint64(id), 10)
 	if numeric {
@@ -214,21 +331,21 @@ func lookup(known map[uint32]string, id uint32, numeric bool, find func(string) 
 	return name
 }
 
-// printInColumns prints names column by column, in as many columns as fit.
+// printInColumns prints names down each column, in as many columns as fit.
 func printInColumns(l *lister, names []string, width int) error {
 	if len(names) == 0 {
 		return nil
 	}
 	longest := 0
 	for _, n := range names {
-		longest = max(longest, utf8.RuneCountInString(n))
+		longest = max(longest, wide(n))
 	}
 	perLine := max(width/(longest+2), 1)
 	lines := (len(names) + perLine - 1) / perLine
 	for line := range lines {
 		var b strings.Builder
 		for i := line; i < len(names); i += lines {
-			b.WriteString(names[i] + strings.Repeat(" ", longest+2-utf8.RuneCountInString(names[i])))
+			b.WriteString(padded(names[i], longest+2))
 		}
 		if _, err := fmt.Fprintln(l.out, strings.TrimRight(b.String(), " ")); err != nil {
 			return err

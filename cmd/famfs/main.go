@@ -1,16 +1,15 @@
-// Command famfs makes, fills, looks at and checks famfs devices: without Go code,
-// without the C tools, and without a kernel file system or a daemon. It uses the
-// library's public face only.
+// Command famfs makes, fills, inspects and checks famfs devices: without Go code, without the C
+// tools, and without a kernel file system or a daemon. It uses only what the library exports.
 //
 //	famfs mkfs /dev/dax0.0
 //	famfs cp -r ./models /dev/dax0.0:/models
 //	famfs ls -l /dev/dax0.0:/models
 //
-// See README.md beside it, and famfs help.
+// See README.md in this directory, and famfs help.
 package main
 
-// What all commands share: the root command, the options that every command has, and
-// the status that the process ends with. Each command stands in a file of its own.
+// What all commands share: the root command, the options that every command has, and the exit
+// status. Each command is in a file of its own.
 
 import (
 	"errors"
@@ -33,34 +32,43 @@ func main() {
 
 // app is one run of the command.
 type app struct {
-	in  io.Reader
-	out *output
-	err io.Writer
+	args []string
+	in   io.Reader
+	out  *output
+	err  io.Writer
 
 	// Options of every command.
 	systemUUID  uuidValue
 	tolerant    bool
 	salvage     bool
-	verbose     int // how often -v was given
+	verbose     int // number of times that -v was given
 	lockTimeout time.Duration
+	devices     []string // where added devices may be
+	progressAs  string   // how commands that show progress show it
 
-	command     string          // "famfs ls", what errors begin with
-	opened      map[string]bool // devices that could be opened
-	hinted      map[string]bool // ways out that were shown
+	command     string          // for example "famfs ls"; errors begin with it
+	opened      map[string]bool // devices that were opened successfully
+	hinted      map[string]bool // hints that were shown
 	failed      bool            // an error was reported, and the command went on
-	failures    []failureJSON   // what was reported then
-	leftOutSaid map[string]bool // devices of which it was said what is missing
-	failStatus  int             // what the process ends with then
+	failures    []failureJSON   // the errors reported in this way
+	leftOutSaid map[string]bool // devices whose left-out entries were reported
+	failStatus  int             // the exit status if failed is set
 }
 
-// run runs the command and returns the status of the process: 0 done, 1 failed, or
-// what the command defines, 2 not understood.
+// run runs the command and returns the exit status: 0 done, 1 failed, 2 not understood, or what
+// the command defines.
 func run(args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: &output{to: out}, err: err, command: "famfs", opened: make(map[string]bool), hinted: make(map[string]bool), failStatus: statusFailed}
+	a := &app{args: args, in: in, out: &output{to: out}, err: err, command: "famfs", opened: make(map[string]bool), hinted: make(map[string]bool), failStatus: statusFailed}
 	root := a.rootCommand()
+	if cmd, _, err := root.Find(args); err == nil && cmd.Name() == "find" {
+		args = withTwoDashes(args)
+	}
 	root.SetArgs(args)
 	return a.status(root.Execute())
 }
+
+// helpWidth is the number of columns that help takes at most.
+const helpWidth = 96
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -77,14 +85,16 @@ existing local file as a whole is that file.
 Sizes: 4096, 64K, 64M, 2GiB, 1.5T; K, M, G, T and KiB, MiB … are powers of 1024,
 KB, MB … powers of 1000.
 
-Creating and removing files and directories is the master's: the host that formatted the device.
-A host is known by --system-uuid, else by /opt/famfs/system_uuid, else by a UUID
-that is derived from /etc/machine-id. Everything else any host can do.
+Creating and removing files and directories is the master's: the host that formatted
+the device. A host is the master if one of its UUIDs is the one that mkfs wrote down:
+that of --system-uuid, that in /opt/famfs/system_uuid, or one that is derived from
+/etc/machine-id; mkfs writes down the first that there is. All else any host can do.
 
-Status: 0 done, 1 failed, in part too, 2 not understood; fsck, verify and chkread:
+Status: 0 done, 1 failed, in part too, 2 not understood; fsck, verify, scrub, check and chkread:
 1 problems found, 2 could not check. After a signal 128 and its number: 130 after
-Ctrl-C. What a command would leave out because the device is damaged or cut short is
-said on stderr, and the status is that of a failure.`,
+Ctrl-C; but 0 for what only a signal ends: watch, queue get -f, queue stat -f and mount.
+What a command would leave out because the device is damaged or cut short is said on
+stderr, and the status is that of a failure.`,
 		Example: `  famfs mkfs --create 1GiB /dev/shm/device     # a file that stands in for a device
   famfs cp -r ./models /dev/dax0.0:/models
   famfs ls -lR /dev/dax0.0
@@ -101,14 +111,17 @@ said on stderr, and the status is that of a failure.`,
 		},
 	}
 	root.SetIn(a.in)
-	root.SetOut(a.out) // before there is a command for completion, which keeps it
+	root.SetOut(a.out) // before cobra adds the command completion, which keeps it
 	root.SetErr(a.err)
+	root.Version = describeBuild().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
-	flags.Var(&a.systemUUID, "system-uuid", "who this host is, as `UUID`: decides whether it is the master")
+	flags.Var(&a.systemUUID, "system-uuid", "a `UUID` that this host has too, besides its own: decides whether it is the master, and mkfs writes it down")
 	flags.BoolVar(&a.tolerant, "tolerant", false, "read what comes before the first corrupt log entry instead of refusing the device")
 	flags.BoolVar(&a.salvage, "salvage", false, "read all that is sound, past every corrupt log entry, and without a sound superblock")
 	root.MarkFlagsMutuallyExclusive("tolerant", "salvage")
 	flags.CountVarP(&a.verbose, "verbose", "v", "say more: each file, log entries that are passed over; -vv: what the device is")
+	flags.StringArrayVar(&a.devices, "device", nil, "where a further device of the file system is: see famfs devices; may be given more than once, and devdax devices are found without")
 	flags.DurationVar(&a.lockTimeout, "lock-timeout", famfs.DefaultLockTimeout, "how long to wait for another process that writes")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		a.command = cmd.CommandPath()
@@ -116,22 +129,29 @@ said on stderr, and the status is that of a failure.`,
 	})
 	root.AddCommand(
 		a.mkfsCommand(), a.lsCommand(), a.statCommand(), a.catCommand(), a.cpCommand(), a.creatCommand(),
-		a.mkdirCommand(), a.rmCommand(), a.verifyCommand(), a.chkreadCommand(), a.getmapCommand(), a.flushCommand(),
+		a.mkdirCommand(), a.rmCommand(), a.verifyCommand(), a.scrubCommand(), a.sealCommand(), a.chkreadCommand(), a.getmapCommand(), a.flushCommand(),
 		a.logdumpCommand(), a.watchCommand(), a.fsckCommand(), a.dfCommand(), a.layoutCommand(), a.growCommand(),
+		a.compactCommand(), a.hostsCommand(), a.reclaimCommand(), a.devicesCommand(), a.devaddCommand(), a.queueCommand(),
+		a.mountCommand(),
+		a.versionCommand(), a.duCommand(), a.findCommand(), a.manCommand(), a.checkCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.ValidArgsFunction = a.completeTarget
-		// A command's own -h may mean something else, as in ls -h.
+		if c.Name() == "man" {
+			c.ValidArgsFunction = completeCommand
+		}
+		// A command's own -h may have another meaning, as in ls -h.
 		if c.Flags().ShorthandLookup("h") != nil {
 			c.Flags().Bool("help", false, "help for "+c.Name())
 		}
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", fmt.Sprintf("FlagUsagesWrapped %d ", helpWidth)))
 	a.strictHelp(root)
 	return root
 }
 
-// strictHelp has help and completion refuse what there is none of: cobra's print the
-// general help, and all is well.
+// strictHelp makes help and completion fail for unknown arguments. Those of cobra print the
+// general help and succeed.
 func (a *app) strictHelp(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -162,7 +182,7 @@ func (a *app) strictHelp(root *cobra.Command) {
 	}
 }
 
-// arguments makes a check of the number of arguments; most < 0 is any number.
+// arguments returns a check of the number of arguments. If most < 0, there is no upper limit.
 func (a *app) arguments(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) >= least && (most < 0 || len(args) <= most) {
@@ -173,9 +193,9 @@ func (a *app) arguments(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// options are those that every device is opened with.
+// options returns the options with which every device is opened.
 func (a *app) options() []famfs.Option {
-	opts := []famfs.Option{famfs.WithSystemUUID(a.systemUUID.id), famfs.WithLockTimeout(a.lockTimeout)}
+	opts := []famfs.Option{famfs.WithSystemUUID(a.systemUUID.id), famfs.WithLockTimeout(a.lockTimeout), famfs.WithDevices(a.devices...), famfs.DiscoverDevices()}
 	if a.verbose > 0 {
 		level := slog.LevelWarn
 		if a.verbose > 1 {
@@ -215,11 +235,11 @@ func (a *app) openToWrite(device string) (*famfs.FS, error) {
 	return a.opening(device, append(a.options(), famfs.ReadWrite()))
 }
 
-// reformatted is famfs.ErrReformatted if from is a device that was formatted anew since it
-// was opened. Whoever has read much of it asks, before that passes for a file: others may
-// have written into its memory meanwhile.
+// reformatted returns famfs.ErrReformatted if from is a device that was formatted anew since it
+// was opened. Call it after reading much of a device and before using the data as a file: others
+// may have written to its memory meanwhile.
 func reformatted(from fs.FS) error {
-	if fsys, ok := from.(*famfs.FS); ok {
+	if fsys := deviceOf(from); fsys != nil {
 		if _, err := fsys.Refresh(); errors.Is(err, famfs.ErrReformatted) {
 			return err
 		}
@@ -227,10 +247,9 @@ func reformatted(from fs.FS) error {
 	return nil
 }
 
-// eachTarget calls do for each argument that names a path on a device, with the device
-// open for reading. What goes wrong with one is reported and does not keep the others
-// from their turn. Of a directory, and of what is not there, it is also
-// reported what is left out.
+// eachTarget calls do for each argument that names a path on a device, with the device open for
+// reading. It reports an error of one argument and goes on with the others. For a directory, and
+// for a missing path, it also reports what is left out.
 func (a *app) eachTarget(args []string, do func(fsys *famfs.FS, t target) error) error {
 	return a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
 		err := do(fsys, t)
@@ -241,11 +260,11 @@ func (a *app) eachTarget(args []string, do func(fsys *famfs.FS, t target) error)
 	}, nil)
 }
 
-// eachOn is eachTarget for devices that open opens; then is called at the end, while
-// they are still open.
+// eachOn is eachTarget for devices that open opens. It calls then at the end, while they are
+// still open.
 func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do func(fsys *famfs.FS, t target) error, then func()) error {
 	devices := make(map[string]*famfs.FS)
-	refused := make(map[string]bool) // reported already
+	refused := make(map[string]bool) // already reported
 	defer func() {
 		for _, fsys := range devices {
 			fsys.Close()
@@ -280,7 +299,7 @@ func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do fun
 				return err
 			}
 			if a.out.err != nil {
-				return err // nobody takes what the others would print
+				return err // there is no reader for what the others would print
 			}
 			a.reportFailure(targetFailed(t, err))
 		}
@@ -291,7 +310,7 @@ func (a *app) eachOn(args []string, open func(string) (*famfs.FS, error), do fun
 	return nil
 }
 
-// uuidValue is a UUID as an option.
+// uuidValue is an option whose value is a UUID.
 type uuidValue struct{ id famfs.UUID }
 
 func (v *uuidValue) String() string {

@@ -9,9 +9,12 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -43,6 +46,13 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	stateHome = dir
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(s) {
+			// As under nohup, or behind a shell's &: the commands that the tests start would ignore it
+			// too.
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	return m.Run()
 }
 
@@ -158,7 +168,8 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	r := famfsRun(t, "--help")
 	assert.Equal(t, 0, r.status)
-	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "rm", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "grow", "completion"} {
+	assert.Contains(t, r.out, "but 0 for what only a signal ends")
+	for _, name := range []string{"mkfs", "ls", "stat", "cat", "cp", "creat", "mkdir", "rm", "verify", "chkread", "getmap", "flush", "logdump", "watch", "fsck", "df", "layout", "grow", "compact", "queue", "mount", "version", "du", "find", "man", "check", "completion"} {
 		assert.Contains(t, r.out, "\n  "+name+" ", "listed")
 		help := famfsRun(t, name, "--help")
 		assert.Equal(t, 0, help.status, name)
@@ -169,6 +180,7 @@ func TestHelp(t *testing.T) {
 		assert.Empty(t, help.err, name)
 		for _, line := range lines(help.out) {
 			assert.LessOrEqual(t, strings.Count(line, "(default"), 1, "%s: %s", name, line)
+			assert.LessOrEqual(t, utf8.RuneCountInString(line), helpWidth, "%s: %s", name, line)
 		}
 		again := famfsRun(t, "help", name)
 		assert.Equal(t, 0, again.status)
@@ -180,7 +192,7 @@ func TestNotUnderstood(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{}, {"frobnicate"}, {"ls"}, {"ls", "--frobnicate", "x"}, {"cp", "one"}, {"creat", "x:/y"}, {"creat", "--size", "12Q", "x:/y"},
-		{"--system-uuid", "zz", "ls", "x"}, {"verify", "x:/y"}, {"layout", "--color", "blue", "x"}, {"creat", "--size", "1M", "--interleave", "a", "x:/y"},
+		{"--system-uuid", "zz", "ls", "x"}, {"scrub", "--rate", "12Q", "x"}, {"layout", "--color", "blue", "x"}, {"creat", "--size", "1M", "--interleave", "a", "x:/y"},
 		{"help", "nosuch"}, {"help", "ls", "more"}, {"completion", "tcsh"}, {"completion"}, {"mkfs", "--create", "0", "x"}, {"ls", "--tolerant", "--salvage", "x"},
 		{"--salvage", "mkdir", os.Args[0] + ":/y"}, {"mkdir", "-u", "-1", "x:/y"},
 		{"layout", "--svg", "x", "--json", "y"}, {"mkdir", "-m", "999", "x:/y"}, {"creat", "-s", "1M", "-B", "4", "x:/y"},
@@ -212,6 +224,9 @@ func TestCompletion(t *testing.T) {
 	assert.Equal(t, []string{device + ":/models/", device + ":/modest"}, complete(device+":"))
 	assert.Equal(t, []string{device + ":/models/lima", device + ":/models/llama/"}, complete(device+":/models/"))
 	assert.Empty(t, complete(device+":/x"))
+	r := famfsRun(t, "__complete", "man", "queue", "p")
+	assert.Contains(t, r.out, "put\t")
+	assert.NotContains(t, r.out, "mkfs")
 }
 
 // One argument that fails does not keep the others from their turn.

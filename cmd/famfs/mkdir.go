@@ -1,6 +1,6 @@
 package main
 
-// famfs mkdir: making directories.
+// famfs mkdir: makes directories.
 
 import (
 	"errors"
@@ -62,8 +62,8 @@ are. With -v each one that is made is printed.`,
 	return cmd
 }
 
-// mkdirAll makes name and the directories above it that are missing, one by one: the
-// library's MkdirAll takes no owner.
+// mkdirAll makes name and the missing directories above it, one by one, because the library's
+// MkdirAll cannot set an owner.
 func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption, made func(dir string) error) error {
 	if name == "." {
 		return nil
@@ -77,7 +77,8 @@ func mkdirAll(fsys *famfs.FS, name string, opts []famfs.CreateOption, made func(
 		if end < len(name) && name[end] != '/' || isDir(dir) {
 			continue
 		}
-		// Another process may make it at the same time; that shows now.
+		// Another process may make it at the same time. MkdirWith replays the log, so that shows
+		// now.
 		err := fsys.MkdirWith(dir, opts...)
 		if errors.Is(err, fs.ErrExist) && isDir(dir) {
 			continue

@@ -1,7 +1,7 @@
 package main
 
-// What goes to stdout and stderr: terminals and their width, tables, JSON, numbers for
-// people, and names that must not steer the terminal.
+// Output on stdout and stderr: terminals and their width, tables, JSON, numbers for people, and
+// names that must not control the terminal.
 
 import (
 	"bytes"
@@ -16,11 +16,13 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
+	"github.com/rivo/uniseg"
 	"golang.org/x/term"
 )
 
-// output is stdout, which remembers that it could not be written to: no command may
-// end well then, whether it looked at the error or not.
+// output is stdout. It remembers if writing failed: then no command may succeed, whether it
+// checked the error or not.
 type output struct {
 	to  io.Writer
 	mu  sync.Mutex
@@ -40,8 +42,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// terminalWidth returns the number of columns of the terminal that w is, 0 if it is
-// none.
+// terminalWidth returns the number of columns of the terminal w, or 0 if w is no terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := fileOf(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -53,7 +54,7 @@ func terminalWidth(w io.Writer) int {
 	return 80
 }
 
-// terminalHeight is the number of lines, 0 if w is no terminal.
+// terminalHeight returns the number of lines of the terminal w, or 0 if w is no terminal.
 func terminalHeight(w io.Writer) int {
 	if terminalWidth(w) == 0 {
 		return 0
@@ -73,14 +74,14 @@ func fileOf(w io.Writer) (*os.File, bool) {
 	return f, ok
 }
 
-// printJSON writes v for programs.
+// printJSON writes v as JSON, for programs.
 func (a *app) printJSON(v any) error { return a.encode(v, "  ") }
 
-// printJSONLine writes v as one line.
+// printJSONLine writes v as one line of JSON.
 func (a *app) printJSONLine(v any) error { return a.encode(v, "") }
 
-// printJSONList writes found as an array, and behind it what was asked for and could
-// not be had: nobody shall take what is missing for what is not there.
+// printJSONList writes found as an array, followed by the failures of this command, so that no
+// program takes an error for a missing file.
 func printJSONList[T any](a *app, found []T) error {
 	all := make([]any, 0, len(found)+len(a.failures))
 	for _, v := range found {
@@ -104,8 +105,8 @@ func (a *app) encode(v any, indent string) error {
 	return err
 }
 
-// safeJSON escapes what a terminal would obey and JSON does not escape by itself, such
-// as DEL and C1 controls. Programs read the same.
+// safeJSON escapes characters that a terminal would obey and that JSON does not escape itself,
+// such as DEL and C1 controls. Programs read the same values.
 func safeJSON(b []byte) []byte {
 	var safe []byte
 	for i := 0; i < len(b); {
@@ -126,8 +127,8 @@ func safeJSON(b []byte) []byte {
 	return safe
 }
 
-// printable returns s with what a terminal would obey, or that is not text, escaped as
-// Go does. Newlines become \n.
+// printable returns s with everything escaped that a terminal would obey, or that is not text,
+// as Go escapes it. Newlines become \n.
 func printable(s string) string {
 	clean := true
 	for i := 0; i < len(s) && clean; i++ {
@@ -151,7 +152,7 @@ func printable(s string) string {
 	return b.String()
 }
 
-// displayName is a name for stdout: as it is for programs, safe for terminals.
+// displayName returns a name for stdout: unchanged for programs, and safe for terminals.
 func (a *app) displayName(name string) string {
 	if terminalWidth(a.out) > 0 {
 		return printable(name)
@@ -159,8 +160,15 @@ func (a *app) displayName(name string) string {
 	return name
 }
 
-// columns aligns the cells of rows; those of right are flush right. The last column is
-// not padded.
+// wide returns the number of columns that a terminal shows s in.
+func wide(s string) int { return uniseg.StringWidth(s) }
+
+// padded returns s with blanks behind it, n columns wide.
+func padded(s string, n int) string { return s + strings.Repeat(" ", max(n-wide(s), 0)) }
+
+// columns prints rows as aligned columns. The columns in right are aligned to the right. The
+// last column is not padded. (text/tabwriter takes every character for one column wide, and
+// aligns all columns to the same side.)
 func columns(w io.Writer, rows [][]string, right ...int) error {
 	var widths []int
 	for _, row := range rows {
@@ -168,7 +176,7 @@ func columns(w io.Writer, rows [][]string, right ...int) error {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], wide(cell))
 		}
 	}
 	isRight := make([]bool, len(widths))
@@ -184,7 +192,7 @@ func columns(w io.Writer, rows [][]string, right ...int) error {
 			if i > 0 {
 				b.WriteByte(' ')
 			}
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			pad := strings.Repeat(" ", widths[i]-wide(cell))
 			switch {
 			case isRight[i]:
 				b.WriteString(pad + cell)
@@ -201,29 +209,24 @@ func columns(w io.Writer, rows [][]string, right ...int) error {
 	return nil
 }
 
-// human writes a number of bytes as people do.
+// human formats a number of bytes for people, with three digits: 1.5 GiB, 1023 MiB. (Of
+// go-humanize, IBytes has two digits, too few to add up, and IBytesN zeros at the end.)
 func human(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	value := float64(n)
 	for len(units) > 1 && value >= 1024 {
 		value, units = value/1024, units[1:]
 	}
-	if value >= 1000 { // four digits: %.4g would do it too, but not round 1023.96
+	if value >= 1000 { // four digits; %.4g would do that too, but not round 1023.96
 		return fmt.Sprintf("%.0f %s", value, units[0])
 	}
 	return fmt.Sprintf("%.3g %s", value, units[0])
 }
 
-// grouped writes a number with its thousands apart.
-func grouped(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+// grouped formats a number with separators between thousands.
+func grouped(n int) string { return humanize.Comma(int64(n)) }
 
-// count writes how many there are of something.
+// count formats a number and the name of what is counted.
 func count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -231,7 +234,7 @@ func count(n int, one, many string) string {
 	return grouped(n) + " " + many
 }
 
-// exact writes a number of bytes in full and as people do.
+// exact formats a number of bytes in full and for people.
 func exact(n int64) string {
 	if n < 1024 {
 		return strconv.FormatInt(n, 10) + " bytes"
@@ -239,10 +242,10 @@ func exact(n int64) string {
 	return fmt.Sprintf("%d bytes (%s)", n, human(n))
 }
 
-// num writes a number without its thousands apart, for tables that programs read too.
+// num formats a number without separators, for tables that programs read too.
 func num(n int64) string { return strconv.FormatInt(n, 10) }
 
-// percent rounds up, as df does.
+// percent returns part as a percentage of whole. It rounds up, as df does.
 func percent(part, whole int64) string {
 	if whole <= 0 {
 		return "-"

@@ -1,6 +1,6 @@
 package main
 
-// Numbers and names as they are printed.
+// Output of numbers and names.
 
 import (
 	"encoding/json"
@@ -25,7 +25,7 @@ func TestHuman(t *testing.T) {
 	assert.Equal(t, "1%", percent(1, 1000))
 }
 
-// Names from a device cannot steer the terminal through messages.
+// Names from a device cannot control the terminal through messages.
 func TestPrintable(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "plain", printable("plain"))
@@ -37,7 +37,7 @@ func TestPrintable(t *testing.T) {
 	assert.Contains(t, r.err, `\x1b[31m`)
 }
 
-// Names in JSON cannot steer the terminal either, and programs read them as they are.
+// Names in JSON cannot control the terminal either, and programs read them unchanged.
 func TestSafeJSON(t *testing.T) {
 	t.Parallel()
 	const name = "a\x7fb\u009b2Jc\u202ed\U000e0001é 日本 \n\""
@@ -56,7 +56,7 @@ func TestSafeJSON(t *testing.T) {
 	assert.Equal(t, "c\u009b3J\x7f", parse[[]nodeJSON](t, r)[0].Path)
 }
 
-// The bar fits the terminal, however narrow it is, and says no rate before it knows one.
+// The bar fits the terminal, however narrow it is, and shows no rate before it knows one.
 func TestBarLine(t *testing.T) {
 	t.Parallel()
 	p := &progress{files: 12345, done: 999, size: 700 * mib, bytesNow: 128 * mib}

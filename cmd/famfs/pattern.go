@@ -1,17 +1,16 @@
 package main
 
-// Content that follows from a seed, so that a file can be verified without keeping a
-// copy of it.
+// File content that follows from a seed, so that a file can be verified without a copy of it.
 
 import (
 	"encoding/binary"
 	"sync"
 )
 
-// patternBlock is how many bytes repeat one word.
+// patternBlock is the number of bytes in which the same word repeats.
 const patternBlock = 512
 
-// patternWord is what block i of the content for seed repeats.
+// patternWord returns the word that block i of the content for seed repeats.
 func patternWord(seed, i uint64) uint64 {
 	z := seed + (i+1)*0x9E3779B97F4A7C15
 	z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
@@ -19,8 +18,8 @@ func patternWord(seed, i uint64) uint64 {
 	return z ^ (z >> 31)
 }
 
-// fillPattern writes the content for seed, from offset off of the file on, to b. off
-// is a multiple of patternBlock.
+// fillPattern writes the content for seed, from offset off of the file, to b. off must be a
+// multiple of patternBlock.
 func fillPattern(b []byte, seed uint64, off int64) {
 	var block [patternBlock]byte
 	for i := uint64(off) / patternBlock; len(b) > 0; i++ {
@@ -32,8 +31,8 @@ func fillPattern(b []byte, seed uint64, off int64) {
 	}
 }
 
-// checkPattern returns the offset in the file of the first byte that is not that of
-// the content for seed, -1 if there is none.
+// checkPattern returns the offset in the file of the first byte that differs from the content
+// for seed, or -1 if none does.
 func checkPattern(b []byte, seed uint64, off int64) int64 {
 	for i := uint64(off) / patternBlock; len(b) > 0; i++ {
 		word := patternWord(seed, i)
@@ -52,7 +51,7 @@ func checkPattern(b []byte, seed uint64, off int64) int64 {
 	return -1
 }
 
-// inPieces calls do for pieces of b, each with its offset, several at a time.
+// inPieces calls do for each piece of b with its offset, several at a time.
 func inPieces(b []byte, workers int, do func(piece []byte, off int64)) {
 	const piece = 4 << 20
 	offsets := make(chan int64)

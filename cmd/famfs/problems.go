@@ -1,8 +1,8 @@
 package main
 
-// What a device leaves out because it is damaged or cut short: readers of directories
-// say it, so that nobody takes what is left for all. fsck and logdump, which are about
-// that, do it in their own words.
+// What a device leaves out because it is damaged or was cut off. Commands that read directories
+// report it, so that nobody takes the rest for everything. fsck and logdump, whose job that is,
+// report it in their own words.
 
 import (
 	"errors"
@@ -13,11 +13,11 @@ import (
 	"famfs"
 )
 
-// mostLeftOut is how many log entries of a device are named; fsck names all.
+// mostLeftOut is how many log entries of a device are named. fsck names all of them.
 const mostLeftOut = 10
 
-// reportLeftOut reports what may be missing in the directory t, or why t may be missing
-// itself. Of a file that is there nothing is.
+// reportLeftOut reports what may be missing in the directory t, or why t itself may be missing.
+// It reports nothing for a file that is there.
 func (a *app) reportLeftOut(fsys *famfs.FS, t target) {
 	st, err := fsys.Stat(t.name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() || a.leftOutSaid[t.device] {
@@ -50,14 +50,17 @@ var errLeftOut = errors.New("files may be missing")
 func (e *leftOutError) Error() string { return e.message }
 func (e *leftOutError) Unwrap() error { return errLeftOut }
 
-// leftOut returns the problems of a device that may have something to do with dir.
+// leftOut returns the problems of a device that may concern dir.
 func leftOut(fsys *famfs.FS, dir string) []error {
 	var left []error
 	if was, is := fsys.Superblock().DeviceSize, fsys.Device().Size; was > is {
 		left = append(left, fmt.Errorf("the device had %s when it was formatted, now it has %s: files behind its end cannot be read", exact(was), exact(is)))
 	}
 	for _, p := range fsys.Problems() {
-		// Only the path of an entry that is sound is to be believed.
+		if errors.Is(p.Err, famfs.ErrBadMemory) {
+			continue // it is served
+		}
+		// The path of an entry can be believed only if the entry is sound.
 		sound := errors.Is(p.Err, fs.ErrExist) || errors.Is(p.Err, famfs.ErrDevice) && !errors.Is(p.Err, famfs.ErrCorrupt)
 		if !sound || dir == "." || p.Path == dir || strings.HasPrefix(p.Path, dir+"/") {
 			left = append(left, p)

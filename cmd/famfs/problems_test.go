@@ -1,6 +1,6 @@
 package main
 
-// Damaged devices: what is left out is said and fails, what is sound is got out.
+// Damaged devices: what is left out is reported and is a failure, and what is sound can be rescued.
 
 import (
 	"encoding/binary"
@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// overwrite changes bytes of a device behind everybody's back.
+// overwrite changes bytes of a device without the library.
 func overwrite(t testing.TB, device string, at int64, b ...byte) {
 	t.Helper()
 	f, err := os.OpenFile(device, os.O_RDWR, 0)
@@ -22,8 +22,8 @@ func overwrite(t testing.TB, device string, at int64, b ...byte) {
 	require.NoError(t, err)
 }
 
-// Who lists, copies or checks directories is told what is missing in them, and fails.
-// Who names a file that is whole is not.
+// A command that lists, copies or checks directories says what is missing in them, and fails. A
+// command on a file that is whole does not.
 func TestLeftOut(t *testing.T) {
 	t.Parallel()
 	cut := newDevice(t, "64M")
@@ -83,7 +83,7 @@ func withoutProgress(s string) string {
 	return s
 }
 
-// What is wrong with many entries is not a thousand lines.
+// Problems of many entries do not become a thousand lines.
 func TestLeftOutMany(t *testing.T) {
 	t.Parallel()
 	device := newDevice(t, "128M")
@@ -102,7 +102,7 @@ func TestLeftOutMany(t *testing.T) {
 	assert.Contains(t, r.err, "and 9 more\n")
 }
 
-// One bad byte: in the superblock, in its magic, in an entry. Everything else is got out.
+// One bad byte: in the superblock, in its magic, in an entry. Everything else can be rescued.
 func TestSalvage(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(device string){
@@ -119,7 +119,7 @@ func TestSalvage(t *testing.T) {
 			r := famfsRun(t, "ls", device)
 			assert.Equal(t, 1, r.status)
 			assert.Contains(t, r.err, "--salvage")
-			assert.NotContains(t, r.err, "mkfs")
+			assert.NotContains(t, r.err, "mkfs "+device, "formatting it is no advice")
 			r = famfsRun(t, "fsck", device)
 			assert.Equal(t, 1, r.status)
 			assert.Contains(t, r.out, "famfs --salvage cp -r "+device+":/ ./rescue")
@@ -174,7 +174,7 @@ func TestGrow(t *testing.T) {
 	assert.Equal(t, 0, famfsRun(t, "fsck", device).status)
 }
 
-// The highest status of several devices counts, in whatever order.
+// Of several devices the highest status counts, in any order.
 func TestFsckStatus(t *testing.T) {
 	t.Parallel()
 	bad, good := newDevice(t, "64M"), newDevice(t, "64M")
@@ -187,8 +187,8 @@ func TestFsckStatus(t *testing.T) {
 	assert.Equal(t, 0, famfsRun(t, "fsck", good, good).status)
 }
 
-// Programs are told what kind of damage it is; and nobody is advised to format a device
-// that only lost its end.
+// Programs are told the kind of damage. Nobody is advised to format a device that only lost its
+// end.
 func TestFsckKinds(t *testing.T) {
 	t.Parallel()
 	problems := func(device string) []problemJSON {

@@ -1,26 +1,28 @@
 package main
 
-// How far long work has come: a bar on a terminal, plain lines elsewhere. What the work
-// is is not known here.
+// Progress of long work: a bar on a terminal, plain lines elsewhere. Nothing here knows what the
+// work is.
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
+
+	"github.com/spf13/pflag"
 )
 
 const (
-	plainEvery = time.Second            // how often a plain line tells how far it is
-	barEvery   = 100 * time.Millisecond // how often the bar is drawn
-	// rateAfter is how long nothing is said of rate and time left: before that they
-	// mean nothing.
+	plainEvery = time.Second            // interval between plain lines
+	barEvery   = 100 * time.Millisecond // interval between redraws of the bar
+	// rateAfter is how long the rate and the time left are not shown: before that they mean
+	// nothing.
 	rateAfter = time.Second
 )
 
-// progress tells on stderr how far work has come. Its methods may be called
-// concurrently; a nil one tells nothing.
+// progress reports progress on stderr. Its methods may be called concurrently. A nil progress
+// reports nothing.
 type progress struct {
 	app     *app
 	verb    string // "copied"
@@ -30,34 +32,87 @@ type progress struct {
 	start   time.Time
 
 	mu       sync.Mutex
-	bar      bool // stderr is a terminal
-	shown    bool // the bar is on the line that the cursor is in
+	bar      bool // a bar is drawn
+	stream   bool // lines of JSON are printed
+	shown    bool // the bar is on the cursor's line
 	done     int
 	bytesNow int64
 	lastLine time.Time
 }
 
+// registerProgress adds the option that says how progress is shown.
+func (a *app) registerProgress(flags *pflag.FlagSet) {
+	flags.StringVar(&a.progressAs, "progress", "auto", "show progress as `WORD`: auto, bar, lines, none, or json, lines of JSON on stdout")
+}
+
+// progressWords are the values of --progress.
+var progressWords = []string{"auto", "bar", "lines", "none", "json"}
+
+// newProgress returns a progress of so many files of size bytes together.
 func (a *app) newProgress(verb string, files int, size int64, quiet, perFile bool) *progress {
-	if quiet {
-		return nil
-	}
-	return &progress{
+	p := &progress{
 		app: a, verb: verb, files: files, size: size, perFile: perFile, start: time.Now(), lastLine: time.Now(),
 		bar: terminalWidth(a.err) > 0 && size > 0,
 	}
+	switch a.progressAs {
+	case "bar":
+		p.bar = size > 0
+	case "lines":
+		p.bar = false
+	case "none":
+		quiet = true
+	case "json":
+		p.bar, p.stream = false, true
+		p.print("start", "", false)
+	}
+	if quiet && !p.stream {
+		return nil
+	}
+	return p
 }
 
-// draw writes the bar over the one before, if it is time. p.mu is held.
+// progressJSON is a line of --progress json.
+type progressJSON struct {
+	// Event is start, progress, file (it is done), or end.
+	Event string `json:"event"`
+	File  string `json:"file,omitempty"`
+	// There: the file was there already.
+	There bool `json:"was_there,omitempty"`
+
+	Done    int     `json:"done"`
+	Files   int     `json:"files"`
+	Bytes   int64   `json:"bytes"`
+	Size    int64   `json:"size"`
+	Seconds float64 `json:"seconds"`
+	// Rate is in bytes a second, 0 before there is one.
+	Rate int64 `json:"rate"`
+}
+
+// print prints a line of JSON. p.mu must be held, except for the first.
+func (p *progress) print(event, file string, there bool) {
+	took := time.Since(p.start).Seconds()
+	line := progressJSON{event, file, there, p.done, p.files, p.bytesNow, p.size, math.Round(took*1e3) / 1e3, 0}
+	if took > 0 {
+		line.Rate = int64(float64(p.bytesNow) / took)
+	}
+	_ = p.app.printJSONLine(line) // a.out remembers the error
+}
+
+// draw replaces the bar by a new one, if it is time for that. p.mu must be held.
 func (p *progress) draw(now bool) {
 	if !now && time.Since(p.lastLine) < barEvery {
 		return
 	}
 	p.lastLine, p.shown = time.Now(), true
-	// The last column stays free: many terminals go to the next line after it.
-	fmt.Fprintf(p.app.err, "\r\x1b[K%s", p.barLine(terminalWidth(p.app.err)-1, time.Since(p.start)))
+	// Leave the last column free: many terminals begin a new line after it.
+	width := terminalWidth(p.app.err)
+	if width == 0 {
+		width = 80
+	}
+	fmt.Fprintf(p.app.err, "\r\x1b[K%s", p.barLine(width-1, time.Since(p.start)))
 }
 
-// clear takes the bar away. p.mu is held.
+// clear removes the bar. p.mu must be held.
 func (p *progress) clear() {
 	if p.shown {
 		fmt.Fprint(p.app.err, "\r\x1b[K")
@@ -65,8 +120,8 @@ func (p *progress) clear() {
 	}
 }
 
-// barLine is the bar in at most width columns: the figures that fit, the weightiest
-// first, and the bar itself in what is left.
+// barLine returns a line of at most width columns: as many figures as fit, the most important
+// first, and the bar in the rest.
 func (p *progress) barLine(width int, took time.Duration) string {
 	now := min(p.bytesNow, p.size)
 	parts := []string{
@@ -78,14 +133,19 @@ func (p *progress) barLine(width int, took time.Duration) string {
 		rate := float64(p.bytesNow) / took.Seconds()
 		parts = append(parts, human(int64(rate))+"/s", timeLeft(float64(p.size-now)/rate)+" left")
 	}
+	const least, most = 8, 40 // columns of the bar
 	line := ""
 	used := 0
-	for _, part := range parts {
-		n := utf8.RuneCountInString(part)
+	for i, part := range parts {
+		n := wide(part)
 		if used > 0 {
 			n += 2
 		}
-		if used+n > width {
+		room := width
+		if i > 1 { // the bar says more than what comes now
+			room -= 2 + least
+		}
+		if used+n > room {
 			break
 		}
 		if used > 0 {
@@ -93,7 +153,6 @@ func (p *progress) barLine(width int, took time.Duration) string {
 		}
 		line, used = line+part, used+n
 	}
-	const least, most = 8, 40
 	if room := min(width-used-2, most); used > 0 && room >= least {
 		full := int(int64(room) * now / max(p.size, 1))
 		line += "  " + strings.Repeat("█", full) + strings.Repeat("░", room-full)
@@ -101,7 +160,7 @@ func (p *progress) barLine(width int, took time.Duration) string {
 	return line
 }
 
-// timeLeft writes seconds as people do, however many there are.
+// timeLeft formats seconds for people, however many there are.
 func timeLeft(seconds float64) string {
 	const most = 99 * 3600
 	if seconds >= most {
@@ -110,7 +169,7 @@ func timeLeft(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 }
 
-// bytes adds to what is done.
+// bytes adds n bytes to what is done.
 func (p *progress) bytes(n int64) {
 	if p == nil {
 		return
@@ -118,6 +177,13 @@ func (p *progress) bytes(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.bytesNow += n
+	if p.stream {
+		if time.Since(p.lastLine) >= plainEvery {
+			p.lastLine = time.Now()
+			p.print("progress", "", false)
+		}
+		return
+	}
 	if p.bar {
 		p.draw(false)
 		return
@@ -128,7 +194,7 @@ func (p *progress) bytes(n int64) {
 	}
 }
 
-// pace is the rate so far, and the time left.
+// pace returns the rate so far and the time left.
 func (p *progress) pace() string {
 	seconds := time.Since(p.start).Seconds()
 	if seconds <= 0 || p.bytesNow == 0 {
@@ -138,7 +204,7 @@ func (p *progress) pace() string {
 	return fmt.Sprintf("%s/s, %s left", human(int64(rate)), timeLeft(float64(max(p.size-p.bytesNow, 0))/rate))
 }
 
-// file says that a file is done.
+// file records that a file is done.
 func (p *progress) file(name, note string) {
 	if p == nil {
 		return
@@ -146,7 +212,9 @@ func (p *progress) file(name, note string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done++
-	if p.perFile {
+	if p.stream {
+		p.print("file", name, note != "")
+	} else if p.perFile {
 		p.clear()
 		fmt.Fprintf(p.app.err, "%s%s\n", printable(name), note)
 	}
@@ -155,7 +223,7 @@ func (p *progress) file(name, note string) {
 	}
 }
 
-// aside prints something without the bar in its way.
+// aside prints something after removing the bar.
 func (p *progress) aside(print func()) {
 	if p == nil {
 		print()
@@ -167,14 +235,18 @@ func (p *progress) aside(print func()) {
 	print()
 }
 
-// finish ends the bar and prints the last line, which begins with what: what was done;
-// none if it is "". It ends with what is left undone.
+// finish ends the bar and prints the last line, unless what is "". The line begins with what,
+// which says what was done, and ends with undone, which says what was not.
 func (p *progress) finish(what, undone string) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.stream {
+		p.print("end", "", false)
+		return
+	}
 	if p.bar {
 		p.draw(true)
 		fmt.Fprintln(p.app.err)

@@ -1,7 +1,6 @@
 package main
 
-// What the commands show of files that were removed or replaced: df, layout, logdump and
-// watch.
+// What df, layout, logdump and watch show of files that were removed or replaced.
 
 import (
 	"bufio"
@@ -15,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withRemoved is a device with a file that was removed, one that was replaced, and one that
-// stays.
+// withRemoved returns a device with a removed file, a replaced file, and a file that stays.
 func withRemoved(t testing.TB) string {
 	t.Helper()
 	device, src := newDevice(t, "64M"), filepath.Join(t.TempDir(), "b")
@@ -44,7 +42,7 @@ func TestRemovedInDf(t *testing.T) {
 	assert.Equal(t, 0, r.status, r.out)
 }
 
-// What removed files had is shown as such, not as free, and not as damage.
+// The space of removed files is shown as that, not as free, and not as damage.
 func TestRemovedInLayout(t *testing.T) {
 	t.Parallel()
 	device := withRemoved(t)
@@ -80,7 +78,7 @@ func TestRemovedInLayout(t *testing.T) {
 	assert.Contains(t, svg, `<pattern id="r"`)
 }
 
-// A picture of very many removed files stays small, too.
+// A picture of very many removed files is small too.
 func TestRemovedNarrow(t *testing.T) {
 	t.Parallel()
 	p := &plan{device: "d", size: 1 << 40, metadata: mib, unit: 2 * mib}
@@ -97,7 +95,7 @@ func TestRemovedNarrow(t *testing.T) {
 	assert.Less(t, strings.Count(svg.String(), "<title>"), 600)
 }
 
-// What the log says of removed files is believed where nothing else is known to lie.
+// What the log says of removed files is believed only if nothing else is known to lie there.
 func TestWithGaps(t *testing.T) {
 	t.Parallel()
 	run := func(off, length int64, owner int) placedRun { return placedRun{off: off, len: length, owner: owner} }
@@ -134,7 +132,7 @@ func TestRemovedInLogdump(t *testing.T) {
 	assert.Nil(t, log.Entries[5].Removed)
 }
 
-// Watch shows what goes, and --count waits for what is there.
+// Watch shows what goes, and --count waits for something that is there.
 func TestRemovedInWatch(t *testing.T) {
 	t.Parallel()
 	device, src := newDevice(t, "64M"), filepath.Join(t.TempDir(), "b")

@@ -1,6 +1,6 @@
 package main
 
-// famfs rm: removing files, and directories with all that is in them.
+// famfs rm: removes files, and directories with everything in them.
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 type removal struct {
 	*app
 	recursive, dirs, force, asJSON bool
-	removed                        []nodeJSON // in the order of their removal
+	removed                        []nodeJSON // in the order in which they were removed
 }
 
 func (a *app) rmCommand() *cobra.Command {
@@ -32,11 +32,12 @@ that is removed is printed.
 Each PATH goes at one moment, on all hosts, a directory with all that is in it. Whoever
 has a file open or mapped keeps what it was. Its name can be used again at once; its
 memory is not given out again, as hosts that do not know of the removal yet may be
-reading it: famfs df shows how much that is. A removal takes an entry of the log for each
-file and directory. The C tools go on showing what was removed.
+reading it: famfs df shows how much that is, and famfs compact gives it back. A removal
+takes an entry of the log for each file and directory. The C tools go on showing what
+was removed.
 
-The root of a device is never removed: to be rid of all that is on it, and to have the
-memory back, format it anew with famfs mkfs --force.
+The root of a device is never removed: to be rid of all that is on it format it anew with
+famfs mkfs --force.
 
 What cannot be removed does not keep the others from it; then the status is 1. Ctrl-C
 ends it between two PATHs.`,
@@ -44,7 +45,7 @@ ends it between two PATHs.`,
   famfs rm -r /dev/dax0.0:/models/llama /dev/dax0.0:/models/whisper
   famfs rm -rf --json /dev/dax0.0:/tmp | jq -r '.[].path'`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if r.force { // there is nothing to remove, and that is no error
+			if r.force { // without arguments there is nothing to remove, which is no error
 				return nil
 			}
 			return a.arguments(1, -1, "DEVICE:PATH...")(cmd, args)
@@ -77,12 +78,12 @@ func (r *removal) run(args []string) error {
 	return errors.Join(printJSONList(r.app, r.removed), err)
 }
 
-// remove removes what t names.
+// remove removes t.
 func (r *removal) remove(fsys *famfs.FS, t target) error {
 	if t.name == "." {
 		return because(fs.ErrInvalid, "is the root of the device, which is never removed; name what is in it, or format the device anew with: famfs mkfs --force %s", t.device)
 	}
-	if _, err := fsys.Refresh(); err != nil { // it may be about a file that was made just now
+	if _, err := fsys.Refresh(); err != nil { // t may have been made just now
 		return err
 	}
 	st, err := fsys.Stat(t.name)
@@ -108,7 +109,7 @@ func (r *removal) remove(fsys *famfs.FS, t target) error {
 		err = fsys.Remove(t.name)
 	}
 	if err != nil {
-		if r.force && errors.Is(err, fs.ErrNotExist) { // another process was faster
+		if r.force && errors.Is(err, fs.ErrNotExist) { // another process removed it first
 			return nil
 		}
 		return err
@@ -125,7 +126,7 @@ func (r *removal) remove(fsys *famfs.FS, t target) error {
 	return nil
 }
 
-// below describes what t names and all that is in it, the innermost first.
+// below describes t and everything in it, the innermost first.
 func below(fsys *famfs.FS, t target) ([]nodeJSON, error) {
 	var all []nodeJSON
 	err := fs.WalkDir(fsys, t.name, func(name string, d fs.DirEntry, err error) error {

@@ -102,7 +102,7 @@ func TestRmRefused(t *testing.T) {
 	fillLog(t, full, 15420-3-2)
 	r = famfsRun(t, "--system-uuid", host, "rm", "-r", full+":/d")
 	assert.Equal(t, 1, r.status)
-	assert.Contains(t, r.err, "a removal takes one too")
+	assert.Contains(t, r.err, "famfs compact "+full+" gives their entries back")
 	for _, name := range []string{"d/a", "d/b"} {
 		_, err := readBack(t, full).Stat(name)
 		assert.NoError(t, err)

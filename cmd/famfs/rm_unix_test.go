@@ -15,7 +15,7 @@ import (
 	"famfs"
 )
 
-// Ctrl-C ends rm between two paths: what comes after is there, and is named.
+// Ctrl-C ends rm between two paths: the rest is still there, and is named.
 func TestRmInterrupted(t *testing.T) {
 	const files = 5000
 	for range attempts {

@@ -1,7 +1,7 @@
 package main
 
-// Signals that end long work in good order: Ctrl-C, a request to terminate, and the
-// terminal or connection that is gone.
+// Signals that end long work in an orderly way: Ctrl-C, a request to terminate, and the loss of
+// the terminal or connection.
 
 import (
 	"context"
@@ -11,14 +11,13 @@ import (
 	"syscall"
 )
 
-// signalError is the cause of a context that a signal ended.
+// signalError is the cause of a context that was ended by a signal.
 type signalError struct{ signal os.Signal }
 
 func (e *signalError) Error() string { return fmt.Sprintf("ended by signal %v", e.signal) }
 
-// interruptible returns a context that a signal ends. The second signal ends the
-// process. Signals that whoever started the command has it ignore, as nohup does, stay
-// ignored.
+// interruptible returns a context that a signal ends. A second signal ends the process. Signals
+// that are ignored when the command starts, as with nohup, stay ignored.
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	caught := make(chan os.Signal, 1)
@@ -41,7 +40,7 @@ func interruptible() (context.Context, func()) {
 	}
 }
 
-// signalStatus is what a process ends with that the signal ended which ended ctx.
+// signalStatus returns the exit status of a process whose ctx was ended by a signal.
 func signalStatus(ctx context.Context) int {
 	if e, ok := context.Cause(ctx).(*signalError); ok {
 		if s, ok := e.signal.(syscall.Signal); ok {

@@ -1,6 +1,6 @@
 package main
 
-// famfs stat: all that is known of a file, a directory, or a device.
+// famfs stat: shows everything that is known about a file, a directory, or a device.
 
 import (
 	"fmt"
@@ -87,15 +87,25 @@ func (a *app) statDevice(fsys *famfs.FS) error {
 		{"Allocation", "in units of " + human(sb.AllocUnit)},
 		{"Used", exact(u.Allocated)},
 		{"Free", fmt.Sprintf("%s, the longest run %s", exact(u.Free), human(u.LargestFree))},
-		{"Content", fmt.Sprintf("%s of %s, %s", count(u.Files, "file", "files"), human(u.FileBytes), count(u.Dirs, "directory", "directories"))},
+		{"Content", fmt.Sprintf("%s of %s%s, %s", count(u.Files, "file", "files"), human(u.FileBytes), sealedOf(u), count(u.Dirs, "directory", "directories"))},
 	}...)
-	if more := d.Size - u.Size; u.Size > 0 && more > 0 {
+	rows = append(rows, a.deviceRows(fsys)...)
+	size := fsys.UsageByDevice()[0].Size
+	if more := d.Size - size; size > 0 && more > 0 {
 		rows = append(rows, []string{"Not used", fmt.Sprintf("%s that the device has gained; see famfs grow", exact(more))})
 	}
 	if n := len(fsys.Problems()); n > 0 {
 		rows = append(rows, []string{"Problems", fmt.Sprintf("%s passed over; see famfs fsck", count(n, "log entry", "log entries"))})
 	}
 	return columns(a.out, rows)
+}
+
+// sealedOf says how many files are sealed, if any are.
+func sealedOf(u famfs.Usage) string {
+	if u.Sealed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s sealed)", grouped(u.Sealed))
 }
 
 func (a *app) statNode(t target, st fs.FileInfo) error {
@@ -113,6 +123,9 @@ func (a *app) statNode(t target, st fs.FileInfo) error {
 			flags = ", read-only on all hosts"
 		}
 		rows = append(rows, []string{"Size", exact(st.Size()) + flags}, []string{"Layout", describeLayout(attr.Layout)})
+		if attr.Sealed {
+			rows = append(rows, []string{"Seal", attr.Sum.String() + "; famfs verify compares the content with it"})
+		}
 		for i, x := range attr.Layout.Extents {
 			rows = append(rows, []string{"  " + strconv.Itoa(i), fmt.Sprintf("device %d, %d bytes at %d", x.Device, x.Length, x.Offset)})
 		}
@@ -120,7 +133,7 @@ func (a *app) statNode(t target, st fs.FileInfo) error {
 	return columns(a.out, rows)
 }
 
-// describeLayout says in words how a file lies.
+// describeLayout describes a layout in words.
 func describeLayout(l famfs.Layout) string {
 	if l.Chunk > 0 {
 		return fmt.Sprintf("interleaved over %s in chunks of %s", count(len(l.Extents), "strip", "strips"), human(l.Chunk))

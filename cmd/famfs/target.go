@@ -1,7 +1,6 @@
 package main
 
-// Arguments that name something: DEVICE:PATH, a device, or a local path; and their
-// completion in the shell.
+// Arguments that name DEVICE:PATH, a device, or a local path, and their completion in the shell.
 
 import (
 	"io/fs"
@@ -18,16 +17,16 @@ import (
 type target struct {
 	// device is "" for a local path.
 	device string
-	// name is a path on the device as fs.FS wants it, "." for the root; or the local
-	// path as it was given.
+	// name is a path on the device as in fs.FS, "." for the root, or the local path as it was
+	// given.
 	name string
-	// slash says that it ended with a slash, or was the device's root: a directory.
+	// slash says that the argument ended with a slash, or is the device's root: it is a directory.
 	slash bool
-	// place is which of the arguments it is.
+	// place is the index of the argument.
 	place int
 }
 
-// String returns the argument, with the path in full.
+// String returns the argument with its full path.
 func (t target) String() string {
 	if t.device == "" {
 		return t.name
@@ -35,7 +34,7 @@ func (t target) String() string {
 	return t.at(t.name)
 }
 
-// at returns how another path of the same device is written.
+// at returns another path on the same device as an argument.
 func (t target) at(name string) string {
 	if name == "." {
 		name = ""
@@ -46,8 +45,8 @@ func (t target) at(name string) string {
 	return t.device + ":/" + name
 }
 
-// base is the last element of the path, as cp needs it: "." where there is none, and
-// for "." and "..", whose content is meant.
+// base returns the last element of the path, as cp needs it. It returns "." if there is none,
+// and for "." and "..", which mean their content.
 func (t target) base() string {
 	name := t.name
 	if t.device == "" {
@@ -59,11 +58,11 @@ func (t target) base() string {
 	return name
 }
 
-// parseTarget reads DEVICE:PATH or a local path. The device is what stands before the
-// first colon that ends the name of an existing file or device; what names an
-// existing local file as a whole is that file. Where nothing of this exists, a colon
-// before a slash, or at the end, still means a device, which is missing then: a
-// misspelt device must not make a local file.
+// parseTarget parses DEVICE:PATH or a local path. The device ends at the first colon that
+// follows the name of an existing file or device. If the whole argument is the name of an
+// existing local file, it is that file. If neither exists, a colon before a slash or at the end
+// still means a device, which is then missing: a misspelt device name must not make a local
+// file.
 func parseTarget(arg string) (target, error) {
 	local := target{name: arg, slash: strings.HasSuffix(filepath.ToSlash(arg), "/")}
 	if arg == "" {
@@ -95,8 +94,8 @@ func parseTarget(arg string) (target, error) {
 	return local, nil
 }
 
-// parseOnDevice reads an argument that must be on a device; one without a path is
-// its root.
+// parseOnDevice parses an argument that must be on a device. A device without a path means its
+// root.
 func parseOnDevice(arg string) (target, error) {
 	t, err := parseTarget(arg)
 	if err != nil || t.device != "" {
@@ -116,8 +115,8 @@ func onDevice(device, rest string) target {
 	return target{device: device, name: name, slash: strings.HasSuffix(rest, "/")}
 }
 
-// completeTarget offers what is on a device once DEVICE: has been typed; before that
-// the shell completes local files.
+// completeTarget completes paths on a device after DEVICE:. Before that, the shell completes
+// local files.
 func (a *app) completeTarget(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	colon := strings.IndexByte(typed, ':')
 	if colon < 0 {

@@ -2,8 +2,7 @@
 
 package main
 
-// What only happens to a process with signals and terminals: a copy that is
-// interrupted, the bar, and the map.
+// Tests that need a process with signals and terminals: an interrupted copy, the bar, and the map.
 
 import (
 	"bytes"
@@ -26,20 +25,20 @@ import (
 	"famfs"
 )
 
-// interruptWhen starts cmd and interrupts it once ready says so. It reports whether
-// the process was still at work.
+// interruptWhen starts cmd and interrupts it when ready says so. It reports whether the process
+// was still working.
 func interruptWhen(t *testing.T, cmd *exec.Cmd, ready func() bool) (r result, inTime bool) {
 	t.Helper()
 	r, inTime = signalWhen(t, cmd, syscall.SIGINT, ready)
 	return r, inTime && r.status == statusSignal+int(syscall.SIGINT)
 }
 
-// signalWhen starts cmd and sends it a signal once ready says so, if it is still at work.
+// signalWhen starts cmd and sends it a signal when ready says so, if it is still working.
 func signalWhen(t *testing.T, cmd *exec.Cmd, signal syscall.Signal, ready func() bool) (r result, inTime bool) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	// On a busy machine whoever looks must not be slower than the command.
+	// On a busy machine the test must not be slower than the command.
 	nice, err := exec.LookPath("nice")
 	require.NoError(t, err)
 	cmd.Args = append([]string{nice, "-n", "19", cmd.Path}, cmd.Args[1:]...)
@@ -65,7 +64,7 @@ func signalWhen(t *testing.T, cmd *exec.Cmd, signal syscall.Signal, ready func()
 	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}, cmd.ProcessState.ExitCode() != 0
 }
 
-// attempts is how often a test tries to interrupt a process before it is done.
+// attempts is the number of attempts to interrupt a process before it is done.
 const attempts = 10
 
 func TestCpInterrupted(t *testing.T) {
@@ -141,7 +140,7 @@ func TestCpOutInterrupted(t *testing.T) {
 	t.Fatalf("the copy was done before it could be interrupted, %d times", attempts)
 }
 
-// onTerminal runs the command on a terminal of this width and returns what it showed.
+// onTerminal runs the command on a terminal of this width and returns its output.
 func onTerminal(t *testing.T, width, height uint16, args ...string) (string, int) {
 	t.Helper()
 	cmd := command(args...)
@@ -161,7 +160,7 @@ var escapeSequence = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
 func TestBar(t *testing.T) {
 	t.Parallel()
-	device, src := newDevice(t, "256M"), t.TempDir()
+	device, src := newDevice(t, "512M"), t.TempDir()
 	writeTree(t, src, map[string][]byte{"t/a": pattern(48*mib, 1), "t/b": pattern(48*mib, 2)})
 	shown, status := onTerminal(t, 100, 30, "--system-uuid", host, "cp", "-r", "-t", "1", filepath.Join(src, "t"), device+":/t")
 	assert.Equal(t, 0, status, shown)
@@ -174,10 +173,21 @@ func TestBar(t *testing.T) {
 	for _, line := range strings.FieldsFunc(plain, func(r rune) bool { return r == '\r' || r == '\n' }) {
 		assert.LessOrEqual(t, utf8.RuneCountInString(line), 100, line)
 	}
+	// On a narrow terminal it does not wrap: each line of the bar stays below the last column.
+	shown, status = onTerminal(t, 40, 30, "--system-uuid", host, "cp", "-r", "-t", "1", filepath.Join(src, "t"), device+":/narrow")
+	assert.Equal(t, 0, status, shown)
+	bars := 0
+	for _, line := range regexp.MustCompile(`\r\x1b\[K([^\r\n]*)`).FindAllStringSubmatch(shown, -1) {
+		assert.Less(t, wide(line[1]), 40, line[1])
+		if strings.Contains(line[1], "█") {
+			bars++
+		}
+	}
+	assert.Positive(t, bars, "and there is a bar: %q", shown)
 	shown, status = onTerminal(t, 100, 30, "--system-uuid", host, "cp", "-q", filepath.Join(src, "t/a"), device+":/quiet")
 	assert.Equal(t, 0, status)
 	assert.Empty(t, shown)
-	// Where there is no terminal, there is no bar.
+	// Without a terminal there is no bar.
 	r := asMaster(t, "cp", "-r", filepath.Join(src, "t"), device+":/plain")
 	assert.NotContains(t, r.err, "\r")
 	assert.NotContains(t, r.err, "\x1b")
@@ -233,7 +243,7 @@ func TestLsOnTerminal(t *testing.T) {
 	assert.Contains(t, famfsRun(t, "ls", device).out, "new\nline\n", "as it is for programs")
 }
 
-// No command lets a name steer the terminal, be it of a file, of a device, or local.
+// No command lets a name control the terminal, whether of a file, of a device, or local.
 func TestNamesOnTerminal(t *testing.T) {
 	t.Parallel()
 	const evil = "\x1b[31m\u009b2J\u202e"
@@ -261,7 +271,7 @@ func TestNamesOnTerminal(t *testing.T) {
 	assert.True(t, seen)
 }
 
-// A device that Ctrl-C kept from being formatted is not left behind.
+// If Ctrl-C prevented a new file from being formatted, the file is removed.
 func TestMkfsInterrupted(t *testing.T) {
 	dir := testDir(t)
 	for range attempts {

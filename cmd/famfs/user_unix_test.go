@@ -2,8 +2,8 @@
 
 package main
 
-// Tests that mean nothing as root, whom no permission stops: run as root they run once
-// more as another user.
+// Tests that mean nothing as root, whom permissions do not stop. Run as root, they run again as
+// another user.
 
 import (
 	"io"
@@ -20,11 +20,11 @@ import (
 
 var regexpDeviceHint = regexp.MustCompile("may read and write the device")
 
-// anotherUser is nobody's: neither user nor group is the number of the other.
+// anotherUser belongs to nobody; the numbers of user and group differ.
 const anotherUser, anotherGroup = 65533, 65532
 
-// unprivileged runs the test that calls it as another user if this is root, and says
-// whether it did: then all is done.
+// unprivileged runs the calling test as another user if this is root. It reports whether it did:
+// then the test is done.
 func unprivileged(t *testing.T) bool {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -35,7 +35,7 @@ func unprivileged(t *testing.T) bool {
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.Chown(dir, anotherUser, anotherGroup))
-	// That of go test lies where others may not enter.
+	// The binary of go test is where others may not enter.
 	binary := filepath.Join(dir, "command.test")
 	from, err := os.Open(os.Args[0])
 	require.NoError(t, err)
@@ -55,14 +55,14 @@ func unprivileged(t *testing.T) bool {
 	return true
 }
 
-// A user may not write, or not read: that is said of what it is about.
+// If a user may not write, or not read, the message names what it is about.
 func TestOtherUser(t *testing.T) {
 	if unprivileged(t) {
 		return
 	}
 	device, dir := newDevice(t, "64M"), t.TempDir()
 	asMaster(t, "creat", "-s", "10", device+":/f")
-	// Without -g a file is the caller's group's, and not his user's number.
+	// Without -g a file gets the caller's group, not the number of the user.
 	asMaster(t, "creat", "-s", "10", "-u", "5", device+":/half")
 	n := parse[nodeJSON](t, famfsRun(t, "stat", "--json", device+":/half"))
 	assert.Equal(t, []int{5, os.Getgid()}, []int{int(n.UID), int(n.GID)})
@@ -96,7 +96,7 @@ func TestOtherUser(t *testing.T) {
 	assert.Contains(t, namesOn(t, device), "tree/ok")
 }
 
-// What its owner may not read may be a device: --force does not replace it.
+// A file that its owner may not read may be a device: --force does not replace it.
 func TestForceUnreadable(t *testing.T) {
 	if unprivileged(t) {
 		return

@@ -1,7 +1,7 @@
 package main
 
-// Values of options as people write them: sizes, modes, interleaving; and the options
-// of the commands that create files, which are named as those of the C tools.
+// Values of options as people write them: sizes, modes, interleaving. Also here: the options of
+// the commands that create files, which have the same names as in the C tools.
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 	"famfs"
 )
 
-// sizeValue is a number of bytes as an option.
+// sizeValue is an option whose value is a number of bytes.
 type sizeValue int64
 
 func (v *sizeValue) Type() string { return "SIZE" }
@@ -35,7 +35,8 @@ func (v *sizeValue) Set(s string) error {
 	return err
 }
 
-// parseSize reads 4096, 64M, 2GiB, 1.5T, 64MB.
+// parseSize parses sizes such as 4096, 64M, 2GiB, 1.5T and 64MB. (The ParseBytes of go-humanize
+// takes 64M for 64 MB.)
 func parseSize(s string) (int64, error) {
 	bad := func(why string) error {
 		return fmt.Errorf("size %q %s; want a number of bytes such as 4096, 64M or 2GiB", s, why)
@@ -75,7 +76,7 @@ func parseSize(s string) (int64, error) {
 	return int64(f * factor), nil
 }
 
-// modeValue is permission bits in octal as an option.
+// modeValue is an option whose value is permission bits in octal.
 type modeValue struct {
 	mode fs.FileMode
 	set  bool
@@ -104,7 +105,7 @@ func (v *modeValue) Set(s string) error {
 	return nil
 }
 
-// octal is a mode as chmod has it.
+// octal returns a mode as chmod writes it.
 func octal(m fs.FileMode) uint32 {
 	n := uint32(m.Perm())
 	for bit, mode := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
@@ -115,7 +116,7 @@ func octal(m fs.FileMode) uint32 {
 	return n
 }
 
-// idValue is a user or a group by number as an option.
+// idValue is an option whose value is the number of a user or group.
 type idValue struct {
 	id  uint32
 	set bool
@@ -139,15 +140,15 @@ func (v *idValue) Set(s string) error {
 	return nil
 }
 
-// or returns the id, or that of the caller.
+// or returns the id if it is set, and otherwise the caller's.
 func (v *idValue) or(caller int) uint32 {
 	if v.set {
 		return v.id
 	}
-	return uint32(max(caller, 0)) // some systems have none
+	return uint32(max(caller, 0)) // on some systems there is none
 }
 
-// ownerOptions are the options that say whose something is to be.
+// ownerOptions are the options that set an owner.
 type ownerOptions struct{ uid, gid idValue }
 
 func (o *ownerOptions) register(flags *pflag.FlagSet, what string) {
@@ -155,7 +156,7 @@ func (o *ownerOptions) register(flags *pflag.FlagSet, what string) {
 	flags.VarP(&o.gid, "gid", "g", "group that owns the "+what+" (default: the caller's)")
 }
 
-// options are the library's.
+// options returns the options for the library.
 func (o *ownerOptions) options() []famfs.CreateOption {
 	if !o.uid.set && !o.gid.set {
 		return nil
@@ -167,26 +168,32 @@ func (o *ownerOptions) options() []famfs.CreateOption {
 type createOptions struct {
 	mode  modeValue
 	owner ownerOptions
-	// interleave is STRIPS[,BUCKETS[,CHUNK]]; the others are the same one by one.
+	// interleave is STRIPS[,BUCKETS[,CHUNK]]. The other three are the same values one by one.
 	interleave      string
 	strips, buckets int
 	chunk           sizeValue
 	workers         int
+	given           func(flag string) bool // whether it was given; may be nil
+	seal            string                 // the kind of sum, or ""
 }
 
-// register adds the options; mode is the default of --mode, owned what --uid and --gid
-// are about.
+// register adds the options. mode is the default of --mode; owned names what --uid and --gid
+// apply to.
 func (o *createOptions) register(flags *pflag.FlagSet, mode, owned string) {
 	flags.VarP(&o.mode, "mode", "m", "permission bits of the files in octal (default: "+mode+")")
 	o.owner.register(flags, owned)
-	flags.StringVar(&o.interleave, "interleave", "", "interleave the files, as `STRIPS[,BUCKETS[,CHUNK]]`, e.g. 4,8,2M: over 4 strips from 4 of 8 parts of the device, in chunks of 2 MiB")
+	flags.StringVar(&o.interleave, "interleave", "", "interleave the files, as `STRIPS[,BUCKETS[,CHUNK]]`, e.g. 4,8,2M: over 4 strips from 4 of 8 parts of the device, in chunks of 2 MiB; with 0 parts, over all devices")
 	flags.IntVarP(&o.strips, "nstrips", "N", 0, "interleave over `n` strips, 1 to 16")
-	flags.IntVarP(&o.buckets, "nbuckets", "B", 0, "take the strips from different ones of `n` equal parts of the device, at most 64 (default: as many as strips)")
+	flags.IntVarP(&o.buckets, "nbuckets", "B", 0, "take the strips from different ones of `n` equal parts of a device, at most 64, or, with 0, from different devices (default: as many as strips)")
+	o.given = flags.Changed
 	flags.VarP(&o.chunk, "chunksize", "C", "bytes on one strip before the next has its turn, a power of two of at least 2 MiB (default 2MiB)")
+	flags.StringVar(&o.seal, "seal", "", "make the files read-only on all hosts, and note a sum of their content, of this `KIND`: crc32c, which is meant without a kind, or sha256")
+	flags.Lookup("seal").NoOptDefVal = "crc32c"
 	flags.IntVarP(&o.workers, "threadct", "t", 0, "how many to work on at a time (default: the number of processors)")
 }
 
-// options are the library's, but for the mode, which is not for directories.
+// options returns the options for the library, without the mode, which does not apply to
+// directories.
 func (o *createOptions) options() ([]famfs.CreateOption, error) {
 	opts := o.owner.options()
 	i, err := o.interleaving()
@@ -196,10 +203,20 @@ func (o *createOptions) options() ([]famfs.CreateOption, error) {
 	if i.Strips > 0 {
 		opts = append(opts, famfs.Interleave(i))
 	}
+	switch o.seal {
+	case "":
+	case famfs.CRC32C.String():
+		opts = append(opts, famfs.Seal())
+	case famfs.SHA256.String():
+		opts = append(opts, famfs.SealWith(famfs.SHA256))
+	default:
+		return nil, usageError(fmt.Errorf("--seal=%s, want %v or %v", o.seal, famfs.CRC32C, famfs.SHA256))
+	}
 	return opts, nil
 }
 
 func (o *createOptions) interleaving() (i famfs.Interleaving, err error) {
+	overDevices := o.given != nil && o.given("nbuckets") && o.buckets == 0
 	i = famfs.Interleaving{Strips: o.strips, Buckets: o.buckets, Chunk: int64(o.chunk)}
 	if o.interleave != "" {
 		if o.strips != 0 || o.buckets != 0 || o.chunk != 0 {
@@ -216,6 +233,7 @@ func (o *createOptions) interleaving() (i famfs.Interleaving, err error) {
 			if i.Buckets, err = strconv.Atoi(parts[1]); err != nil {
 				return i, fmt.Errorf("--interleave %q, want STRIPS[,BUCKETS[,CHUNK]]: %w", o.interleave, err)
 			}
+			overDevices = i.Buckets == 0
 		}
 		if len(parts) > 2 {
 			if i.Chunk, err = parseSize(parts[2]); err != nil {
@@ -229,7 +247,7 @@ func (o *createOptions) interleaving() (i famfs.Interleaving, err error) {
 	if i.Strips == 0 && (i.Buckets != 0 || i.Chunk != 0) {
 		return i, errors.New("--nbuckets and --chunksize need --nstrips")
 	}
-	if i.Strips != 0 && i.Buckets == 0 {
+	if i.Strips != 0 && i.Buckets == 0 && !overDevices {
 		i.Buckets = i.Strips
 	}
 	if i.Strips != 0 && i.Chunk == 0 {

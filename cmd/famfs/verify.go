@@ -1,7 +1,7 @@
 package main
 
-// famfs verify: whether files hold what they should; and the checking of many files,
-// which famfs chkread does too.
+// famfs verify: checks that files have the content that they should have. The checking of many
+// files, which famfs chkread uses too, is here.
 
 import (
 	"bytes"
@@ -36,17 +36,17 @@ func (f *firstError) keep(err error) {
 	}
 }
 
-// verdict is what was found of a file.
+// verdict is the result for one file.
 type verdict struct {
 	File  string `json:"file"`
 	Size  int64  `json:"size"`
 	OK    bool   `json:"ok"`
 	Found string `json:"found,omitempty"` // what is wrong
-	// Offset of the first byte that differs, -1 if it is not that.
+	// Offset is the offset of the first byte that differs, or -1 if something else is wrong.
 	Offset int64 `json:"offset"`
 }
 
-// differs is a difference in content.
+// differs describes a difference in content.
 type differs struct {
 	offset int64
 	how    string
@@ -59,6 +59,7 @@ type verifier struct {
 	*app
 	ctx            context.Context
 	quiet, asJSON  bool
+	byMap          bool // look at mappings of files, not at what View shows
 	workers        int
 	progress       *progress
 	verdicts       []verdict
@@ -66,13 +67,17 @@ type verifier struct {
 	mu             sync.Mutex
 }
 
-// check is one file to verify: run looks at data, the mapped file.
+// check is one file to verify. run checks data, the file in memory.
 type check struct {
 	fsys *famfs.FS
 	t    target
 	size int64
 	run  func(data []byte) error
-	err  error // known to be wrong without looking
+	err  error // set if the file is known to be wrong
+	// plain says that there is nothing to run: err is all.
+	plain bool
+	// sealed says that the content is compared with the file's seal.
+	sealed bool
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -84,23 +89,25 @@ func (a *app) verifyCommand() *cobra.Command {
 		multi   []string
 	)
 	cmd := &cobra.Command{
-		Use:   "verify {--seed N | --against PATH} DEVICE[:PATH]...",
-		Short: "Check content against a seed, a file or a tree",
-		Long: `verify checks the content of files: against a seed, as famfs creat --seed filled
-them, or against a file or a tree, which may itself be on a device. A directory
+		Use:   "verify [--seed N | --against PATH] DEVICE[:PATH]...",
+		Short: "Check content against seals, a seed, a file or a tree",
+		Long: `verify checks the content of files: against the sums in their seals (see cp --seal),
+of which a directory stands for all sealed files below it; against a seed, as famfs creat
+--seed filled them; or against a file or a tree, which may itself be on a device. A directory
 stands for all files below it. Against a tree, files that only one side has count
 as differences; of symbolic links, as cp -L copies them, what they lead to counts.
 
 Caches are invalidated first, so that what another host wrote and flushed is seen.
 Status: 0 all as it should be, 1 something differs, 2 something could not be checked.`,
-		Example: `  famfs verify --seed 42 /dev/dax0.0:/table
+		Example: `  famfs verify /dev/dax0.0                  # all that is sealed
+  famfs verify --seed 42 /dev/dax0.0:/table
   famfs verify --against ./models /dev/dax0.0:/models
   famfs verify --against /dev/dax1.0:/models /dev/dax0.0:/models
   famfs verify --multi /dev/dax0.0:/a,42 --multi /dev/dax0.0:/b,43`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args = append(files, args...)
-			var seeds []uint64 // of each argument, as several may be the same
+			var seeds []uint64 // one per argument, because arguments may be equal
 			hasSeed := cmd.Flags().Changed("seed")
 			for range args {
 				seeds = append(seeds, seed)
@@ -118,12 +125,16 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 				return usageError(errors.New("--multi says all: leave out --seed, --against and other files"))
 			case len(args) == 0:
 				return usageError(errors.New("say what to check, as DEVICE:PATH"))
-			case len(multi) == 0 && hasSeed == (against != ""):
-				return usageError(errors.New("say what it is checked against: --seed or --against"))
+			case hasSeed && against != "":
+				return usageError(errors.New("--seed and --against exclude each other"))
 			}
 			return v.run(args, func(fsys *famfs.FS, t target) ([]check, func() error, error) {
-				if against != "" {
+				switch {
+				case against != "":
 					return v.againstTree(fsys, t, against)
+				case len(multi) == 0 && !hasSeed:
+					checks, err := v.againstSeals(fsys, t)
+					return checks, nil, err
 				}
 				checks, err := v.withSeed(fsys, t, seeds[t.place])
 				return checks, nil, err
@@ -145,8 +156,8 @@ func (v *verifier) register(cmd *cobra.Command) {
 	cmd.Flags().IntVarP(&v.workers, "threadct", "t", 0, "how many files to check at a time (default: the number of processors)")
 }
 
-// run collects the checks of all arguments and runs them. list also returns what to
-// call at the end.
+// run collects the checks of all arguments and runs them. list also returns a function to call
+// at the end.
 func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, func() error, error)) error {
 	if v.workers <= 0 {
 		v.workers = runtime.GOMAXPROCS(0)
@@ -194,7 +205,9 @@ func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, fun
 func (v *verifier) runChecks(checks []check) {
 	var total int64
 	for _, c := range checks {
-		total += c.size
+		if !c.plain {
+			total += c.size
+		}
 	}
 	v.progress = v.newProgress("checked", len(checks), total, v.quiet || v.asJSON, false)
 	queue := make(chan check)
@@ -219,8 +232,8 @@ func (v *verifier) runChecks(checks []check) {
 
 func (v *verifier) runCheck(c check) {
 	err := c.err
-	if err == nil {
-		err = v.withMapped(c)
+	if err == nil && !c.plain {
+		err = v.look(c)
 	}
 	if v.ctx.Err() != nil {
 		return
@@ -230,12 +243,17 @@ func (v *verifier) runCheck(c check) {
 	defer v.mu.Unlock()
 	found := verdict{File: c.t.String(), Size: c.size, OK: err == nil, Offset: -1}
 	var d *differs
+	var sum *famfs.SumError
 	switch {
 	case err == nil:
 		if !v.quiet && !v.asJSON {
 			v.progress.aside(func() { fmt.Fprintf(v.out, "ok       %s\n", v.displayName(found.File)) })
 		}
+	case errors.As(err, &sum):
+		err = &differs{-1, strings.TrimPrefix(sum.Error(), "content of "+sum.Name+": ")}
+		fallthrough
 	case errors.As(err, &d):
+		errors.As(err, &d)
 		v.wrong++
 		found.Found, found.Offset = d.how, d.offset
 		if !v.asJSON {
@@ -247,6 +265,22 @@ func (v *verifier) runCheck(c check) {
 		v.progress.aside(func() { v.report(targetFailed(c.t, err)) })
 	}
 	v.verdicts = append(v.verdicts, found)
+}
+
+// look runs a check on the file's memory.
+func (v *verifier) look(c check) error {
+	if c.sealed {
+		err := c.fsys.Verify(c.t.name)
+		v.progress.bytes(c.size)
+		return err
+	}
+	if v.byMap {
+		return v.withMapped(c)
+	}
+	return c.fsys.View(c.t.name, func(data []byte) error {
+		famfs.InvalidateCache(data)
+		return c.run(data)
+	})
 }
 
 func (v *verifier) withMapped(c check) (err error) {
@@ -261,7 +295,7 @@ func (v *verifier) withMapped(c check) (err error) {
 	return famfs.Guard(func() error { return c.run(m.Bytes()) })
 }
 
-// eachFile makes a check of each file that t names or holds.
+// eachFile makes a check for each file that t names or contains.
 func (v *verifier) eachFile(fsys *famfs.FS, t target, run func(name string) func(data []byte) error) ([]check, error) {
 	var checks []check
 	err := fs.WalkDir(fsys, t.name, func(name string, d fs.DirEntry, err error) error {
@@ -283,8 +317,7 @@ func (v *verifier) eachFile(fsys *famfs.FS, t target, run func(name string) func
 
 const verifyPiece = 8 << 20 // a multiple of patternBlock
 
-// pieces calls look for data piece by piece, telling progress, until the command is
-// interrupted.
+// pieces calls look for each piece of data and reports progress, until the command is interrupted.
 func (v *verifier) pieces(data []byte, look func(piece []byte, off int64) error) error {
 	for off := int64(0); off < int64(len(data)); off += verifyPiece {
 		if v.ctx.Err() != nil {
@@ -297,6 +330,26 @@ func (v *verifier) pieces(data []byte, look func(piece []byte, off int64) error)
 		v.progress.bytes(int64(len(piece)))
 	}
 	return nil
+}
+
+// againstSeals makes a check for each sealed file that t names or contains. A file that t names and
+// that is not sealed cannot be checked.
+func (v *verifier) againstSeals(fsys *famfs.FS, t target) ([]check, error) {
+	all, err := v.eachFile(fsys, t, func(string) func([]byte) error { return nil })
+	var sealed []check
+	for _, c := range all {
+		st, err := fsys.Stat(c.t.name)
+		if err != nil {
+			continue // removed meanwhile
+		}
+		if c.sealed = true; attrOf(st).Sealed || c.t.name == t.name {
+			sealed = append(sealed, c)
+		}
+	}
+	if n := len(all) - len(sealed); n > 0 && !v.quiet {
+		fmt.Fprintf(v.err, "%s: %s not sealed, and not checked\n", v.displayName(t.String()), count(n, "file is", "files are"))
+	}
+	return sealed, err
 }
 
 func (v *verifier) withSeed(fsys *famfs.FS, t target, seed uint64) ([]check, error) {
@@ -314,9 +367,9 @@ func (v *verifier) withSeed(fsys *famfs.FS, t target, seed uint64) ([]check, err
 	})
 }
 
-// compare compares data with what r holds.
+// compare compares data with the content of r.
 func (v *verifier) compare(data []byte, r io.Reader, source string) error {
-	buffer := make([]byte, 1<<20)
+	buffer := make([]byte, max(1, min(256<<10, len(data))))
 	err := v.pieces(data, func(piece []byte, off int64) error {
 		for len(piece) > 0 {
 			n := min(len(buffer), len(piece))
@@ -419,8 +472,9 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 	if err != nil {
 		return nil, finish, err
 	}
-	// What only the reference has. A link to a directory is one where the device has one:
-	// then it was copied so. Trees of links may have no end, those on a device have.
+	// Add what only the reference has. A link to a directory counts as a directory if the device
+	// has a directory there, because then it was copied as one. A tree of links may have no end,
+	// but one on a device does.
 	var walk fs.WalkDirFunc
 	walk = func(name string, d fs.DirEntry, err error) error {
 		if v.ctx.Err() != nil {
@@ -431,7 +485,7 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 		}
 		at := counterpart(name, root, t.name)
 		if d.Type() == fs.ModeSymlink && isDir(refFS, name) && isDir(fsys, at) {
-			return fs.WalkDir(refFS, name, walk) // follows it
+			return fs.WalkDir(refFS, name, walk) // follows the link
 		}
 		checks = append(checks, check{fsys: fsys, t: target{device: t.device, name: at}, err: &differs{-1, "does not exist on the device"}})
 		return nil
@@ -445,7 +499,7 @@ func isDir(fsys fs.FS, name string) bool {
 	return err == nil && st.IsDir()
 }
 
-// counterpart moves name, which lies at or below from, to the same place below to.
+// counterpart returns the path below to that corresponds to name, which is from or below it.
 func counterpart(name, from, to string) string {
 	if from == "." {
 		return path.Join(to, name)

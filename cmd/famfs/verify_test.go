@@ -1,6 +1,6 @@
 package main
 
-// What verify and chkread do with what cannot be read: they say so, and do not end well.
+// verify and chkread with something that cannot be read: they say so, and do not end with status 0.
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"famfs"
 )
 
-// What could not be checked is worse than what differs.
+// A file that could not be checked counts more than one that differs.
 func TestVerifyTrouble(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -31,8 +31,8 @@ func TestVerifyTrouble(t *testing.T) {
 	assert.False(t, found[0].OK || found[1].OK)
 }
 
-// Memory that is gone is an error of the file, and what the caches hold is thrown away
-// before anything is looked at.
+// Memory that is gone is an error of the file. What the caches hold is dropped before anything
+// is compared.
 func TestVerifyLostMemory(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -40,30 +40,37 @@ func TestVerifyLostMemory(t *testing.T) {
 	}
 	device := newDevice(t, "64M")
 	asMaster(t, "creat", "-s", "8M", "--seed", "1", device+":/f")
-	v := &verifier{app: &app{}, ctx: context.Background()}
 	fsys := readBack(t, device)
-	one := func(run func([]byte) error) error {
-		return v.withMapped(check{fsys: fsys, t: target{device: device, name: "f"}, run: run})
+	var ways []func(run func([]byte) error) error
+	for _, byMap := range []bool{false, true} {
+		v := &verifier{app: &app{}, ctx: context.Background(), byMap: byMap}
+		ways = append(ways, func(run func([]byte) error) error {
+			return v.look(check{fsys: fsys, t: target{device: device, name: "f"}, run: run})
+		})
 	}
-	require.NoError(t, one(func(b []byte) error {
-		if checkPattern(b, 1, 0) >= 0 {
-			return errors.New("differs")
-		}
-		return nil
-	}))
+	for _, one := range ways {
+		require.NoError(t, one(func(b []byte) error {
+			if checkPattern(b, 1, 0) >= 0 {
+				return errors.New("differs")
+			}
+			return nil
+		}))
+	}
 	require.NoError(t, os.Truncate(device, 12*mib))
-	var fault *famfs.FaultError
-	err := one(func(b []byte) error {
-		checkPattern(b, 1, 0)
-		return nil
-	})
-	assert.ErrorAs(t, err, &fault)
-	if runtime.GOARCH == "amd64" { // whose instructions need the memory
-		assert.Error(t, one(func([]byte) error { return nil }), "the caches of the file were invalidated")
+	for _, one := range ways {
+		var fault *famfs.FaultError
+		err := one(func(b []byte) error {
+			checkPattern(b, 1, 0)
+			return nil
+		})
+		assert.ErrorAs(t, err, &fault)
+		if runtime.GOARCH == "amd64" { // whose instructions need the memory
+			assert.Error(t, one(func([]byte) error { return nil }), "the caches of the file were invalidated")
+		}
 	}
 }
 
-// What was copied with -L is compared with what the links lead to.
+// A copy with -L is compared with the targets of the links.
 func TestVerifyLinks(t *testing.T) {
 	t.Parallel()
 	device, dir := newDevice(t, "64M"), t.TempDir()
@@ -75,7 +82,8 @@ func TestVerifyLinks(t *testing.T) {
 	r := famfsRun(t, "verify", "--against", src, device+":/src")
 	assert.Equal(t, 0, r.status, r.out+r.err)
 	assert.Contains(t, r.err, "checked 4 files")
-	// What is not there is missed, be it a link itself, one without end, or behind one.
+	// A missing file is reported, whether it is a link itself, a link without end, or behind a
+	// link.
 	writeTree(t, dir, map[string][]byte{"far/d/new": []byte("n")})
 	require.NoError(t, os.Symlink("..", filepath.Join(src, "loop")))
 	r = famfsRun(t, "verify", "-q", "--against", src, device+":/src")

@@ -1,11 +1,9 @@
 package main
 
-// famfs watch: files as they appear, and as they go.
+// famfs watch: prints files as they appear and as they go.
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -30,8 +28,9 @@ func (a *app) watchCommand() *cobra.Command {
 		Use:   "watch DEVICE[:PATH]",
 		Short: "Print files and directories as they appear and go",
 		Long: `watch prints files and directories as the master makes, replaces and removes them,
-until Ctrl-C. Each line is one of ls -l, followed by (replaced) or (removed), or with
---json one JSON object, of which "event" is appeared, replaced or removed.`,
+until Ctrl-C or another signal, with status 0 then. Each line is one of ls -l, followed by
+(replaced) or (removed), or with --json one JSON object, of which "event" is appeared,
+replaced or removed. --all lists what is there already first, and misses nothing between.`,
 		Example: `  famfs watch /dev/dax0.0
   famfs watch --all --json /dev/dax0.0:/models | jq -r .path
   famfs watch --count 1 /dev/dax0.0:/ready    # waits for something to appear below /ready`,
@@ -66,38 +65,22 @@ until Ctrl-C. Each line is one of ls -l, followed by (replaced) or (removed), or
 				if asJSON {
 					err = a.printJSONLine(eventJSON{what, describeNode(t.device, name, st)})
 				} else {
-					row := l.row(entry{shown: t.at(name), info: st})
-					_, err = fmt.Fprintf(a.out, "%s %s %s %12s %s%s\n", row[0], row[1], row[2], row[3], row[4], note)
+					err = l.printRow(entry{shown: t.at(name), device: t.device, name: name, info: st}, note)
 				}
-				if !event.Removed { // --count waits for something to be there
+				if !event.Removed { // --count waits for something that is there
 					left--
 				}
 				return err == nil && (event.Removed || left != 0), err
 			}
-			events := fsys.Watch(ctx, every) // from before what is there is listed
+			watch := fsys.Watch
 			if all {
-				more := true
-				err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-					if err != nil || name == "." {
-						return err
-					}
-					st, err := d.Info()
-					if err != nil {
-						return err
-					}
-					if more, err = show(famfs.Event{Name: name, Info: st}); err == nil && !more {
-						return fs.SkipAll
-					}
-					return err
-				})
-				if err != nil || !more {
-					return err
-				}
+				watch = fsys.WatchAll
 			}
+			events := watch(ctx, every)
 			for event, err := range events {
 				if err != nil {
-					// Another host may be writing just now, and the next look may go well;
-					// a device that was formatted anew never does.
+					// Another host may be writing now, so the next look may succeed. After the
+					// device was formatted anew, none does.
 					a.reportFailure(deviceFailed(t.device, err))
 					if errors.Is(err, famfs.ErrCorrupt) || errors.Is(err, famfs.ErrReformatted) {
 						return nil
@@ -108,7 +91,7 @@ until Ctrl-C. Each line is one of ls -l, followed by (replaced) or (removed), or
 					return err
 				}
 			}
-			return nil // Ctrl-C is how it ends
+			return nil // the usual end is Ctrl-C
 		},
 	}
 	cmd.Flags().DurationVarP(&every, "interval", "n", famfs.DefaultWatchInterval, "how often to look")

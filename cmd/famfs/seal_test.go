@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"famfs"
+)
+
+// What is copied and made with --seal shows as sealed everywhere; verify and scrub find a bit that
+// flipped.
+func TestSealedCommands(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	src := filepath.Join(t.TempDir(), "model")
+	require.NoError(t, os.WriteFile(src, []byte("123456789"), 0o644))
+	for _, args := range [][]string{
+		{"cp", "-q", "--seal", src, device + ":/"},
+		{"creat", "--seal=sha256", "-s", "1M", "-S", "7", device + ":/seeded"},
+		{"creat", "-s", "1M", device + ":/plain"},
+	} {
+		asMaster(t, args...)
+	}
+	assert.Equal(t, 2, famfsRun(t, "creat", "--seal=md5", "-s", "1", device+":/x").status)
+	assert.Contains(t, famfsRun(t, "ls", "-l", device).out, "model  (sealed, crc32c)")
+	assert.Contains(t, famfsRun(t, "ls", "-l", device).out, "seeded  (sealed, sha256)")
+	assert.Contains(t, famfsRun(t, "stat", device+":/model").out, "crc32c:e3069283")
+	assert.NotContains(t, famfsRun(t, "stat", device+":/plain").out, "Seal  ")
+	assert.Contains(t, famfsRun(t, "stat", device).out, "3 files of 2 MiB (2 sealed)")
+	assert.Contains(t, famfsRun(t, "fsck", device).out, "(2 sealed)")
+	assert.Equal(t, "crc32c:e3069283", parse[[]nodeJSON](t, famfsRun(t, "ls", "--json", device+":/model"))[0].Seal)
+
+	r := famfsRun(t, "verify", device)
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Contains(t, r.out, device+":/model")
+	assert.Contains(t, r.out, device+":/seeded")
+	assert.NotContains(t, r.out, "plain")
+	assert.Contains(t, r.err, "1 file is not sealed, and not checked")
+	assert.Equal(t, 2, famfsRun(t, "verify", device+":/plain").status)
+	r = famfsRun(t, "scrub", device)
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Contains(t, r.out, "3 files, 2 sealed: clean")
+
+	fsys, err := famfs.Open(device)
+	require.NoError(t, err)
+	st, err := fsys.Stat("model")
+	require.NoError(t, err)
+	at := st.Sys().(*famfs.Attr).Layout.Extents[0].Offset
+	require.NoError(t, fsys.Close())
+	file, err := os.OpenFile(device, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer file.Close()
+	_, err = file.WriteAt([]byte("0"), at)
+	require.NoError(t, err)
+	r = famfsRun(t, "verify", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "DIFFERS  "+device+":/model: found sum crc32c:")
+	r = famfsRun(t, "scrub", device)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.out, "model: 9 B at 0: found sum crc32c:")
+	assert.Contains(t, r.out, "3 files, 2 sealed: 1 bad range")
+	all := parse[[]scrubJSON](t, famfsRun(t, "scrub", "--rate", "10G", "--json", device))
+	require.Len(t, all[0].Bad, 1)
+	assert.Equal(t, []any{"model", int64(9), "differs"}, []any{all[0].Bad[0].File, all[0].Bad[0].Length, all[0].Bad[0].Kind})
+	assert.Equal(t, 2, famfsRun(t, "scrub", device+":/model").status)
+}
