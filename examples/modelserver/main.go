@@ -1,9 +1,13 @@
-// Modelserver serves the files of a famfs device over HTTP, with ranges, straight from
-// the shared memory: no copy of a file is made in the process, however many clients
-// there are, and every process and host that serves the same device shares the one
-// copy. Files that the master adds are served as soon as they appear. If the device is
-// formatted anew, it is opened anew. Figures for Prometheus are at /metrics of an address
-// of their own, as the device may hold a file of that name.
+// Modelserver serves the files of a famfs device over HTTP, with ranges, straight from the shared
+// memory. The process makes no copy of a file, however many clients there are, and all processes
+// and hosts that serve the same device share the one copy. Files that the master adds are served
+// as soon as they appear. If a file is replaced, downloads that have begun get all of the old one, and
+// later ones the new one; a file's ETag tells one from the other, so that a download that was
+// interrupted goes on only with the same file. With -in-place there are no ETags, because files may
+// change. If the device was formatted to give memory out again, that of a replaced file comes back when
+// all downloads that had begun before have ended. If the device is formatted anew, it is opened again. Figures for
+// Prometheus are at /metrics of a separate address, because the device may hold a file of that
+// name.
 //
 //	go run ./examples/modelserver                            # a stand-in with a sample file
 //	go run ./examples/modelserver -listen :8080 -metrics :9090 /dev/dax0.0
@@ -33,8 +37,11 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "address to serve on")
 	metrics := flag.String("metrics", "", "address to serve figures on, at /metrics; without it there are none")
 	every := flag.Duration("refresh", famfs.DefaultWatchInterval, "how often to look for new files")
+	inPlace := flag.Bool("in-place", false, "files are written in place: send no ETag, so that no client keeps a copy")
+	var host famfs.UUID
+	flag.TextVar(&host, "system-uuid", host, "who this host is, for a device that gives memory out again and admitted it")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: modelserver [-listen ADDRESS] [-metrics ADDRESS] [-refresh TIME] [DEVICE]")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: modelserver [-listen ADDRESS] [-metrics ADDRESS] [-refresh TIME] [-in-place] [-system-uuid UUID] [DEVICE]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -44,30 +51,30 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, flag.Arg(0), *listen, *metrics, *every); err != nil {
+	if err := run(ctx, &server{device: flag.Arg(0), inPlace: *inPlace, host: host}, *listen, *metrics, *every); err != nil {
 		log.Fatal("modelserver: ", err)
 	}
 }
 
-// run serves device, or a stand-in if it is "", until ctx is done.
-func run(ctx context.Context, device, listen, metrics string, every time.Duration) (err error) {
-	if device == "" {
+// run has s serve its device until ctx is done. If the device is "", it serves a stand-in.
+func run(ctx context.Context, s *server, listen, metrics string, every time.Duration) (err error) {
+	if s.device == "" {
 		dir, err := os.MkdirTemp("", "famfs-modelserver-")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		device = filepath.Join(dir, "device")
-		if err := makeSample(device); err != nil {
+		s.device = filepath.Join(dir, "device")
+		if err := makeSample(s.device); err != nil {
 			return err
 		}
-		log.Print("made ", device, " as a stand-in, with a sample file")
+		log.Print("made ", s.device, " as a stand-in, with a sample file")
 	}
-	s := &server{device: device, patience: time.Minute}
+	s.patience = time.Minute
 	if err := s.open(); err != nil {
 		return err
 	}
-	// The last to run: a request that was cut off may still hold a mapping.
+	// This must run last: a request that was cut off may still hold a mapping.
 	defer func() { err = errors.Join(err, s.close()) }()
 
 	ctx, stop := context.WithCancel(ctx)
@@ -91,11 +98,11 @@ func run(ctx context.Context, device, listen, metrics string, every time.Duratio
 	if err != nil {
 		return err
 	}
-	log.Printf("serving %s on http://%s", device, l.Addr())
+	log.Printf("serving %s on http://%s", s.device, l.Addr())
 	return serveUntil(ctx, l, s.handler())
 }
 
-// serveUntil answers on l until ctx is done, and then lets requests end, for a while.
+// serveUntil answers on l until ctx is done, and then gives running requests some time to end.
 func serveUntil(ctx context.Context, l net.Listener, handler http.Handler) error {
 	h := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -29,12 +30,19 @@ import (
 var host = famfs.WithSystemUUID(famfs.UUID{1})
 
 // serving is a server of a device, which is formatted and has no files, and its master.
-func serving(t *testing.T) (s *server, url string, master *famfs.FS) {
+func serving(t *testing.T, inPlace bool) (s *server, url string, master *famfs.FS) {
 	t.Helper()
 	device := filepath.Join(t.TempDir(), "device")
 	require.NoError(t, famfs.CreateBacking(device, 64<<20))
 	master = format(t, device)
-	s = &server{device: device}
+	s, url = serve(t, device, inPlace)
+	return s, url, master
+}
+
+// serve serves a device until the end of the test.
+func serve(t *testing.T, device string, inPlace bool) (s *server, url string) {
+	t.Helper()
+	s = &server{device: device, inPlace: inPlace, host: famfs.UUID{1}}
 	require.NoError(t, s.open())
 	h := httptest.NewServer(s.handler())
 	ctx, stop := context.WithCancel(t.Context())
@@ -46,7 +54,7 @@ func serving(t *testing.T) (s *server, url string, master *famfs.FS) {
 		<-done
 		assert.NoError(t, s.close())
 	})
-	return s, h.URL, master
+	return s, h.URL
 }
 
 // format formats device, whatever is on it, and opens it as its master.
@@ -74,10 +82,11 @@ func get(t *testing.T, url string, header ...string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// Files, ranges, directories, figures, and a file that appears while it serves.
+// Files that may be written in place, ranges, directories, figures, and a file that appears while it
+// serves.
 func TestServer(t *testing.T) {
 	t.Parallel()
-	s, url, master := serving(t)
+	s, url, master := serving(t, true)
 	content := strings.Repeat("0123456789", 500_000)
 	require.NoError(t, master.MkdirAll("models", 0o755))
 	require.NoError(t, master.MkdirAll(".hidden", 0o755))
@@ -122,17 +131,235 @@ func TestServer(t *testing.T) {
 
 	w := httptest.NewRecorder()
 	s.figures().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	assert.Equal(t, 200, w.Code, w.Body.String())
 	assert.Contains(t, w.Body.String(), "\nfamfs_files 2\n")
 	assert.Contains(t, w.Body.String(), "# TYPE modelserver_sent_bytes_total counter\n")
-	assert.NotContains(t, w.Body.String(), "%!")
+	for _, f := range ofDevice {
+		assert.Contains(t, w.Body.String(), "\n"+nameOf(f.desc)+" ")
+	}
+	for _, f := range ofServer {
+		assert.Contains(t, w.Body.String(), "\n"+nameOf(f.desc)+" ")
+	}
 	assert.Greater(t, s.bytesSent.Load(), int64(len(content)))
+}
+
+func nameOf(d *prometheus.Desc) string { return strings.Split(d.String(), `"`)[1] }
+
+// The figures go on without a device.
+func TestFiguresWithoutDevice(t *testing.T) {
+	t.Parallel()
+	s := &server{}
+	w := httptest.NewRecorder()
+	s.figures().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	assert.Equal(t, 200, w.Code)
+	assert.Contains(t, w.Body.String(), "\nmodelserver_requests_total 0\n")
+	assert.NotContains(t, w.Body.String(), "famfs_files")
+}
+
+// create makes a file, or replaces it.
+func create(t *testing.T, master *famfs.FS, name string, content []byte) {
+	t.Helper()
+	p, err := master.Create(name, int64(len(content)), famfs.Replace())
+	require.NoError(t, err)
+	defer p.Close()
+	_, err = p.Write(content)
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+}
+
+// A model is replaced, and later removed, while it is served: who has begun gets all of the old one,
+// who comes later the new one, and no client can take a part of one for a part of the other.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	s, url, master := serving(t, false)
+	old, next := bytes.Repeat([]byte("old "), 4<<20), bytes.Repeat([]byte("new "), 3<<20)
+	create(t, master, "m", old)
+	// Downloads that have begun, at several places.
+	var slow []*http.Response
+	for range 4 {
+		resp, err := http.Get(url + "/m")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+		_, err = io.CopyN(io.Discard, resp.Body, 1000)
+		require.NoError(t, err)
+		slow = append(slow, resp)
+	}
+	first := slow[0].Header.Get("ETag")
+	assert.Regexp(t, `^"[0-9a-f-]{36}-0"$`, first)
+	resp, body := get(t, url+"/m", "If-None-Match", first)
+	assert.Equal(t, http.StatusNotModified, resp.StatusCode)
+	assert.Empty(t, body)
+	resp, body = get(t, url+"/m", "Range", "bytes=4-7", "If-Range", first)
+	assert.Equal(t, http.StatusPartialContent, resp.StatusCode)
+	assert.Equal(t, "old ", body)
+
+	create(t, master, "m", next)
+	resp, body = get(t, url+"/m") // the very next request
+	assert.True(t, body == string(next))
+	second := resp.Header.Get("ETag")
+	assert.NotEqual(t, first, second)
+	for name, c := range map[string]struct {
+		header, value, ranges string
+		status                int
+		body                  string
+	}{
+		"a copy of the old one":  {"If-None-Match", first, "", 200, string(next)},
+		"a copy of the new one":  {"If-None-Match", second, "", 304, ""},
+		"a part of the old one":  {"If-Range", first, "bytes=4-7", 200, string(next)},
+		"a part of the new one":  {"If-Range", second, "bytes=4-7", 206, "new "},
+		"only if it is the same": {"If-Match", first, "bytes=4-7", 412, ""},
+	} {
+		resp, body := get(t, url+"/m", c.header, c.value, cmp.Or(map[bool]string{true: "Range"}[c.ranges != ""], "X-None"), c.ranges)
+		assert.Equal(t, c.status, resp.StatusCode, name)
+		assert.True(t, body == c.body, name)
+		assert.Equal(t, second, resp.Header.Get("ETag"), name)
+	}
+	rest := func(resp *http.Response) {
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		assert.True(t, string(body) == string(old[1000:]), "all of the old one")
+	}
+	rest(slow[0])
+	rest(slow[1])
+
+	require.NoError(t, master.Remove("m"))
+	resp, _ = get(t, url+"/m")
+	assert.Equal(t, 404, resp.StatusCode)
+	rest(slow[2])
+	rest(slow[3])
+	require.Eventually(t, func() bool { return s.replaced.Load() == 1 && s.removed.Load() == 1 }, 5*time.Second, time.Millisecond)
+	o, done := s.use()
+	defer done()
+	require.Eventually(t, func() bool { return o.fsys.Stats().Mappings == 0 }, 5*time.Second, time.Millisecond, "nothing of the old ones stays mapped")
+}
+
+// However often a file is replaced while clients take it, each gets one version, whole, with the ETag
+// of that version.
+func TestReplaceOften(t *testing.T) {
+	t.Parallel()
+	_, url, master := serving(t, false)
+	version := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 100_000+i) }
+	create(t, master, "m", version(0))
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[string]byte{}
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				resp, body := get(t, url+"/m")
+				if !assert.Equal(t, 200, resp.StatusCode) || !assert.NotEmpty(t, body) {
+					return
+				}
+				i := body[0]
+				assert.True(t, body == string(version(int(i))), "one version, whole")
+				tag := resp.Header.Get("ETag")
+				mu.Lock()
+				if other, ok := seen[tag]; ok {
+					assert.Equal(t, other, i, "an ETag of one version only")
+				}
+				seen[tag] = i
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range 20 {
+		create(t, master, "m", version(i))
+		time.Sleep(time.Millisecond)
+	}
+	close(stop)
+	clients.Wait()
+	_, body := get(t, url+"/m")
+	assert.True(t, body == string(version(19)))
+}
+
+// Where memory is given out again, that of a replaced model comes back when its last download has
+// ended, and not before; a download also holds back what is removed after it began. So a model can be
+// replaced any number of times: all versions together are larger than the device.
+func TestReplaceReuse(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("files of such a device can be mapped on Linux only")
+	}
+	device := filepath.Join(t.TempDir(), "device")
+	require.NoError(t, famfs.CreateBacking(device, 64<<20))
+	require.NoError(t, famfs.Format(device, host, famfs.Reuse()))
+	master, err := famfs.Open(device, famfs.ReadWrite(), host)
+	require.NoError(t, err)
+	defer master.Close()
+	s, url := serve(t, device, false)
+	version := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 12<<20) }
+	empty := master.Usage().Free
+	create(t, master, "m", version(0))
+	slow, err := http.Get(url + "/m")
+	require.NoError(t, err)
+	defer slow.Body.Close()
+	require.Equal(t, 200, slow.StatusCode)
+	_, err = io.CopyN(io.Discard, slow.Body, 1000)
+	require.NoError(t, err)
+
+	// What is held comes down to this when the server has noticed the last replacement.
+	held := func(want int64) {
+		require.Eventually(t, func() bool {
+			r, err := master.Reclaim()
+			return assert.NoError(t, err) && r.Held == want
+		}, 10*time.Second, time.Millisecond)
+	}
+	replace := func(i int) {
+		create(t, master, "m", version(i))
+		_, body := get(t, url+"/m")
+		require.True(t, body == string(version(i)), "version %d", i)
+	}
+	replace(1)
+	replace(2)
+	held(24 << 20) // the first version, which is being sent, and what was removed after it
+	rest, err := io.ReadAll(slow.Body)
+	require.NoError(t, err)
+	assert.True(t, string(rest) == string(version(0)[1000:]), "all of the first version")
+	held(0)
+	for i := range 8 {
+		replace(3 + i)
+		held(0)
+	}
+	assert.Equal(t, empty-12<<20, master.Usage().Free)
+	require.Eventually(t, func() bool { return s.served.Load() == 11 }, 5*time.Second, time.Millisecond)
+}
+
+// A host that is not admitted, or not any more, says so, and serves again when it is.
+func TestNotAdmitted(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("files of such a device can be mapped on Linux only")
+	}
+	device := filepath.Join(t.TempDir(), "device")
+	require.NoError(t, famfs.CreateBacking(device, 64<<20))
+	require.NoError(t, famfs.Format(device, famfs.WithSystemUUID(famfs.UUID{2}), famfs.Reuse()))
+	master, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(famfs.UUID{2}))
+	require.NoError(t, err)
+	defer master.Close()
+	create(t, master, "m", []byte("x"))
+	_, url := serve(t, device, false)
+	ask := func() string { _, body := get(t, url+"/m"); return body }
+	assert.Equal(t, "this host is not admitted to the device\n", ask())
+	require.NoError(t, master.Admit(famfs.UUID{1}))
+	assert.Equal(t, "x", ask())
+	require.NoError(t, master.Evict(famfs.UUID{1}))
+	require.Eventually(t, func() bool { return ask() == "this host is not admitted to the device\n" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return master.Admit(famfs.UUID{1}) == nil }, 10*time.Second, time.Millisecond, "the server lets go of its slot")
+	require.Eventually(t, func() bool { return ask() == "x" }, 10*time.Second, time.Millisecond)
 }
 
 // A device that is formatted anew is opened anew; nothing of it is served as what was
 // there before.
 func TestReformatted(t *testing.T) {
 	t.Parallel()
-	s, url, master := serving(t)
+	s, url, master := serving(t, false)
 	require.NoError(t, master.WriteFile("m", []byte("old"), 0o644))
 	require.Eventually(t, func() bool { _, body := get(t, url+"/m"); return body == "old" }, 5*time.Second, time.Millisecond)
 	before, done := s.use()
@@ -266,7 +493,7 @@ func TestComplaints(t *testing.T) {
 // A client that takes nothing keeps the device open for a while only.
 func TestSlowClient(t *testing.T) {
 	t.Parallel()
-	s, url, master := serving(t)
+	s, url, master := serving(t, false)
 	s.patience = 20 * time.Millisecond
 	require.NoError(t, master.WriteFile("m", make([]byte, 40<<20), 0o644))
 	require.Eventually(t, func() bool { resp, _ := get(t, url+"/m", "Range", "bytes=0-0"); return resp.StatusCode == 206 }, 5*time.Second, time.Millisecond)
@@ -293,7 +520,7 @@ func TestSlowClient(t *testing.T) {
 // that takes nothing.
 func TestPatience(t *testing.T) {
 	t.Parallel()
-	s, url, master := serving(t)
+	s, url, master := serving(t, false)
 	s.patience = time.Second
 	require.NoError(t, master.WriteFile("m", make([]byte, 40<<20), 0o644))
 	require.Eventually(t, func() bool { resp, _ := get(t, url+"/m", "Range", "bytes=0-0"); return resp.StatusCode == 206 }, 5*time.Second, time.Millisecond)
@@ -332,10 +559,10 @@ func TestRun(t *testing.T) {
 	require.NoError(t, fsys.Close())
 	for _, device := range []string{"", device} {
 		ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		assert.NoError(t, run(ctx, device, "127.0.0.1:0", "127.0.0.1:0", time.Millisecond))
+		assert.NoError(t, run(ctx, &server{device: device}, "127.0.0.1:0", "127.0.0.1:0", time.Millisecond))
 		stop()
 	}
-	assert.ErrorIs(t, run(t.Context(), filepath.Join(t.TempDir(), "missing"), "127.0.0.1:0", "", 0), fs.ErrNotExist)
-	assert.Error(t, run(t.Context(), device, "no address", "", 0))
-	assert.Error(t, run(t.Context(), device, "127.0.0.1:0", "no address", 0))
+	assert.ErrorIs(t, run(t.Context(), &server{device: filepath.Join(t.TempDir(), "missing")}, "127.0.0.1:0", "", 0), fs.ErrNotExist)
+	assert.Error(t, run(t.Context(), &server{device: device}, "no address", "", 0))
+	assert.Error(t, run(t.Context(), &server{device: device}, "127.0.0.1:0", "no address", 0))
 }

@@ -1,6 +1,6 @@
 package main
 
-// The handlers: files, directories, figures; and following the master.
+// The handlers for files and directories. Following the master is here too.
 
 import (
 	"bytes"
@@ -27,29 +27,30 @@ import (
 // server serves the files of one device, whatever file system is on it.
 type server struct {
 	device   string
-	patience time.Duration // with clients that take nothing
+	patience time.Duration // with clients that read nothing
+	inPlace  bool          // files may be written in place
+	host     famfs.UUID    // who this host is, if it is not known otherwise
 
 	mu      sync.RWMutex
 	current *opened        // nil while the device cannot be opened
-	closing sync.WaitGroup // those that are no longer current
+	closing sync.WaitGroup // those that are no longer current and not closed yet
 
 	complaints complaints
 
-	served, notFound, failed, bytesSent     atomic.Int64
-	appeared, refreshErrors, reformatsFound atomic.Int64
+	counts
 }
 
-// opened is the device as it was opened once. It is closed when it is no longer current
-// and nobody uses it any more.
+// opened is the device after one open. It is closed when it is no longer current and nobody uses
+// it any more.
 type opened struct {
 	fsys  *famfs.FS
 	users sync.WaitGroup
 	stale atomic.Bool // no longer current
 }
 
-// open opens the device, and makes it the current one.
+// open opens the device and makes it the current one.
 func (s *server) open() error {
-	fsys, err := famfs.Open(s.device)
+	fsys, err := famfs.Open(s.device, famfs.WithSystemUUID(s.host))
 	if err != nil {
 		return err
 	}
@@ -61,8 +62,8 @@ func (s *server) open() error {
 	return nil
 }
 
-// use returns what is current, which stays open until done is called. It is nil while
-// the device cannot be opened.
+// use returns the current one, which stays open until done is called. It returns nil if the
+// device cannot be opened.
 func (s *server) use() (o *opened, done func()) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -73,7 +74,7 @@ func (s *server) use() (o *opened, done func()) {
 	return s.current, s.current.users.Done
 }
 
-// retire lets no new request use o, and closes it when those that do have ended.
+// retire lets no new request use o, and closes o when the running ones have ended.
 func (s *server) retire(o *opened) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +105,8 @@ func (s *server) close() error {
 	return o.fsys.Close()
 }
 
-// follow replays the log as it grows, so that new files are served, and opens the device
-// again if it was formatted anew.
+// follow replays the log as it grows, so that new files are served, and tells what happens. If the
+// device was formatted anew, it opens it again.
 func (s *server) follow(ctx context.Context, every time.Duration) {
 	if every <= 0 {
 		every = famfs.DefaultWatchInterval
@@ -123,14 +124,25 @@ func (s *server) follow(ctx context.Context, every time.Duration) {
 			}
 			continue
 		}
+	events:
 		for event, err := range o.fsys.Watch(ctx, every) {
 			switch {
+			case err == nil && event.Removed:
+				s.removed.Add(1)
+				log.Printf("removed: %q", event.Name)
+			case err == nil && event.Replaced:
+				s.replaced.Add(1)
+				log.Printf("replaced: %q (%d bytes)", event.Name, event.Info.Size())
 			case err == nil:
 				s.appeared.Add(1)
 				log.Printf("new: %q (%d bytes)", event.Name, event.Info.Size())
 			case errors.Is(err, famfs.ErrReformatted): // then the sequence ends
 				s.reformatsFound.Add(1)
 				log.Print(err)
+			case errors.Is(err, famfs.ErrEvicted): // what is mapped is lost, and only opening it again helps
+				s.refreshErrors.Add(1)
+				log.Print(err)
+				break events
 			default:
 				s.refreshErrors.Add(1)
 				s.complaints.log("refresh", err)
@@ -143,7 +155,7 @@ func (s *server) follow(ctx context.Context, every time.Duration) {
 	}
 }
 
-// complaints logs what may happen many times a second.
+// complaints logs errors that may happen many times a second.
 type complaints struct {
 	mu   sync.Mutex
 	said map[string]time.Time
@@ -151,10 +163,10 @@ type complaints struct {
 
 const (
 	complainEvery = time.Minute
-	complainMost  = 16 // different ones in that time
+	complainMost  = 16 // number of different errors in that time
 )
 
-// log logs err, unless it was logged in the last minute, or too much else was.
+// log logs err, unless it was logged in the last minute, or too many others were.
 func (c *complaints) log(what string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,7 +186,7 @@ func (c *complaints) log(what string, err error) {
 	log.Print(text)
 }
 
-// oneLine quotes what is not one line of text, as names on a device need not be.
+// oneLine quotes text that is not one line of text, which names on a device need not be.
 func oneLine(text string) string {
 	for _, r := range text {
 		if r == utf8.RuneError || !strconv.IsPrint(r) {
@@ -184,7 +196,7 @@ func oneLine(text string) string {
 	return text
 }
 
-// handler answers with files and directories, of any name.
+// handler serves files and directories of any name.
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -204,12 +216,16 @@ func (s *server) handler() http.Handler {
 		case errors.Is(err, famfs.ErrReformatted):
 			s.failed.Add(1)
 			reply, status = "the device was formatted anew", http.StatusServiceUnavailable
+		case errors.Is(err, famfs.ErrNotAdmitted), errors.Is(err, famfs.ErrEvicted):
+			s.failed.Add(1)
+			s.complaints.log("serve", err)
+			reply, status = "this host is not admitted to the device", http.StatusServiceUnavailable
 		default:
 			s.failed.Add(1)
 			s.complaints.log("serve", err)
 		}
 		if sending.begun {
-			panic(http.ErrAbortHandler) // cut off: what was sent must not pass for the whole
+			panic(http.ErrAbortHandler) // cut the connection: the client must not take what was sent for the whole
 		}
 		if status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
@@ -219,14 +235,7 @@ func (s *server) handler() http.Handler {
 	return mux
 }
 
-// figures answers with figures, at /metrics.
-func (s *server) figures() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /metrics", s.metrics)
-	return mux
-}
-
-// serve answers with a file or a directory.
+// serve sends a file or a directory.
 func (s *server) serve(w http.ResponseWriter, o *opened, r *http.Request) error {
 	if o == nil {
 		return famfs.ErrReformatted
@@ -235,34 +244,36 @@ func (s *server) serve(w http.ResponseWriter, o *opened, r *http.Request) error 
 	if name == "" {
 		name = "."
 	}
-	st, err := o.fsys.Stat(name)
+	if err := o.reformatted(); err != nil { // this sees what is new, too
+		return err
+	}
+	m, st, err := o.mapped(name)
 	if err != nil {
 		return err
 	}
-	if st.IsDir() {
-		if err := o.reformatted(); err != nil {
-			return err
-		}
-		return list(w, o.fsys, name)
+	if m != nil {
+		defer m.Close()
 	}
-	m, err := o.fsys.Map(name)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
 	if err := o.reformatted(); err != nil {
 		return err
 	}
-	// There is no ETag and no Last-Modified: the format keeps no times, and a file may be
-	// written in place. So a client that asks whether its copy is still good gets all of it.
+	if m == nil {
+		return list(w, o.fsys, name)
+	}
+	// A file never changes, so what names the file names its content, for ever. If files are written
+	// in place there is no ETag, and no Last-Modified in any case, because the format keeps no times:
+	// then a client that asks whether its copy is still valid gets the whole file.
+	if !s.inPlace {
+		w.Header().Set("ETag", etag(o.fsys.Superblock().UUID, st))
+	}
 	kind := mime.TypeByExtension(path.Ext(name))
 	if kind == "" {
 		kind = "application/octet-stream"
 	}
 	w.Header().Set("Content-Type", kind)
-	// The reader is over the mapped file itself: what is sent goes from the shared memory,
-	// through one small buffer, to the socket. Should the memory fail, that is an error, not a crash. Close is
-	// deferred outside of Guard, so that the file is still mapped when Guard looks for it.
+	// The reader is over the mapped file: the data goes from the shared memory, through one small
+	// buffer, to the socket. If the memory fails, that is an error, not a crash. Close is deferred
+	// outside of Guard, so that the file is still mapped when Guard looks for it.
 	err = famfs.Guard(func() error {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(m.Bytes()))
 		return nil
@@ -270,10 +281,39 @@ func (s *server) serve(w http.ResponseWriter, o *opened, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return o.reformatted() // then others wrote into this memory while it was sent
+	return o.reformatted() // others may have written into this memory while it was sent
 }
 
-// reformatted is ErrReformatted if the device was formatted anew since it was opened.
+// mapped maps the file name, and says which file that is. The mapping stays what it is even if the
+// file is replaced or removed while it is sent. For a directory there is no mapping.
+func (o *opened) mapped(name string) (*famfs.Mapping, fs.FileInfo, error) {
+	for {
+		before, err := o.fsys.Stat(name)
+		if err != nil || before.IsDir() {
+			return nil, before, err
+		}
+		m, err := o.fsys.Map(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		// If the file is the same after Map as before it, it is the one that was mapped.
+		if after, err := o.fsys.Stat(name); err == nil && index(after) == index(before) {
+			return m, after, nil
+		}
+		if err := m.Close(); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// index returns the number of the file's log entry, which no other file of this file system has.
+func index(st fs.FileInfo) int { return st.Sys().(*famfs.Attr).Index }
+
+// etag names one file of one file system.
+func etag(id famfs.UUID, st fs.FileInfo) string { return fmt.Sprintf(`"%s-%d"`, id, index(st)) }
+
+// reformatted replays what is new, and returns ErrReformatted if the device was formatted anew
+// since it was opened.
 func (o *opened) reformatted() error {
 	if _, err := o.fsys.Refresh(); errors.Is(err, famfs.ErrReformatted) {
 		return err
@@ -281,7 +321,7 @@ func (o *opened) reformatted() error {
 	return nil
 }
 
-// list answers with a directory.
+// list sends a directory.
 func list(w http.ResponseWriter, fsys *famfs.FS, dir string) error {
 	entries, err := fsys.ReadDir(dir)
 	if err != nil {
@@ -301,47 +341,14 @@ func list(w http.ResponseWriter, fsys *famfs.FS, dir string) error {
 	return nil
 }
 
-// metrics answers with figures in the text format of Prometheus.
-func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	type figure struct {
-		name, kind, help string
-		value            int64
-	}
-	figures := []figure{
-		{"famfs_appeared_total", "counter", "Files and directories that appeared since the start.", s.appeared.Load()},
-		{"famfs_refresh_errors_total", "counter", "Times that the log could not be replayed, or the device not be opened.", s.refreshErrors.Load()},
-		{"famfs_reformatted_total", "counter", "Times that the device was found to be formatted anew.", s.reformatsFound.Load()},
-		{"modelserver_requests_total", "counter", "Requests that were answered.", s.served.Load()},
-		{"modelserver_not_found_total", "counter", "Requests for what is not there.", s.notFound.Load()},
-		{"modelserver_failed_total", "counter", "Requests that failed.", s.failed.Load()},
-		{"modelserver_sent_bytes_total", "counter", "Bytes sent from the device.", s.bytesSent.Load()},
-	}
-	if o, done := s.use(); o != nil {
-		defer done()
-		u := o.fsys.Usage()
-		figures = append(figures,
-			figure{"famfs_files", "gauge", "Files on the device.", int64(u.Files)},
-			figure{"famfs_file_bytes", "gauge", "Bytes in files on the device.", u.FileBytes},
-			figure{"famfs_device_bytes", "gauge", "Size of the device.", u.Size},
-			figure{"famfs_free_bytes", "gauge", "Bytes of the device that are free.", u.Free},
-			figure{"famfs_log_entries", "gauge", "Entries of the log in use.", int64(u.LogUsed)},
-			figure{"famfs_problems", "gauge", "Log entries that were passed over.", int64(len(o.fsys.Problems()))},
-		)
-	}
-	for _, m := range figures {
-		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[1]s %[4]d\n", m.name, m.help, m.kind, m.value)
-	}
-}
-
-// sending counts what is sent, and sends no more once the device was formatted anew, or to a
-// client that takes nothing: it would keep the device open for ever.
+// sending counts what is sent. It stops sending if the device was formatted anew, or if a client
+// reads nothing, because that client would keep the device open for ever.
 type sending struct {
 	http.ResponseWriter
 	of       *opened
 	sent     *atomic.Int64
-	patience time.Duration // with a client that takes nothing; 0: any
-	begun    bool          // the status is sent, and cannot be changed any more
+	patience time.Duration // with a client that reads nothing; 0: no limit
+	begun    bool          // the status was sent and cannot be changed any more
 }
 
 func (w *sending) WriteHeader(status int) {
@@ -355,8 +362,8 @@ func (w *sending) Write(b []byte) (int, error) {
 		return 0, famfs.ErrReformatted
 	}
 	if w.patience > 0 {
-		// From now on, not from the beginning: files may be of any size. Not every
-		// ResponseWriter has deadlines; then there is none.
+		// The time counts from now on, not from the beginning, because files may be of any size. If
+		// a ResponseWriter has no deadlines, there is no limit.
 		http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.patience))
 	}
 	n, err := w.ResponseWriter.Write(b)
@@ -364,5 +371,5 @@ func (w *sending) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController reach what is below.
+// Unwrap gives http.ResponseController access to the wrapped writer.
 func (w *sending) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,6 +1,6 @@
-// Quickstart: a device to a []byte. It formats a stand-in device in a temporary
-// folder, or the device that is given, creates a file of 64 MiB on it, opens the
-// device a second time as a reader, maps the file and checks its content.
+// Quickstart goes from a device to a []byte. It formats a stand-in device in a temporary folder, or
+// the device that is given, creates a file of 64 MiB on it, opens the device a second time as a
+// reader, maps the file and checks its content.
 //
 //	go run ./examples/quickstart             # a stand-in, removed at the end
 //	go run ./examples/quickstart /dev/dax0.0 # a device that is not formatted yet
@@ -42,10 +42,10 @@ func main() {
 }
 
 func run(device string, force bool) error {
-	var host famfs.UUID // none: the library finds out who this host is
+	var host famfs.UUID // zero: the library finds out who this host is
 	if device == "" {
-		// Not every machine has an identity, and a stand-in needs only one that
-		// writer and reader agree on.
+		// Not every machine has an identity. For a stand-in any identity is enough, if writer and
+		// reader use the same one.
 		host = famfs.NewUUID()
 		dir, err := os.MkdirTemp("", "famfs-quickstart-")
 		if err != nil {
@@ -76,7 +76,7 @@ func run(device string, force bool) error {
 	return read(device, host)
 }
 
-// create is what a master does.
+// create does what a master does.
 func create(device string, host famfs.UUID) (err error) {
 	fsys, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(host))
 	if err != nil {
@@ -92,7 +92,7 @@ func create(device string, host famfs.UUID) (err error) {
 	}
 	defer file.Close() // gives the space back unless Commit was reached
 	data := file.Bytes()
-	err = famfs.Guard(func() error { // memory that fails is an error, not a crash
+	err = famfs.Guard(func() error { // if memory fails, that is an error, not a crash
 		for i := 0; i < len(data); i += 8 {
 			binary.LittleEndian.PutUint64(data[i:], uint64(i))
 		}
@@ -108,7 +108,7 @@ func create(device string, host famfs.UUID) (err error) {
 	return nil
 }
 
-// read is what any other process or host does.
+// read does what any other process or host does.
 func read(device string, host famfs.UUID) (err error) {
 	fsys, err := famfs.Open(device, famfs.WithSystemUUID(host))
 	if err != nil {
@@ -121,8 +121,8 @@ func read(device string, host famfs.UUID) (err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	data := file.Bytes() // the shared memory itself, not a copy
-	// Should the memory fail, Guard makes that an error that names the file; without it the
-	// program would crash.
+	// If the memory fails, Guard returns an error that names the file. Without Guard the program
+	// would crash.
 	err = famfs.Guard(func() error {
 		for i := 0; i < len(data); i += 8 {
 			if got := binary.LittleEndian.Uint64(data[i:]); got != uint64(i) {
@@ -152,7 +152,7 @@ func read(device string, host famfs.UUID) (err error) {
 	return nil
 }
 
-// human writes a number of bytes as people do.
+// human formats a number of bytes for people.
 func human(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	value := float64(n)

@@ -1,14 +1,14 @@
-// Sharing shows that there is one copy. One process, the writer, creates a file on a
-// device; several others, the readers, wait for it, map it and read all of it. Then
-// each tells how much of the device's memory it has resident, and how much of that is
-// its own share (what Linux calls the proportional set size): every reader has the
-// whole file resident, and all shares together are the file, once.
+// Sharing shows that there is only one copy. One process, the writer, creates a file on a device.
+// Several others, the readers, wait for it, map it and read all of it. Then each prints how much of
+// the device's memory it has resident, and how much of that is its own share (Linux calls it the
+// proportional set size). Every reader has the whole file resident, and all shares together are the
+// size of the file, once.
 //
 //	go run ./examples/sharing                               # a stand-in in shared memory
 //	go run ./examples/sharing -readers 16 -size 1024 /dev/dax0.0
 //
-// The device must be formatted, with this host as its master. Its file stays on it:
-// famfs never removes files.
+// The device must be formatted, with this host as its master. The file stays on it; remove it with
+// famfs rm.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"famfs"
 )
 
-// options are those of the program, which readers get too.
+// options are the options of the program. Readers get them too.
 type options struct {
 	device  string
 	file    string
@@ -58,8 +58,8 @@ func main() {
 	if *reader {
 		err = read(o.device, o.file, os.Stdin, os.Stdout)
 	} else {
-		// Ctrl-C, or nobody to read what is printed: the stand-in takes memory until it is
-		// removed, so that this is not the end yet.
+		// Catch Ctrl-C, and the loss of the reader of the output: the stand-in takes memory
+		// until it is removed, so the program must go on until then.
 		ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 		err = run(ctx, o, os.Stdout)
 		stop()
@@ -70,7 +70,7 @@ func main() {
 	}
 }
 
-// standInFolder is where the stand-in goes: into memory, where there is such a folder.
+// standInFolder returns the folder for the stand-in: one in memory, if there is one.
 func standInFolder() string {
 	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
 		return "/dev/shm"
@@ -78,8 +78,8 @@ func standInFolder() string {
 	return ""
 }
 
-// run starts the readers, writes, and prints what they found. When ctx is done it ends, and
-// leaves no stand-in.
+// run starts the readers, writes the file, and prints what they found. When ctx is done, it ends
+// and leaves no stand-in.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	defer func() {
 		if ctx.Err() != nil {
@@ -124,7 +124,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "the writer created %s of %d MiB; %d readers map it\n\n", o.file, o.size>>20, o.readers)
-	for _, r := range readers { // all have read all of it
+	for _, r := range readers { // all of them have read the whole file
 		sum, err := r.next()
 		if err != nil {
 			return err
@@ -136,7 +136,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	return measure(readers, o.size, out)
 }
 
-// measure asks the readers, now that each has the file mapped, what memory they have.
+// measure asks the readers, which all have the file mapped now, how much memory they have.
 func measure(readers []*process, size int64, out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "process\tresident\tits share\tshared\tprivate\t")
@@ -172,8 +172,7 @@ func measure(readers []*process, size int64, out io.Writer) error {
 
 func inMiB(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// write is the writer: it creates the file, and lets go of it. It returns the CRC of
-// what it wrote.
+// write is the writer: it creates the file and closes it. It returns the CRC of the content.
 func write(o options, host famfs.UUID) (crc uint32, err error) {
 	fsys, err := famfs.Open(o.device, famfs.ReadWrite(), famfs.WithSystemUUID(host))
 	if err != nil {
@@ -186,7 +185,7 @@ func write(o options, host famfs.UUID) (crc uint32, err error) {
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	data := file.Bytes()
-	err = famfs.Guard(func() error { // memory that fails is an error, not a crash
+	err = famfs.Guard(func() error { // if memory fails, that is an error, not a crash
 		for i := range data {
 			data[i] = byte(i>>12 ^ i)
 		}
@@ -199,21 +198,21 @@ func write(o options, host famfs.UUID) (crc uint32, err error) {
 	return crc, file.Commit()
 }
 
-// message is what a reader says.
+// message is a message from a reader.
 type message struct {
 	PID int
 	CRC uint32
 	memory
 }
 
-// memory is what a process has of a device.
+// memory is the memory that a process has of a device.
 type memory struct {
-	Known                            bool // this system tells
+	Known                            bool // this system reports it
 	Resident, Share, Shared, Private int64
 }
 
-// read is a reader: it waits for the file, maps it, reads it, and then answers each
-// line of in with its memory until in ends.
+// read is a reader: it waits for the file, maps it and reads it. Then it answers each line of in
+// with its memory, until in ends.
 func read(device, name string, in io.Reader, out io.Writer) (err error) {
 	fsys, err := famfs.Open(device)
 	if err != nil {
@@ -292,7 +291,7 @@ func (r *process) next() (m message, err error) {
 	return m, nil
 }
 
-// stop lets the reader end; at once, if it is not to wait for its file any more.
+// stop ends the reader; at once, if it need not wait for its file any more.
 func (r *process) stop(atOnce bool) {
 	r.in.Close()
 	if atOnce {

@@ -1,6 +1,6 @@
 package main
 
-// What memory a process has of a device: /proc/self/smaps.
+// The memory that a process has of a device, from /proc/self/smaps.
 
 import (
 	"bufio"

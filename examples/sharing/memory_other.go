@@ -2,5 +2,5 @@
 
 package main
 
-// measureMemory says that this system does not tell; the program then says so.
+// measureMemory returns that this system does not report it. The program then says so.
 func measureMemory(string) (memory, error) { return memory{}, nil }

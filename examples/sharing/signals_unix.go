@@ -2,7 +2,7 @@
 
 package main
 
-// What ends the program: somebody wants it to, or nobody takes what it prints.
+// Signals that end the program: a request to end, and the loss of the reader of its output.
 
 import (
 	"os"

@@ -1,7 +1,6 @@
-// Tensors opens a safetensors file on a famfs device and uses its tensors as typed
-// slices over the shared memory itself: nothing is read, nothing is copied, and every
-// process on every host that does so uses the same bytes. Without a device it makes a
-// stand-in with a small model on it.
+// Tensors opens a safetensors file on a famfs device and uses its tensors as typed slices over the
+// shared memory itself. It reads nothing and copies nothing, and all processes on all hosts that do
+// this use the same bytes. Without a device it makes a stand-in with a small model.
 //
 //	go run ./examples/tensors
 //	go run ./examples/tensors /dev/dax0.0 models/llama/model.safetensors
@@ -59,12 +58,12 @@ func run(device, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	// Should the memory fail, that is an error, not a crash. The file is closed outside of
-	// Guard, so that it is still mapped when Guard looks for it.
+	// If the memory fails, that is an error, not a crash. The file is closed outside of Guard, so
+	// that it is still mapped when Guard looks for it.
 	return famfs.Guard(func() error { return show(name, file.Bytes(), os.Stdout) })
 }
 
-// show prints the tensors of a file, and uses some.
+// show prints the tensors of a file and uses some of them.
 func show(name string, file []byte, out io.Writer) error {
 	model, err := parse(file)
 	if err != nil {
@@ -94,8 +93,8 @@ func show(name string, file []byte, out io.Writer) error {
 	return multiply(model, out)
 }
 
-// multiply shows a use: the first two-dimensional F32 tensor times a vector of ones,
-// which is the sum of each of its rows.
+// multiply shows a use: it multiplies the first two-dimensional F32 tensor by a vector of ones,
+// which gives the sum of each row.
 func multiply(model []Tensor, out io.Writer) error {
 	at := slices.IndexFunc(model, func(t Tensor) bool { return t.Type == "F32" && len(t.Shape) == 2 && len(t.Data) > 0 })
 	if at < 0 {

@@ -1,9 +1,9 @@
 package main
 
-// The safetensors format: eight bytes of length, a JSON header of that length, and the
-// data of the tensors one after the other; all little endian. A file is taken if the
-// format allows it, and only then: so nothing that it says reaches outside it, no tensor
-// overlaps another, and no byte belongs to none.
+// The safetensors format: eight bytes of length, a JSON header of that length, and the data of
+// the tensors one after the other, all little endian. A file is accepted only if the format
+// allows it. So nothing in it can point outside of the file, no tensor overlaps another, and
+// every byte belongs to a tensor.
 
 import (
 	"bytes"
@@ -19,7 +19,7 @@ import (
 	"unsafe"
 )
 
-// Tensor is a tensor whose data are a part of the file.
+// Tensor is a tensor. Its data are a part of the file.
 type Tensor struct {
 	Name   string
 	Type   string // F32, BF16, I64 …
@@ -28,7 +28,7 @@ type Tensor struct {
 	Data   []byte
 }
 
-// elementBits are the sizes of the types that are known.
+// elementBits are the sizes of the known types.
 var elementBits = map[string]uint64{
 	"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
 	"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
@@ -36,10 +36,10 @@ var elementBits = map[string]uint64{
 	"U64": 64, "I64": 64, "F64": 64, "C64": 64,
 }
 
-// Known says that the type is one that is known. Of another only the size is.
+// Known reports whether the type is known. For other types only the size is known.
 func (t Tensor) Known() bool { return elementBits[t.Type] != 0 }
 
-// Aligned says that the data can be used where they are, as elements of their type.
+// Aligned reports whether the data can be used in place, as elements of their type.
 func (t Tensor) Aligned() bool {
 	align := max(elementBits[t.Type]/8, 1)
 	if t.Type == "C64" {
@@ -48,7 +48,7 @@ func (t Tensor) Aligned() bool {
 	return len(t.Data) == 0 || uint64(uintptr(unsafe.Pointer(unsafe.SliceData(t.Data))))%align == 0
 }
 
-// headerEntry is a tensor as the header has it.
+// headerEntry is a tensor as described in the header.
 type headerEntry struct {
 	Type    string    `json:"dtype"`
 	Shape   []uint64  `json:"shape"`
@@ -56,14 +56,13 @@ type headerEntry struct {
 }
 
 const (
-	// maxHeader is the format's bound.
+	// maxHeader is the limit of the format.
 	maxHeader = 100_000_000
-	// metadataKey is the one key that is no tensor.
+	// metadataKey is the only key that is not a tensor.
 	metadataKey = "__metadata__"
 )
 
-// parse returns the tensors of file in the order of their data, which are parts of
-// file, not copies.
+// parse returns the tensors of file in the order of their data. They are parts of file, not copies.
 func parse(file []byte) ([]Tensor, error) {
 	if len(file) < 8 {
 		return nil, fmt.Errorf("%d bytes, too short for a safetensors file", len(file))
@@ -76,7 +75,7 @@ func parse(file []byte) ([]Tensor, error) {
 		return nil, fmt.Errorf("header of %d bytes in a file of %d: it is cut short, or no safetensors file", n, len(file))
 	}
 	data := file[8+n:]
-	// A copy: others may write to the file while it is looked at.
+	// Copy it: others may write to the file while it is parsed.
 	entries, err := parseHeader(bytes.Clone(file[8 : 8+n]))
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
@@ -92,7 +91,7 @@ func parse(file []byte) ([]Tensor, error) {
 		}
 		tensors = append(tensors, Tensor{name, h.Type, h.Shape, 8 + n + from, data[from:to:to]})
 	}
-	slices.SortFunc(tensors, func(a, b Tensor) int { // those without data come before what begins there
+	slices.SortFunc(tensors, func(a, b Tensor) int { // a tensor without data comes before one that begins at the same place
 		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(len(a.Data), len(b.Data)), cmp.Compare(a.Name, b.Name))
 	})
 	end := 8 + n
@@ -108,8 +107,8 @@ func parse(file []byte) ([]Tensor, error) {
 	return tensors, nil
 }
 
-// parseHeader is stricter than encoding/json by itself, which takes a key twice or in
-// any case, arrays of any length, null as anything, and bytes that are no text.
+// parseHeader is stricter than encoding/json, which accepts duplicate keys, keys in any case,
+// arrays of any length, null for anything, and bytes that are not text.
 func parseHeader(text []byte) (map[string]headerEntry, error) {
 	switch {
 	case len(text) == 0 || text[0] != '{':
@@ -150,8 +149,8 @@ func parseHeader(text []byte) (map[string]headerEntry, error) {
 	return entries, nil
 }
 
-// parseEntry parses what the header has of one tensor. Fields that the format does not
-// know are passed over.
+// parseEntry parses the header's description of one tensor. It ignores fields that the format
+// does not have.
 func parseEntry(raw json.RawMessage) (h headerEntry, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil {
@@ -190,7 +189,7 @@ func field(fields map[string]json.RawMessage, key string, to any) error {
 	return nil
 }
 
-// numbers returns a list of numbers that are not negative.
+// numbers parses a list of numbers that are not negative.
 func numbers(fields map[string]json.RawMessage, key string) ([]uint64, error) {
 	var list []*uint64
 	if err := field(fields, key, &list); err != nil {
@@ -209,11 +208,11 @@ func numbers(fields map[string]json.RawMessage, key string) ([]uint64, error) {
 	return values, nil
 }
 
-// checkKeys refuses an object that has a key twice, and a key that is half of a
-// surrogate pair, which encoding/json makes U+FFFD, as others. text must be valid.
+// checkKeys refuses an object with a duplicate key, or with a key that has half of a surrogate
+// pair, which encoding/json would turn into U+FFFD. text must be valid.
 func checkKeys(text []byte) error {
 	type level struct {
-		keys    map[string]bool // nil: an array
+		keys    map[string]bool // nil for an array
 		isValue bool            // the next token of an object is a value
 	}
 	var levels []level
@@ -252,8 +251,8 @@ func checkKeys(text []byte) error {
 	return nil
 }
 
-// check compares type and shape with the number of bytes. Of a type that is not known
-// the shape is checked only for overflow.
+// check compares type and shape with the number of bytes. If the type is not known, it checks
+// the shape only for overflow.
 func (h *headerEntry) check(length uint64) error {
 	elements := uint64(1)
 	for _, n := range h.Shape {
@@ -279,14 +278,14 @@ func (h *headerEntry) check(length uint64) error {
 	return nil
 }
 
-// element is what tensors can be used as. BF16 and F16 are uint16 here: Go has no such
-// types.
+// element lists the types that tensors can be used as. BF16 and F16 are uint16 here, because Go
+// has no such types.
 type element interface {
 	int8 | uint8 | int16 | uint16 | int32 | uint32 | int64 | uint64 | float32 | float64 | complex64
 }
 
-// As returns the data of a tensor as a slice of T: over the same memory, so that it must
-// not be used once the file is unmapped, or, if they are not aligned for T, a copy.
+// As returns the data of a tensor as a slice of T. The slice is over the same memory, so it must
+// not be used after the file is unmapped. If the data are not aligned for T, it is a copy.
 func As[T element](t Tensor) (values []T, copied bool, err error) {
 	var zero T
 	size := int(unsafe.Sizeof(zero))
@@ -298,7 +297,7 @@ func As[T element](t Tensor) (values []T, copied bool, err error) {
 		return nil, false, fmt.Errorf("%d bytes are no whole number of %T", len(t.Data), zero)
 	case bigEndian():
 		return nil, false, errors.New("the format is little endian, and this machine is not")
-	case len(t.Data) == 0: // whose address may be behind the mapping, and not be aligned
+	case len(t.Data) == 0: // its address may be behind the mapping, and not aligned
 		return nil, false, nil
 	case uintptr(unsafe.Pointer(start))%unsafe.Alignof(zero) != 0:
 		values = make([]T, len(t.Data)/size)
@@ -308,7 +307,7 @@ func As[T element](t Tensor) (values []T, copied bool, err error) {
 	return unsafe.Slice((*T)(unsafe.Pointer(start)), len(t.Data)/size), false, nil
 }
 
-// printable is text as it is, or quoted if it holds what does not print.
+// printable returns text unchanged, or quoted if it has characters that do not print.
 func printable(text string) string {
 	if quoted := strconv.Quote(text); quoted != `"`+text+`"` || text == "" {
 		return quoted
@@ -321,13 +320,13 @@ func bigEndian() bool {
 	return *(*byte)(unsafe.Pointer(&one)) == 0
 }
 
-// bytesOf is the reverse of As.
+// bytesOf does the reverse of As.
 func bytesOf[T element](values []T) []byte {
 	var zero T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(values))), len(values)*int(unsafe.Sizeof(zero)))
 }
 
-// encode makes a file of tensors. Its header is padded, so that the data are aligned.
+// encode makes a file of tensors. It pads the header, so that the data are aligned.
 func encode(tensors []Tensor) ([]byte, error) {
 	header := make(map[string]headerEntry)
 	at := uint64(0)
