@@ -21,16 +21,16 @@ Not recorded.{{end}}
 ## What is wanted
 
 Every round measures a figure and its baseline, and in turns, several times, those that
-are the same instructions: Scan, Flush and Invalidate. Ratios are of neighbours; the
+are the same instructions, or nearly: Scan, Flush, Invalidate, and those of several devices. Ratios are of neighbours; the
 table has their median, and as spread the least and the greatest of them, or of the
 values where there is no baseline. What depends on invalidating cache lines, which is
 left out on stand-ins, is measured there, and on stand-ins that are treated as memory that
 other hosts share (…/shared); the worse counts, and growth is of the latter.
 
-| work | baseline | wanted | measured | baseline measured | ratio | spread | met |
+| work | baseline | wanted | measured | baseline measured | ratio, or difference | spread | met |
 |---|---|---|--:|--:|--:|---|---|
 {{- range .Rows}}
-| {{.Work}}{{.Worst}} | {{.Against}} | {{.Goal.Wanted}} | {{if .Figure}}{{.Figure.Text .Unit}}{{else}}not measured{{end}} | {{.Baseline.Text .Unit}} | {{.Ratio.Text ""}} | {{.Spread}} | {{if .Met}}✓{{else}}✗{{end}} |
+| {{.Work}}{{.Worst}} | {{.Against}} | {{.Goal.Wanted}} | {{if .Figure}}{{.Figure.Text .Unit}}{{else}}not measured{{end}} | {{.Baseline.Text .Unit}} | {{.Ratio.Text .Goal.RatioUnit}} | {{.Spread}} | {{if .Met}}✓{{else}}✗{{end}} |
 {{- end}}
 
 ## Growth
@@ -107,7 +107,7 @@ func (s *summary) Spread(unit string) string {
 // Spread is that of what the goal is held against.
 func (r result) Spread() string {
 	if r.Goal.ratio != nil {
-		return r.Ratio.Spread("")
+		return r.Ratio.Spread(r.Goal.RatioUnit)
 	}
 	return r.Figure.Spread(r.Unit)
 }

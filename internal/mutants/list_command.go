@@ -81,4 +81,101 @@ var commandMutants = []mutant{
 		name: "cpout-chmod-order", why: "an outer directory loses its permission first", file: "cmd/famfs/cp_out.go",
 		old: "for i := len(made) - 1; i >= 0; i-- {", new: "for i := range made {", tests: "TestOtherUser TestCpOutModes",
 	},
+	{
+		name: "cp-names-all", why: "a copy onto a full device names every file", file: "cmd/famfs/cp.go",
+		old: "c.said[r.kind] <= mostNamed {", new: "c.said[r.kind] <= 1<<30 {", tests: "TestCpNamesSome",
+	},
+	{
+		name: "fsck-half-queue", why: "a whole queue is half", file: "cmd/famfs/fsck_queues.go",
+		old: "if isMissing(fsys, other) && beginsWith", new: "if beginsWith", tests: "TestHalfQueue",
+	},
+	{
+		name: "fsck-half-any", why: "any file that looks like half a queue by its size is one", file: "cmd/famfs/fsck_queues.go",
+		old: "err == nil && binary.LittleEndian.Uint32(b[:]) == magic", new: "err == nil && binary.LittleEndian.Uint32(b[:]) != 1", tests: "TestHalfQueue",
+	},
+	{
+		name: "cp-n-race", why: "cp -n compares what is there", file: "cmd/famfs/cp_before.go",
+		old: "if !c.keep && !c.ask {", new: "if !c.ask {", tests: "TestCpNoClobber",
+	},
+	{
+		name: "cp-i-same", why: "cp -i asks about files with the same content", file: "cmd/famfs/cp_before.go",
+		old: "\t\t\tcase same:\n\t\t\t\tcontinue\n\t\t\tcase !there.IsDir() && c.confirm", new: "\t\t\tcase !there.IsDir() && c.confirm", tests: "TestCpAsks",
+	},
+	{
+		name: "cp-dry-writes", why: "a dry run opens the device for writing", file: "cmd/famfs/cp_place.go",
+		old: "c.openOnce(dest.device, !c.dryRun)", new: "c.openOnce(dest.device, true)", tests: "TestCpDryRun",
+		survives: "nothing is written in the end; only a compaction that was interrupted would be finished",
+	},
+	{
+		name: "cp-p-setuid", why: "cp -p keeps setuid for the wrong owner", file: "cmd/famfs/cp_out.go",
+		old: "mode &^= fs.ModeSetuid | fs.ModeSetgid", new: "mode &^= 0", tests: "TestCpPreservesAsAnother",
+	},
+	{
+		name: "cp-stdin-short", why: "standard input that ends early makes a file", file: "cmd/famfs/cp_stream.go",
+		old: "case n < size:", new: "case n < size && false:", tests: "TestCpStream",
+	},
+	{
+		name: "pack-align", why: "entries of a packed tree are not aligned", file: "cmd/famfs/cp_pack.go",
+		old: "pad := (to - at%to) % to", new: "pad := int64(0)", tests: "TestAlignment TestCpPack",
+	},
+	{
+		name: "pack-crc", why: "entries have a wrong checksum", file: "cmd/famfs/cp_pack.go",
+		old: "e.crc = crc32.Update(e.crc, crc32.IEEETable, piece)", new: "e.crc = crc32.Update(0, crc32.IEEETable, piece)", tests: "TestCpPack",
+	},
+	{
+		name: "pack-longer", why: "a source that became longer is packed", file: "cmd/famfs/cp_pack.go",
+		old: "n, _ := f.Read(more[:]); n > 0", new: "n, _ := f.Read(more[:]); n > 1", tests: "TestPackChanged",
+	},
+	{
+		name: "zip-modes", why: "directories in zip files lose their modes", file: "cmd/famfs/packed.go",
+		old: "ok && mode.IsDir()", new: "ok && !mode.IsDir()", tests: "TestCpPackModes",
+	},
+	{
+		name: "zip-itself", why: "the name of a zip file is a directory", file: "cmd/famfs/packed.go",
+		old: "if err == nil && (st.IsDir() || !t.slash) {", new: "if err == nil && st.IsDir() {", tests: "TestThroughZip",
+	},
+	{
+		name: "du-units", why: "du does not count whole units", file: "cmd/famfs/du.go",
+		old: "n += units(x.Length, unit)", new: "n += min(x.Length, st.Size())", tests: "TestDu",
+	},
+	{
+		name: "find-size", why: "+SIZE is also that size", file: "cmd/famfs/find.go",
+		old: "return st.Size() > want", new: "return st.Size() >= want", tests: "TestFind",
+	},
+	{
+		name: "find-depth", why: "--maxdepth is from the root", file: "cmd/famfs/find.go",
+		old: "depth := depthOf(name) - depthOf(t.name)", new: "depth := depthOf(name)", tests: "TestFind",
+	},
+	{
+		name: "ls-sort-stable", why: "ls --sort time is the oldest first", file: "cmd/famfs/ls.go",
+		old: "return cmp.Compare(index(b), index(a))", new: "return cmp.Compare(index(a), index(b))", tests: "TestLsSort",
+	},
+	{
+		name: "cat-end", why: "cat --length behind the end is an error", file: "cmd/famfs/cat.go",
+		old: "errors.Is(err, io.EOF) {\n\t\terr = nil", new: "errors.Is(err, io.EOF) && false {\n\t\terr = nil", tests: "TestCatPart",
+	},
+	{
+		name: "check-more", why: "what only the directory has is no difference", file: "cmd/famfs/check.go",
+		old: "		if _, err := fsys.Stat(name); err == nil {\n", new: "		if _, err := fsys.Stat(name); err == nil || true {\n", tests: "TestCheck",
+	},
+	{
+		name: "check-size", why: "a file of another size is the same", file: "cmd/famfs/check.go",
+		old: "case !want.IsDir() && found.Size() != want.Size():", new: "case !want.IsDir() && found.Size() > want.Size():", tests: "TestCheck",
+	},
+	{
+		name: "check-link", why: "a link to a file is the file", file: "cmd/famfs/check.go",
+		old: "found, err := os.Lstat(path)", new: "found, err := os.Stat(path)", tests: "TestCheck",
+	},
+	{
+		name: "check-content", why: "content is never compared", file: "cmd/famfs/check.go",
+		old: "one.plain = d.IsDir() || !c.content", new: "one.plain = d.IsDir() || c.content", tests: "TestCheck",
+	},
+	{
+		name: "df-log-early", why: "df warns when the log is full, and not before", file: "cmd/famfs/df.go",
+		old: "int64(u.LogUsed)*100 < int64(u.LogCapacity)*logNearEnd {", new: "int64(u.LogUsed) < int64(u.LogCapacity) {", tests: "TestDfLogNearEnd TestDfSaysThatTheLogIsFull",
+	},
+	{
+		name: "man-markdown", why: "what is plain text in help is Markdown in the manual", file: "cmd/famfs/man.go",
+		old: "cmd.Long, cmd.Short = markdown(cmd.Long), markdown(cmd.Short)", new: "cmd.Short = markdown(cmd.Short)", tests: "TestManual",
+	},
 }

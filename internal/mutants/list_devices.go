@@ -4,11 +4,15 @@ package main
 
 var deviceMutants = []mutant{
 	{
+		name: "pages-one-call", why: "nothing can be mapped while a file is populated", file: "dax_pages_linux.go",
+		old: "populatePiece = 4 << 20", new: "populatePiece = 4 << 40", tests: "TestPopulateLetsOthersMap",
+	},
+	{
 		name: "dax-nowriteback", why: "a disk is taken for memory", file: "dax_linux.go",
 		old: "unix.TMPFS_MAGIC {\n\t\td.writeBack = true", new: "unix.TMPFS_MAGIC {\n\t\td.writeBack = false", tests: "TestWriteBack",
 	},
 	{
-		name: "dax-sync-ignored", why: "the error of msync is lost", file: "dax.go",
+		name: "dax-sync-ignored", why: "the error of msync is lost", file: "dax_write.go",
 		old: "if err := d.disk.wait(d.sync, mem, since); err != nil {", new: "if err := d.disk.wait(d.sync, mem, since); err != nil && false {", tests: "TestDiskErrors",
 	},
 	{
@@ -17,11 +21,11 @@ var deviceMutants = []mutant{
 	},
 	{
 		name: "dax-segment-end", why: "a segment may pass the end of the device", file: "dax.go",
-		old: "s.off > d.info.Size-s.len:", new: "s.off > d.info.Size:", tests: "TestMapSegmentsRefuses",
+		old: "p.off > d.info.Size-p.len:", new: "p.off > d.info.Size:", tests: "TestMapSegmentsRefuses",
 	},
 	{
 		name: "dax-segment-align", why: "lengths need not be multiples of the alignment", file: "dax.go",
-		old: "case s.off%d.info.Align != 0 || s.len%d.info.Align != 0:", new: "case s.off%d.info.Align != 0:", tests: "TestMapSegmentsRefuses",
+		old: "case p.off%d.info.Align != 0 || p.len%d.info.Align != 0 || total%d.info.Align != 0:", new: "case p.off%d.info.Align != 0:", tests: "TestMapSegmentsRefuses",
 	},
 	{
 		name: "lock-node-only", why: "each node of a device has a lock of its own", file: "dax_lock_unix.go",
@@ -37,7 +41,7 @@ var deviceMutants = []mutant{
 	},
 	{
 		name: "room-units", why: "room is taken for whole allocation units", file: "mapping.go",
-		old: "place.segments(roundUp(size, f.dev.info.Align))", new: "place.segments(roundUp(size, f.sb.AllocUnit))", tests: "TestRoomForWhatIsWritten",
+		old: "h.parts(min(roundUp(size, h.align()), roundUp(size, unit)))", new: "h.parts(roundUp(size, unit))", tests: "TestRoomForWhatIsWritten",
 	},
 	{
 		name: "region-wholepages", why: "the end of a range is not written to disk", file: "dax_pages.go",
@@ -48,8 +52,16 @@ var deviceMutants = []mutant{
 		old: "if uintptr(p)&(align-1) == 0 {", new: "if true {", tests: "TestMapSegmentsAlignment TestRegionWrongGuess",
 	},
 	{
-		name: "region-merge", why: "segments with a gap between them are joined", file: "dax.go",
-		old: "segs[n-1].off+segs[n-1].len == s.off {", new: "segs[n-1].off+segs[n-1].len <= s.off {", tests: "TestAppendSegment",
+		name: "window-aligned", why: "the window of a plain file lies anywhere", file: "dax.go",
+		old: "whole.len, false, false); err == nil {", new: "whole.len, false, false); err == nil && r.unmap() != nil {", tests: "TestMapWholeAndPrefix",
+	},
+	{
+		name: "window-unaligned", why: "without room for an aligned window nothing can be opened", file: "dax.go",
+		old: "\t\treturn d.mapFile(whole, false)\n", new: "\t\treturn nil, ErrDevice\n", tests: "TestMapWholeUnaligned",
+	},
+	{
+		name: "region-merge", why: "runs with a gap between them are joined", file: "extent.go",
+		old: "runs[n-1].end() == r.off {", new: "runs[n-1].end() <= r.off {", tests: "TestAppendRun",
 	},
 	{
 		name: "pages-last", why: "the last page of memory that begins inside one is not looked at", file: "dax_pages.go",
@@ -88,7 +100,7 @@ var cacheMutants = []mutant{
 	},
 	{
 		name: "stream-overlap", why: "slices that overlap are copied past the cache", file: "copyinto.go",
-		old: " || overlap(dst, src) {", new: " {", tests: "TestCopyIntoOverlap",
+		old: "apart := !overlap(dst, src); {", new: "apart := len(dst) > 0 || !overlap(dst, src); {", tests: "TestCopyIntoOverlap",
 	},
 	{
 		name: "meta-flush-nolines", why: "flushing metadata writes no lines back", file: "sharedmem.go",

@@ -50,11 +50,11 @@ var logMutants = []mutant{
 	},
 	{
 		name: "replica-claims-last", why: "the last unit that an unacceptable entry claims is given out", file: "log_decode.go",
-		old: "end = min(units, last/unit+1)", new: "end = min(units, last/unit)", tests: "TestUnacceptableEntries",
+		old: "end = last/unit + 1", new: "end = min(units, last/unit)", tests: "TestUnacceptableEntries",
 	},
 	{
 		name: "replica-passover-claim", why: "the space of an entry that was passed over is given out", file: "replica.go",
-		old: "\t\tif x.Device == 0 {\n\t\t\tr.alloc.claim", new: "\t\tif x.Device == 0 && false {\n\t\t\tr.alloc.claim", tests: "TestProblemsOfOneAnother TestUnacceptableEntries",
+		old: "\t\tr.space.claim([]spaceRun{{x.Device, r.space.unitsOf(&x)}})\n", new: "\t\t_ = x\n", tests: "TestProblemsOfOneAnother TestUnacceptableEntries",
 	},
 	{
 		name: "replica-device-index", why: "a further device may come with any index", file: "replica.go",
@@ -162,6 +162,6 @@ var logMutants = []mutant{
 	},
 	{
 		name: "newer-format-written", why: "a newer format is written to", file: "famfs.go",
-		old: "if c.readWrite || c.clientWrites {\n\t\t\t\treturn fmt.Errorf(\"for writing: %w; it can be read", new: "if c.readWrite && false {\n\t\t\t\treturn fmt.Errorf(\"for writing: %w; it can be read", tests: "TestNewerFormat",
+		old: "if c.readWrite || c.clientWrites {\n\t\t\treturn fmt.Errorf(\"for writing: %w; it can be read", new: "if c.readWrite && false {\n\t\t\treturn fmt.Errorf(\"for writing: %w; it can be read", tests: "TestNewerFormat",
 	},
 }

@@ -69,14 +69,26 @@ var spaceMutants = []mutant{
 	},
 	{
 		name: "extent-run-long", why: "the bytes of an extent are said to go on behind its end", file: "extent.go",
-		old: "return e.Offset + x, e.Length - x", new: "return e.Offset + x, e.Length", tests: "TestLayout TestCreateSeveralExtents",
+		old: "return e.Device, e.Offset + x, e.Length - x", new: "return e.Device, e.Offset + x, e.Length", tests: "TestLayout TestCreateSeveralExtents",
+	},
+	{
+		name: "extent-one-run", why: "a file in several runs is taken for one run", file: "extent.go",
+		old: "\t\tif on != device || next != off+run {", new: "\t\tif on != device || next == 0 && next != off+run {", tests: "TestLayout TestView",
+	},
+	{
+		name: "extent-find-strip", why: "a byte of a strip is found in the wrong stripe", file: "extent.go",
+		old: "d/l.Chunk*int64(len(l.Extents))+int64(i)", new: "d/l.Chunk+int64(i)", tests: "TestLayout TestBlame",
+	},
+	{
+		name: "extent-find-end", why: "the byte behind an extent is found in it", file: "extent.go",
+		old: "0 <= d && d < e.Length", new: "0 <= d && d <= e.Length", tests: "TestLayout",
 	},
 	{
 		name: "extent-runs-bound", why: "one run more than can be mapped", file: "extent.go",
-		old: "len(segs) > maxSegments {", new: "len(segs) > maxSegments+1 {", tests: "TestLayoutOfTooManyRuns TestLimitRuns",
+		old: "len(runs) > maxSegments {", new: "len(runs) > maxSegments+1 {", tests: "TestLayoutOfTooManyRuns TestLimitRuns",
 	},
 	{
-		name: "extent-join-off", why: "neighbouring runs are not joined", file: "dax.go",
-		old: "segs[n-1].off+segs[n-1].len == s.off {", new: "segs[n-1].off+segs[n-1].len == s.off && false {", tests: "TestLayout",
+		name: "extent-join-off", why: "neighbouring runs are not joined", file: "extent.go",
+		old: "runs[n-1].end() == r.off {", new: "runs[n-1].end() == r.off && false {", tests: "TestLayout",
 	},
 }

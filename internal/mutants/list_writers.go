@@ -12,6 +12,82 @@ var writerMutants = []mutant{
 		old: "\tp.touch(0, p.size) // what is written to the slice from now on cannot be known\n", new: "", tests: "TestMappedCommit",
 	},
 	{
+		name: "small-size", why: "files are small that do not fit into a buffer", file: "create_small.go",
+		old: "p.size > smallFile ||", new: "p.size > 2*smallFile ||", tests: "TestSmallFiles",
+	},
+	{
+		name: "small-calls", why: "a file that comes in many pieces is written call by call", file: "create_small.go",
+		old: "p.calls == fewCalls ||", new: "", tests: "TestSmallFiles",
+	},
+	{
+		name: "small-runs", why: "a call writes past the end of a run", file: "create_small.go",
+		old: "b[n:min(n+run, int64(len(b)))]", new: "b[n:max(n+run, int64(len(b)))]", tests: "TestSmallFiles",
+	},
+	{
+		name: "small-touch", why: "Commit does not wait for the disk with what calls wrote", file: "create_small.go",
+		old: "\tif p.home.writeBack() {\n\t\tp.touch", new: "\tif p.home.writeBack() && false {\n\t\tp.touch", tests: "TestSmallFileSynced TestDiskErrors",
+	},
+	{
+		name: "small-sync-run", why: "Commit waits for the disk with more than was written", file: "create_small.go",
+		old: "\t\trun = min(run, p.dirtyTo-at)\n", new: "", tests: "TestSmallFileSynced",
+	},
+	{
+		name: "small-fault", why: "lost memory of a source is what the call says of it", file: "create_small.go",
+		old: "case isBadAddress(err):", new: "case isBadAddress(err) && false:", tests: "TestFillFromFault",
+	},
+	{
+		name: "small-room", why: "a small file's source is read before there is room", file: "create_small.go",
+		old: "if err != nil || reserve(parts) != nil {", new: "if err != nil || len(parts) < 0 {", tests: "TestSmallFileWithoutRoom",
+	},
+	{
+		name: "small-cut", why: "a call makes a stand-in longer that was cut short", file: "dax_write.go",
+		old: "case end < d.info.Size:", new: "case end < 0:", tests: "TestSmallFileCut",
+	},
+	{
+		name: "small-shared", why: "calls write what hosts share, and leave it in this host's caches", file: "dax_write.go",
+		old: "d.coherentCalls && !d.shared", new: "d.coherentCalls", tests: "TestSmallFiles TestMappedCommit",
+	},
+	{
+		name: "small-limit", why: "a process that may not write so far is ended by a signal", file: "dax_linux.go",
+		old: "uint64(limit.Cur) >= uint64(size)", new: "size >= 0", tests: "TestSystemLimits",
+	},
+	{
+		name: "small-limit-later", why: "a limit that is set after Open is not noticed", file: "create_small.go",
+		old: "if !p.home.every(func(d *device) bool { return mayReach(d.info.Size) }) {", new: "if false {", tests: "TestSystemLimits",
+	},
+	{
+		name: "large-mapped", why: "a large file that is mapped is written by calls", file: "create_small.go",
+		old: "return p.region == nil && n >= largeCall", new: "return n >= largeCall", tests: "TestLargeFilesByCalls",
+	},
+	{
+		name: "large-pieces", why: "many small pieces are written call by call", file: "create_small.go",
+		old: "n >= largeCall &&", new: "n > 0 &&", tests: "TestLargeFilesByCalls",
+	},
+	{
+		name: "large-left", why: "a source is not left at the end of what was written by calls", file: "create_small.go",
+		old: "return n, errors.Join(err, src.leaveAt(n))", new: "return n, err", tests: "TestLargeFilesByCalls",
+	},
+	{
+		name: "large-kept", why: "one that may keep its buffer gets one that is used again", file: "create_small.go",
+		old: "\tif mayKeep(r) {\n\t\treturn nil\n\t}\n", new: "", tests: "TestLargeFilesByCalls",
+	},
+	{
+		name: "small-kept", why: "a reader that keeps its buffer can spoil another file", file: "create_source.go",
+		old: "\t\treturn false\n\t}\n\treturn true\n}\n\n// errBadReader", new: "\t\treturn false\n\t}\n\treturn false\n}\n\n// errBadReader", tests: "TestSmallFileOfKeeper",
+	},
+	{
+		name: "same-left", why: "a source that was compared is not left at its end", file: "copyfs_compare.go",
+		old: "if leaveErr := src.leaveAt(read); err == nil {", new: "if leaveErr := error(nil); err == nil {", tests: "TestSameContent",
+	},
+	{
+		name: "same-off", why: "each piece of a source is compared with the first of the file", file: "copyfs_compare.go",
+		old: "f.sameBytes(n, at, b[:read])", new: "f.sameBytes(n, from, b[:read])", tests: "TestSameContent",
+	},
+	{
+		name: "same-runs", why: "each run of a file is compared with the same bytes", file: "copyfs_compare.go",
+		old: "\t\tb = b[len(mem):]\n", new: "", tests: "TestSameContent",
+	},
+	{
 		name: "create-noforget", why: "a file that is given up leaves its dirty lines in the caches", file: "create.go",
 		old: "\t\tp.forget()\n", new: "", tests: "TestMappedGivenUp TestInvalidatesOnlyShared",
 	},
@@ -61,7 +137,7 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "create-bucket-turn", why: "every file begins with the first bucket", file: "replica.go",
-		old: "int(r.next%uint64(interleave.Buckets)))", new: "0)", tests: "TestCreateInterleaved TestBucketsInTurn",
+		old: "int(r.next%uint64(interleave.Buckets)), on)", new: "0)", tests: "TestCreateInterleaved TestBucketsInTurn",
 	},
 	{
 		name: "mkdirall-race", why: "MkdirAll fails if another made the directory meanwhile", file: "create.go",
@@ -69,11 +145,87 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "lock-holders", why: "the first writer that ends gives the device's lock to others", file: "writelock.go",
-		old: "if l.holders--; l.holders > 0 {", new: "if l.holders--; l.holders > 99 {", tests: "TestLockBetweenWriters",
+		old: "\tcase l.holders > 0:\n\t\treturn nil", new: "\tcase l.holders > 99:\n\t\treturn nil", tests: "TestLockBetweenWriters",
+	},
+	{
+		name: "lease-timer", why: "a lease is renewed although another writer waits", file: "writelock.go",
+		old: "waiting, err := l.dev.othersWait(); !waiting && err == nil {\n\t\t\tl.timer", new: "_, err := l.dev.othersWait(); err == nil {\n\t\t\tl.timer", tests: "TestLeaseLetsOthersGoFirst",
+	},
+	{
+		name: "lease-uses", why: "a lease has no end while the timer is late", file: "writelock.go",
+		old: "!l.over && l.uses < leaseUses:", new: "!l.over:", tests: "TestLeaseLetsOthersGoFirst",
+	},
+	{
+		name: "lease-idle", why: "a lease that nobody uses is renewed", file: "writelock.go",
+		old: "idle := l.uses == l.usesBefore", new: "idle := false", tests: "TestLeaseEndsByItself TestLease",
+	},
+	{
+		name: "lease-always", why: "the lock is kept by who writes now and then", file: "writelock.go",
+		old: "case waiting, err != nil, l.streak < leaseAfter:", new: "case waiting, err != nil:", tests: "TestLeaseOfLongWrites TestLease",
+	},
+	{
+		name: "lease-both-yield", why: "two writers let each other go first", file: "writelock.go",
+		old: "l.mark(l.waiters > 0 && ok)", new: "l.mark(l.waiters > 0)", tests: "TestLeaseTwoYield",
+	},
+	{
+		name: "lease-has-it", why: "a writer that has the lock is seen to wait for it", file: "writelock.go",
+		old: "\t\tl.mark(false) // the others", new: "\t\tl.mark(l.waiters > 0) // the others", tests: "TestLeaseTwoYield",
+	},
+	{
+		name: "lease-last-try", why: "a lock that nobody has is refused to who lets others go first", file: "writelock.go",
+		old: "l.try(over == nil)", new: "l.try(true)", tests: "TestLeaseYieldsWithinTimeout",
+	},
+	{
+		name: "lease-long", why: "who writes large files lets nobody go first", file: "writelock.go",
+		old: "l.streak < leaseAfter && !late", new: "l.streak < leaseAfter", tests: "TestLeaseOfLongWrites",
+	},
+	{
+		name: "lease-waited-for", why: "the lock is kept though others wait", file: "writelock.go",
+		old: "case waiting, err != nil,", new: "case err != nil,", tests: "TestLeaseOfLongWrites",
+	},
+	{
+		name: "lease-stopped", why: "a process that is stopped while it waits is let go first for ever", file: "writelock.go",
+		old: "now.After(l.deafUntil)", new: "!now.IsZero()", tests: "TestLeaseOfWhoIsStopped",
+	},
+	{
+		name: "lease-part", why: "a lease goes on though the lock was given back in part", file: "writelock.go",
+		old: "l.leased && !l.over:\n\t\tl.uses++", new: "l.leased:\n\t\tl.uses++", tests: "TestLeaseGivenBackInPart",
+	},
+	{
+		name: "lease-network", why: "the lock is kept where others cannot mark that they wait", file: "dax_lock_byte_linux.go",
+		old: "d.info.Caution != \"\"", new: "d.info.Caution == \"never\"", tests: "TestLeaseOnNetwork",
+	},
+	{
+		name: "lease-closed", why: "the timer gives back the lock of a device that is closed", file: "writelock.go",
+		old: "if !l.leased || l.ended {\n\t\treturn", new: "if !l.leased && !l.ended {\n\t\treturn", tests: "TestCloseEndsLease TestLease",
 	},
 	{
 		name: "watch-gone", why: "Watch yields entries that made nothing", file: "watch.go",
 		old: "next, !n.gone()", new: "next, true", tests: "TestProblemsAreCopies TestWatch",
+	},
+	{
+		name: "unit-ignored", why: "AllocUnit is ignored", file: "mkfs.go",
+		old: "AllocUnit:  c.unit,", new: "AllocUnit:  defaultUnit,", tests: "TestAllocUnit",
+	},
+	{
+		name: "unit-around", why: "a file that shares pages is filled at their beginning", file: "mapping.go",
+		old: "r.mem = r.mem[p.off-from:][:p.len:p.len]", new: "r.mem = r.mem[:p.len:p.len]", tests: "TestUnitsBelowPages",
+	},
+	{
+		name: "unit-view", why: "View fails where pages are larger than units", file: "view.go",
+		old: "if errors.Is(err, ErrDevice) && h.unaligned", new: "if errors.Is(err, ErrBusy) && h.unaligned", tests: "TestUnitsBelowPages",
+	},
+	{
+		name: "watch-all-removed", why: "WatchAll yields what was removed before", file: "watch.go",
+		old: "!there || at != index", new: "!there && at == index", tests: "TestWatchAll",
+	},
+	{
+		name: "watch-all-replaced", why: "WatchAll yields what was replaced before", file: "watch.go",
+		old: "!there || at != index", new: "!there || at == -7", tests: "TestWatchAll",
+	},
+	{
+		name: "watch-all-twice", why: "WatchAll takes what is there for new", file: "watch.go",
+		old: "every, 0, f.replica.ns.end())", new: "every, 0, 0)", tests: "TestWatchAll",
 	},
 	{
 		name: "opts-logger", why: "WithLogger is ignored", file: "options.go",
@@ -96,15 +248,15 @@ var copyMutants = []mutant{
 	},
 	{
 		name: "copyfs-optorder", why: "CreateWith does not override the mode", file: "copyfs.go",
-		old: "slices.Concat([]CreateOption{Mode(st.Mode())}, c.create, []CreateOption{WithContext(ctx)})", new: "slices.Concat(c.create, []CreateOption{Mode(st.Mode()), WithContext(ctx)})", tests: "TestCopyFSCreateWith",
+		old: "slices.Concat([]CreateOption{Mode(st.Mode())}, from, c.create, []CreateOption{WithContext(ctx)})", new: "slices.Concat(c.create, from, []CreateOption{Mode(st.Mode()), WithContext(ctx)})", tests: "TestCopyFSCreateWith",
 	},
 	{
 		name: "copyfs-lockctx", why: "waiting for the lock goes on when the copy's context is done", file: "copyfs.go",
-		old: "slices.Concat([]CreateOption{Mode(st.Mode())}, c.create, []CreateOption{WithContext(ctx)})", new: "slices.Concat([]CreateOption{Mode(st.Mode()), WithContext(ctx)}, c.create)", tests: "TestCopyFSContextWhileLocked",
+		old: "slices.Concat([]CreateOption{Mode(st.Mode())}, from, c.create, []CreateOption{WithContext(ctx)})", new: "slices.Concat([]CreateOption{Mode(st.Mode()), WithContext(ctx)}, from, c.create)", tests: "TestCopyFSContextWhileLocked",
 	},
 	{
-		name: "copyfs-same", why: "files of one length count as the same", file: "copyfs.go",
-		old: "if !bytes.Equal(a[:n], b[:n]) {", new: "if !bytes.Equal(a[:n], b[:n]) && false {", tests: "TestCopyFSUnsuitable",
+		name: "copyfs-same", why: "files of one length count as the same", file: "copyfs_compare.go",
+		old: "if !bytes.Equal(mem, b[:len(mem)]) {", new: "if !bytes.Equal(mem, b[:len(mem)]) && false {", tests: "TestCopyFSUnsuitable",
 	},
 	{
 		name: "copyfs-behind", why: "what another made in the midst of the copy is an error", file: "copyfs.go",
@@ -156,7 +308,7 @@ var copyMutants = []mutant{
 	},
 	{
 		name: "fill-nofence", why: "what was filled on other processors is not fenced", file: "create_fill.go",
-		old: "\t\tdefer p.fs.dev.cache.fenceStores() // what this goroutine wrote back\n", new: "", tests: "TestMappedCommit TestMappedOrder",
+		old: "\t\tdefer p.home.strictest().cache.fenceStores() // what this goroutine wrote back\n", new: "", tests: "TestMappedCommit TestMappedOrder",
 		survives: "Commit fences too, and the recorder has one order for all goroutines; what a processor keeps back that the committing goroutine is not on cannot be recorded",
 	},
 	{
@@ -173,7 +325,7 @@ var copyMutants = []mutant{
 	},
 	{
 		name: "source-back", why: "a reader is left one byte behind what was read", file: "create_source.go",
-		old: "\t\t\t\tat.Seek(-1, io.SeekCurrent) // that it stays one further is no further error\n", new: "", tests: "TestReadFromSources",
+		old: "\t\t\t\tat.Seek(-1, io.SeekCurrent) // an error would only mean that r stays one byte further on\n", new: "", tests: "TestReadFromSources",
 	},
 	{
 		name: "parallel-gap", why: "what comes behind a gap counts", file: "parallel.go",

@@ -1,17 +1,17 @@
-// Command mutants puts small faults into a copy of the code, one at a time, and says
-// which of them the tests do not notice.
+// Command mutants puts small faults into a copy of the code, one at a time, and lists those that
+// the tests do not notice.
 //
 //	go run ./internal/mutants            # all, each with the tests that are expected to notice
 //	go run ./internal/mutants -whole     # and where these do not, with all tests of the package
 //	go run ./internal/mutants -run 'alloc|gate'
 //	go run ./internal/mutants -check     # only that each can still be put in
 //
-// Run it in the root of the repository. It changes nothing there: it works on a copy in
-// the temporary folder. All of them take about an hour on two processors.
+// Run it in the root of the repository. It changes nothing there, because it works on a copy in
+// the temporary folder. All faults take about an hour on two processors.
 //
-// The kept list is in the list_*.go files; see mutant for what stands there. After a
-// change of code some of its texts may not be found any more: that is an error, and the
-// list is to follow. A fault that no test can notice stays in the list, with the reason.
+// The list is in the list_*.go files; the type mutant describes its fields. If a text of the
+// list is not found after a change of the code, that is an error: adapt the list. A fault that
+// no test can notice stays in the list, with the reason.
 package main
 
 import (
@@ -75,7 +75,7 @@ func run(c config, pattern string, args []string, out io.Writer) error {
 	return r.all(chosen)
 }
 
-// choose returns the mutants whose name matches.
+// choose returns the mutants whose names match.
 func choose(all []mutant, pattern string) ([]mutant, error) {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
@@ -93,7 +93,7 @@ func choose(all []mutant, pattern string) ([]mutant, error) {
 	return chosen, nil
 }
 
-// all tries every mutant and reports what became of them.
+// all tries every mutant and reports the results.
 func (r *runner) all(chosen []mutant) error {
 	if err := r.clean(chosen); err != nil {
 		return err
@@ -130,5 +130,5 @@ func (r *runner) all(chosen []mutant) error {
 	return errors.Join(errs...)
 }
 
-// names returns the test functions of m.
+// names returns the names of the tests of m.
 func (m *mutant) names() []string { return strings.Fields(m.tests) }

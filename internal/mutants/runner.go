@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// verdict is what became of a mutant.
+// verdict is the result for a mutant.
 type verdict string
 
 const (
@@ -32,7 +32,7 @@ type runner struct {
 	out  io.Writer
 }
 
-// clean runs the tests of all mutants on the code as it is: they must pass.
+// clean runs the tests of all mutants on the unchanged code: they must pass.
 func (r *runner) clean(all []mutant) error {
 	type kind struct {
 		dir  string
@@ -66,7 +66,7 @@ func (r *runner) clean(all []mutant) error {
 	return nil
 }
 
-// try puts m into the copy, runs its tests, and takes it out again. by says who noticed.
+// try puts m into the copy, runs its tests, and removes it again. by says which test noticed.
 func (r *runner) try(m mutant) (v verdict, by string, err error) {
 	path := filepath.Join(r.root, m.file)
 	text, err := os.ReadFile(path)
@@ -116,8 +116,7 @@ func (r *runner) build(dir string, race bool) (binary string, err error) {
 	return binary, nil
 }
 
-// test runs the tests of that name, or all, and says whether one failed or took too
-// long.
+// test runs the tests of that name, or all. It reports whether one failed or took too long.
 func (r *runner) test(binary, dir string, names []string, timeout time.Duration) (failed bool, said string, err error) {
 	args := []string{"-test.timeout=" + timeout.String(), "-test.failfast"}
 	if names != nil {
@@ -137,7 +136,7 @@ func (r *runner) test(binary, dir string, names []string, timeout time.Duration)
 	}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = 5 * time.Second // for what the tests started
+	cmd.WaitDelay = 5 * time.Second // for processes that the tests started
 	endTogether(cmd)
 	err = cmd.Run()
 	endRest(cmd)

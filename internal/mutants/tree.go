@@ -12,26 +12,26 @@ import (
 	"strings"
 )
 
-// mutant is a small fault: a text of one file that is replaced by another.
+// mutant is a small fault: one text in a file is replaced by another.
 type mutant struct {
-	// name is its own, and begins with the room that it is in.
+	// name is unique and begins with the room of the fault.
 	name string
-	// why says what is wrong then.
+	// why says what is wrong with the fault in place.
 	why string
-	// file is the path from the root of the repository.
+	// file is the path relative to the root of the repository.
 	file string
-	// old stands exactly once in it, and becomes new. Lines may move.
+	// old must occur exactly once in file; it is replaced by new. Lines may move.
 	old, new string
-	// tests are the names of the test functions that are expected to notice, separated by
-	// spaces, in the folder of file.
+	// tests are the names of the tests that should notice, separated by spaces, in the folder of
+	// file.
 	tests string
 	// race says that only the race detector can notice.
 	race bool
-	// survives says why no test can notice; "" if one must.
+	// survives says why no test can notice. It is "" if one must.
 	survives string
 }
 
-// check says what is wrong with the mutant itself.
+// check returns an error if the mutant itself is wrong.
 func (m *mutant) check() error {
 	switch {
 	case m.name == "" || m.why == "" || m.file == "" || m.old == "":
@@ -52,8 +52,7 @@ func (m *mutant) apply(text string) (string, error) {
 	return strings.Replace(text, m.old, m.new, 1), nil
 }
 
-// checkAll looks whether all mutants can be put into the tree at root, and whether
-// their tests are there.
+// checkAll checks that all mutants can be put into the tree at root, and that their tests exist.
 func checkAll(root string, all []mutant) error {
 	var errs []error
 	seen := map[string]bool{}
@@ -111,7 +110,7 @@ func testsIn(dir string) (map[string]bool, error) {
 	return names, nil
 }
 
-// copyTree copies the repository at from to dir, which is made, without its history.
+// copyTree copies the repository at from, without its history, to dir, which it makes.
 func copyTree(dir, from string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
