@@ -1,7 +1,8 @@
 //go:build linux && amd64
 
-// One guest: how its QEMU is started, listened to and ended. Nothing a guest needs on the host has a name there, and its QEMU dies
-// with the harness, so that nothing is left behind however the harness ends.
+// One guest: how its QEMU is started, watched and ended. A guest needs nothing on the host that
+// has a name, and its QEMU dies with the harness, so nothing is left behind however the harness
+// ends.
 //
 // Not here: which guests there are and what they do (scenarios.go).
 package main
@@ -34,8 +35,9 @@ type accel struct {
 }
 
 func acceleration(want string) (accel, error) {
-	// maxcpus: with one processor QEMU would emulate atomic instructions by ordinary ones, and atomics across guests would
-	// not be atomic. A second processor that is there would make everything much slower.
+	// maxcpus: with one processor, QEMU would emulate atomic instructions with ordinary ones,
+	// and atomics across guests would not be atomic. Starting a second processor would make
+	// everything much slower.
 	tcg := accel{"tcg", []string{"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", "1,maxcpus=2"}}
 	kvm := accel{"kvm", []string{"-accel", "kvm", "-cpu", "host", "-smp", "1"}}
 	usable := kvmUsable()
@@ -50,10 +52,12 @@ func acceleration(want string) (accel, error) {
 	return accel{}, fmt.Errorf("-accel is %q, expected auto, kvm or tcg", want)
 }
 
-// hardwareVirtualization are the processor flags without which /dev/kvm, where it is there and makes machines, runs specially built kernels only.
+// hardwareVirtualization lists the processor flags for virtual machines. Without one of them,
+// /dev/kvm may exist and make machines, but runs only specially built kernels.
 var hardwareVirtualization = regexp.MustCompile(`(?m)^flags\s*:.*\b(vmx|svm)\b`)
 
-// kvmUsable makes a virtual machine to find out: the node also stands on hosts where that fails.
+// kvmUsable makes a virtual machine to find out, because the node also exists on hosts on which
+// that fails.
 func kvmUsable() bool {
 	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil || !hardwareVirtualization.Match(cpuinfo) {
@@ -77,7 +81,7 @@ type guest struct {
 	h       *harness
 	name    string // scenario/guest
 	cmd     *exec.Cmd
-	cancel  context.CancelCauseFunc // ends it; the cause is what its verdict says
+	cancel  context.CancelCauseFunc // ends it; the cause becomes the verdict
 	ctx     context.Context
 	began   time.Time
 	console string // path of its log
@@ -94,10 +98,11 @@ type guest struct {
 	verdict func() (testCounts, error)
 }
 
-// environment is what a guest's init and its tests are told, a spec's own last so that it prevails.
+// environment is the environment of a guest's init and its tests. A spec's own variables come
+// last, so that they override others.
 func (s *stage) environment(spec guestSpec) []string {
 	id := sha256.Sum256([]byte("machine of " + spec.name))
-	// The tests end first, and say where they hung.
+	// The tests have the shorter time limit, so that they can say where they hang.
 	args := []string{"-test.v", "-test.run=" + spec.run, "-test.timeout=" + (s.sc.limit - 15*time.Second).String()}
 	if spec.bench != "" {
 		args = append(args, "-test.bench="+spec.bench, "-test.benchtime=1x")
@@ -121,7 +126,8 @@ func (s *stage) environment(spec guestSpec) []string {
 	return append(env, spec.env...)
 }
 
-// start boots a guest. It lives until it ends by itself, is killed, or the stage's time is over.
+// start boots a guest. The guest runs until it ends by itself, is killed, or the stage's time is
+// over.
 func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	g := &guest{
@@ -152,7 +158,11 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 		return nil, err
 	}
 	keep(initrd)
-	for _, part := range [][]byte{outfit.base, outfit.tests, own} {
+	tests := outfit.tests
+	if spec.command {
+		tests = outfit.command
+	}
+	for _, part := range [][]byte{outfit.base, tests, own} {
 		if _, err := initrd.Write(part); err != nil {
 			return nil, fmt.Errorf("writing its initramfs: %w", err)
 		}
@@ -199,7 +209,8 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 	var said bytes.Buffer
 	g.cmd.Stdout, g.cmd.Stderr = &said, &said
 	g.cmd.WaitDelay = 5 * time.Second
-	// A group of its own, since Ctrl-C is for the harness: it decides what to do about its guests.
+	// In its own process group, because the harness handles Ctrl-C: it decides what to do about
+	// its guests.
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 
 	log, err := os.Create(g.console)
@@ -214,7 +225,8 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 
 	started := make(chan error)
 	go func() {
-		// The death signal is bound to the thread that started the process, not to the harness as a whole.
+		// The death signal belongs to the thread that started the process, not to the whole
+		// harness.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := g.cmd.Start()
@@ -227,7 +239,8 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 		g.took = time.Since(g.began)
 		readers.Wait()
 		for line := range strings.Lines(said.String()) {
-			// A warning about max-ram-below-4g that holds for guests with large memory of their own.
+			// A warning about max-ram-below-4g that holds for guests with large memory of their
+			// own.
 			if !strings.Contains(line, "possibly poor performance") {
 				fmt.Fprintf(log, "QEMU: %s", line)
 			}
@@ -243,7 +256,7 @@ func (s *stage) start(spec guestSpec) (_ *guest, err error) {
 	return g, nil
 }
 
-// memoryFile makes a file in memory that has no name, so that it is gone when the last that uses it is.
+// memoryFile makes a nameless file in memory, which disappears when its last user ends.
 func memoryFile(size int64) (*os.File, error) {
 	f, err := os.CreateTemp("/dev/shm", "famfs-vm-")
 	if err != nil {
@@ -289,14 +302,14 @@ func (g *guest) readOutput(r io.ReadCloser) {
 	}
 }
 
-// take handles a line of the guest's output: a marker of init, or something that tests said.
+// take handles a line of the guest's output: a marker of init, or output of the tests.
 func (g *guest) take(line string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if after, ok := strings.CutPrefix(line, "@@RC "); ok {
 		if rc, err := strconv.Atoi(after); err == nil {
 			g.rc = rc
-			// From here a guest needs a moment to go down.
+			// After this the guest needs a moment to shut down.
 			time.AfterFunc(10*time.Second, func() { g.cancel(nil) })
 		}
 	} else if after, ok := strings.CutPrefix(line, "@@START "); ok {
@@ -338,7 +351,7 @@ func (g *guest) waitLine(re *regexp.Regexp, limit time.Duration) error {
 	}
 }
 
-// ended tells whether the tests in the guest are over.
+// ended reports whether the tests in the guest are over.
 func (g *guest) ended() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -350,7 +363,8 @@ func (g *guest) ended() bool {
 	}
 }
 
-// cutPower ends the guest as a failing power supply does. The guest must still be at work, or the scenario did not test what it is for.
+// cutPower ends the guest as a power failure does. The guest must still be working; otherwise
+// the scenario did not test anything.
 func (g *guest) cutPower() error {
 	if g.ended() {
 		return fmt.Errorf("%s: it ended before its power was to be cut; its tests must go on until then", g.name)
@@ -363,7 +377,8 @@ func (g *guest) cutPower() error {
 	return err
 }
 
-// wait waits for the guest's end, and tells what was wrong with it. The first to wait has it print what its tests said.
+// wait waits for the guest's end, and returns what was wrong with it. The first caller also
+// prints the output of the tests.
 func (g *guest) wait() (testCounts, error) {
 	<-g.done
 	return g.verdict()
@@ -414,7 +429,8 @@ func (c testCounts) String() string {
 	return fmt.Sprintf("%d passed, %d skipped, %d failed", c.passed, c.skipped, c.failed)
 }
 
-// count reads the verdicts on tests, not those on subtests, which are indented, and the results of benchmarks. It also returns the first line that tells of a failure.
+// count reads the verdicts of tests and the results of benchmarks. It ignores subtests, which
+// are indented. It also returns the first line that reports a failure.
 func count(lines []string) (c testCounts, failed string) {
 	for _, line := range lines {
 		bad := false

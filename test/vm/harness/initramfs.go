@@ -1,7 +1,8 @@
 //go:build linux && amd64
 
-// What a guest finds in its root folder, as cpio archives. The kernel takes several one after the other: one that all
-// guests of all runs have in common and that is cached, one with the tests of this run, and one with what is one guest's own.
+// The root folder of a guest, as cpio archives. The kernel takes several, one after the other:
+// one that all guests of all runs share and that is cached, one with the tests of this run, and
+// one of this guest alone.
 //
 // Not here: the contents that scenarios decide on (scenarios.go).
 package main
@@ -25,8 +26,8 @@ import (
 //go:embed guest
 var guestFiles embed.FS
 
-// busybox must be the statically linked one; the others bring their libraries. They are the host's, and so guests of another
-// architecture go without them, and have a busybox of their own.
+// busybox must be statically linked; the other tools bring their libraries. All are the host's.
+// So guests of another architecture do without the others, and have their own busybox.
 const busybox = "/bin/busybox"
 
 var tools = []string{"daxctl", "ndctl"}
@@ -53,7 +54,7 @@ func (a *archive) pad() {
 	}
 }
 
-// parents adds the folders above name: the kernel makes none by itself.
+// parents adds the folders above name, because the kernel makes none by itself.
 func (a *archive) parents(name string) {
 	if dir := path.Dir(name); dir != "." && dir != "/" {
 		a.dir(dir)
@@ -85,7 +86,7 @@ func (a *archive) link(name, target string) {
 	a.entry(name, 0o120777, []byte(target))
 }
 
-// tree adds a folder of the host with all that is in it.
+// tree adds a folder of the host with everything in it.
 func (a *archive) tree(name, host string) error {
 	return filepath.WalkDir(host, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -110,7 +111,8 @@ func (a *archive) tree(name, host string) error {
 	})
 }
 
-// bytes ends the archive. Multiples of 512 bytes are what cpio itself writes, and archives can follow one another.
+// bytes ends the archive. It pads to multiples of 512 bytes, as cpio does; further archives can
+// follow.
 func (a *archive) bytes() []byte {
 	a.entry("TRAILER!!!", 0, nil)
 	for a.buf.Len()%512 != 0 {
@@ -119,7 +121,8 @@ func (a *archive) bytes() []byte {
 	return a.buf.Bytes()
 }
 
-// prepareBase builds the archive with tools, modules and init, or takes the one that an earlier run built from the same.
+// prepareBase builds the archive with tools, modules and init, or uses the one that an earlier
+// run built from the same parts.
 func prepareBase(ctx context.Context, cache string, a *arch, k kernel) (string, error) {
 	var files []string
 	source := k.busybox
@@ -194,7 +197,7 @@ func prepareBase(ctx context.Context, cache string, a *arch, k kernel) (string, 
 
 var absolutePath = regexp.MustCompile(`/\S+`)
 
-// toolFiles lists the tools and the libraries they load, under the names by which they are looked for.
+// toolFiles lists the tools and their libraries, with the names under which they are looked for.
 func toolFiles(ctx context.Context) ([]string, error) {
 	var files []string
 	seen := make(map[string]bool)
@@ -234,7 +237,8 @@ func testArchive(bin, testdata string) ([]byte, error) {
 	return a.bytes(), nil
 }
 
-// guestArchive holds what is one guest's own: its environment, and the script that brings the device to the state wanted.
+// guestArchive holds what is only this guest's: its environment, and the script that prepares
+// the device.
 func guestArchive(env []string, prepare string) ([]byte, error) {
 	var a archive
 	var b strings.Builder

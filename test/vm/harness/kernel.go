@@ -1,8 +1,10 @@
 //go:build linux && amd64
 
-// The kernel that guests boot: its package is downloaded, not installed, and taken apart into an image and the few modules that are needed.
+// The kernel that guests boot: its package is downloaded, not installed, and taken apart into an
+// image and the few modules that are needed.
 //
-// Not here: which package, from where, and which modules (machine.go), and what else a guest needs to start (initramfs.go).
+// Not here: which package, from where, and which modules (machine.go), and what else a guest
+// needs to start (initramfs.go).
 package main
 
 import (
@@ -29,7 +31,7 @@ type kernel struct {
 	busybox string // path of a busybox for the guest, from the same download, or "" if that of the host will do
 }
 
-// prepareKernel answers from the cache where it can, so that a second run needs no network.
+// prepareKernel uses the cache if possible, so that a second run needs no network.
 func prepareKernel(ctx context.Context, cache string, a *arch, pkg string) (kernel, error) {
 	dir := filepath.Join(cache, "kernel-"+pkg)
 	if k, ok := cachedKernel(dir, a); ok {
@@ -46,7 +48,8 @@ func prepareKernel(ctx context.Context, cache string, a *arch, pkg string) (kern
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return kernel{}, err
 	}
-	// Package lists that are missing or too old are the usual reason for a failure, and the only one with a cure.
+	// Package lists that are missing or too old are the usual reason for a failure, and the only
+	// one that can be fixed here.
 	options, err := aptOptions, error(nil)
 	if a.suite != "" {
 		options, err = foreignOptions(ctx, filepath.Join(tmp, "apt"), a)
@@ -76,7 +79,7 @@ func prepareKernel(ctx context.Context, cache string, a *arch, pkg string) (kern
 	return k, nil
 }
 
-// cachedKernel reads the note that unpackKernel leaves as its last act.
+// cachedKernel reads the note that unpackKernel writes as its last step.
 func cachedKernel(dir string, a *arch) (kernel, bool) {
 	note, err := os.ReadFile(filepath.Join(dir, "note"))
 	if err != nil {
@@ -95,12 +98,13 @@ func cachedKernel(dir string, a *arch) (kernel, bool) {
 
 var aptOptions = []string{"-q", "-o", "Acquire::Retries=3", "-o", "Acquire::http::Timeout=30", "-o", "APT::Sandbox::User=root"}
 
-// foreignOptions have apt work for another architecture, and another release, than the host's: with package lists in dir
-// and nothing installed, so that what the host's own apt does is not touched. Packages come from the host's mirror of Debian.
+// foreignOptions make apt work for another architecture and another release than the host's,
+// with package lists in dir and nothing installed, so that the host's own apt is not affected.
+// Packages come from the host's mirror of Debian.
 func foreignOptions(ctx context.Context, dir string, a *arch) ([]string, error) {
 	mirror, err := debianMirror(ctx)
 	if err == nil && mirror == "" {
-		// Before its first update apt does not know whose its sources are.
+		// Before its first update, apt does not know the owner of its sources.
 		if _, err = output(ctx, "", "apt-get", slices.Concat(aptOptions, []string{"update"})...); err == nil {
 			mirror, err = debianMirror(ctx)
 		}
@@ -133,7 +137,8 @@ func foreignOptions(ctx context.Context, dir string, a *arch) ([]string, error) 
 	return options, nil
 }
 
-// debianMirror returns the first of the host's sources that is Debian itself, or "".
+// debianMirror returns the first of the host's sources that is Debian itself, or "" if there is
+// none.
 func debianMirror(ctx context.Context) (string, error) {
 	out, err := output(ctx, "", "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages")
 	if err != nil {
@@ -147,8 +152,9 @@ func debianMirror(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// fetchKernel downloads the package into dir, or the one it depends on where it only stands for the newest of a kind,
-// and for another architecture a busybox.
+// fetchKernel downloads the package into dir. If the package only stands for the newest of a
+// kind, it downloads the one that it depends on. For another architecture it also downloads a
+// busybox.
 func fetchKernel(ctx context.Context, dir string, a *arch, options []string, pkg string) error {
 	imagePackage := regexp.MustCompile(`^linux-image-[0-9]\S*-` + a.name + `$`)
 	out, err := output(ctx, dir, "apt-cache", slices.Concat(options, []string{"depends", pkg})...)
@@ -171,7 +177,8 @@ func fetchKernel(ctx context.Context, dir string, a *arch, options []string, pkg
 	return err
 }
 
-// unpackKernel turns the package in dir into vmlinux, lib/modules and a note, and a second one into busybox.
+// unpackKernel turns the package in dir into vmlinux, lib/modules and a note, and a second one
+// into busybox.
 func unpackKernel(ctx context.Context, dir string, a *arch) error {
 	debs, _ := filepath.Glob(filepath.Join(dir, "linux-image-*.deb"))
 	if len(debs) != 1 {
@@ -240,7 +247,8 @@ func unpackBusybox(ctx context.Context, dir string) error {
 	return errors.Join(os.Rename(found[0], filepath.Join(dir, "busybox")), os.RemoveAll(all), os.Remove(debs[0]))
 }
 
-// copyModules copies modules and all they depend on, uncompressed because the loader of the guests reads nothing else.
+// copyModules copies modules and everything that they depend on. It uncompresses them, because
+// the loader in guests cannot.
 func copyModules(ctx context.Context, from, to, version string, modules []string) error {
 	// The package does not come with modules.dep.
 	base, _, ok := strings.Cut(from, "/lib/modules/")
@@ -319,7 +327,8 @@ func copyModules(ctx context.Context, from, to, version string, modules []string
 	return nil
 }
 
-// extractVmlinux takes the payload out of a bzImage. A guest that boots it is spared decompressing, which takes seconds where instructions are emulated.
+// extractVmlinux takes the payload out of a bzImage, so that a guest need not decompress it,
+// which takes seconds if instructions are emulated.
 func extractVmlinux(ctx context.Context, image []byte) ([]byte, error) {
 	// The header of the Linux boot protocol, version 2.08 and later.
 	if len(image) < 0x250 || string(image[0x202:0x206]) != "HdrS" {
@@ -358,7 +367,7 @@ func extractVmlinux(ctx context.Context, image []byte) ([]byte, error) {
 	return elf, nil
 }
 
-// output runs a command in dir. Its error holds what the command said.
+// output runs a command in dir. Its error contains the command's output.
 func output(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := command(ctx, name, args...)
 	cmd.Dir = dir

@@ -1,10 +1,11 @@
 //go:build linux && amd64
 
-// Harness boots QEMU guests that share one memory as a DAX device and runs the compiled tests of the library in them.
-// It is started by test/vm/run, which sees to the packages first.
+// Harness boots QEMU guests that share one memory as a DAX device, and runs the compiled tests
+// of the library in them. test/vm/run starts it, after installing the packages.
 //
-// Here: flags, the order of the work, the summary. Not here: what a scenario consists of (scenarios.go), how a guest is
-// started and ended (guest.go), what machine it is (machine.go), what it boots (kernel.go, initramfs.go).
+// Here: flags, the order of the work, the summary. Not here: what a scenario consists of
+// (scenarios.go), how a guest is started and ended (guest.go), its machine (machine.go), and
+// what it boots (kernel.go, initramfs.go).
 package main
 
 import (
@@ -36,7 +37,7 @@ type options struct {
 	timeout time.Duration
 }
 
-// harness is what all scenarios of one run share.
+// harness is the state that all scenarios of one run share.
 type harness struct {
 	opts    options
 	cache   string // kept from run to run
@@ -121,8 +122,8 @@ func runAll(ctx context.Context, opts options) (bool, error) {
 	}
 	h.say("seed %d, ready to boot after %.1fs", opts.seed, time.Since(began).Seconds())
 
-	// Scenarios with one guest share the processors; one in which guests meet has them to itself, since its time limits
-	// are about how long one guest waits for another.
+	// Scenarios with one guest share the processors. A scenario with several guests runs alone,
+	// because its time limits concern how long one guest waits for another.
 	results := make(map[*scenario]result)
 	var mu sync.Mutex
 	one := func(sc *scenario) {
@@ -171,7 +172,8 @@ func runAll(ctx context.Context, opts options) (bool, error) {
 	return ok, nil
 }
 
-// prepare sees to everything that guests boot from. What it returns takes back what this run alone needed.
+// prepare makes everything that guests boot from. It returns a function that removes what only
+// this run needed.
 func (h *harness) prepare(ctx context.Context, chosen []*scenario) (func(), error) {
 	root, err := os.Getwd()
 	if err != nil {
@@ -197,6 +199,13 @@ func (h *harness) prepare(ctx context.Context, chosen []*scenario) (func(), erro
 				return nil, err
 			}
 		}
+		for _, g := range sc.guests {
+			if o := h.outfits[sc.arch]; g.command && o.command == nil {
+				if o.command, err = h.tests(ctx, filepath.Join(root, "cmd", "famfs"), "command", sc.arch); err != nil {
+					return nil, err
+				}
+			}
+		}
 	}
 	old, _ := filepath.Glob(filepath.Join(h.cache, "logs-*"))
 	for _, dir := range old {
@@ -216,7 +225,7 @@ func (h *harness) prepare(ctx context.Context, chosen []*scenario) (func(), erro
 	}, nil
 }
 
-// outfit sees to what all guests of one architecture boot.
+// outfit makes what all guests of one architecture boot.
 func (h *harness) outfit(ctx context.Context, root string, a *arch) (_ *outfit, err error) {
 	var o outfit
 	pkg, bin := "linux-image-"+a.name, ""
@@ -234,31 +243,41 @@ func (h *harness) outfit(ctx context.Context, root string, a *arch) (_ *outfit, 
 	if err != nil {
 		return nil, err
 	}
-	// Not left to the guests: another harness may replace the file.
+	// Read it now, not when guests start: another harness may replace the file.
 	if o.base, err = os.ReadFile(base); err != nil {
 		return nil, err
 	}
-	if bin == "" {
-		bin = filepath.Join(h.cache, "famfs."+a.name+".test")
-		// Where there are no tests, go test says so, succeeds, and would leave the binary of an earlier run in its place.
-		os.Remove(bin)
-		cmd := command(ctx, "go", "test", "-c", "-o", bin, ".")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+a.name)
-		out, err := cmd.CombinedOutput()
-		if err == nil {
-			_, err = os.Stat(bin)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("building the tests for %s: %w\n%s", a.name, err, out)
-		}
+	if bin != "" {
+		o.tests, err = testArchive(bin, filepath.Join(root, "testdata"))
+	} else {
+		o.tests, err = h.tests(ctx, root, "famfs", a)
 	}
-	if o.tests, err = testArchive(bin, filepath.Join(root, "testdata")); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return &o, nil
 }
 
-// lockCache keeps a second harness from downloading and building into the same folder.
+// tests builds those in dir, for guests of a, and packs them with their data.
+func (h *harness) tests(ctx context.Context, dir, name string, a *arch) ([]byte, error) {
+	bin := filepath.Join(h.cache, name+"."+a.name+".test")
+	// If there are no tests, go test says so, succeeds, and leaves the binary of an earlier
+	// run in place.
+	os.Remove(bin)
+	cmd := command(ctx, "go", "test", "-c", "-o", bin, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+a.name)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		_, err = os.Stat(bin)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("building the tests in %s for %s: %w\n%s", dir, a.name, err, out)
+	}
+	return testArchive(bin, filepath.Join(dir, "testdata"))
+}
+
+// lockCache prevents a second harness from downloading and building into the same folder.
 func lockCache(ctx context.Context, dir string) (func(), error) {
 	f, err := os.Create(filepath.Join(dir, "lock"))
 	if err != nil {
@@ -282,14 +301,15 @@ func lockCache(ctx context.Context, dir string) (func(), error) {
 	}
 }
 
-// command is exec.CommandContext with an end: what does not die of the signal, or leaves a child that holds its output, is left behind.
+// command is exec.CommandContext with an end: it does not wait for a process that ignores the
+// signal, or for a child that keeps the output open.
 func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
-// say prints a line about the progress, on the error output so that the other holds what the tests say and nothing else.
+// say prints a line of progress to stderr, so that stdout has only the output of the tests.
 func (h *harness) say(format string, args ...any) {
 	h.out.Lock()
 	defer h.out.Unlock()

@@ -1,6 +1,7 @@
 //go:build !(linux && amd64)
 
-// The harness on systems where it cannot run. It exists so that every package of the repository builds everywhere.
+// The harness on systems where it cannot run. It exists so that every package of the repository
+// builds everywhere.
 package main
 
 import (

@@ -1,9 +1,9 @@
 //go:build linux && amd64
 
-// What is run: the scenarios, each of which is data, and for those where guests come and go a function besides.
+// The scenarios. Each is data; those in which guests come and go also have a function.
 //
-// What tests find in a guest: /dev/dax0.0 or /dev/pmem0, root, a working folder with testdata in it, a machine id of the guest's own,
-// no network, and in the environment
+// What tests find in a guest: /dev/dax0.0 or /dev/pmem0, root, a working folder with testdata in
+// it, a machine id of the guest's own, no network, and in the environment
 //
 //	FAMFS_TEST_DEVICE     what to open: /dev/dax0.0, /dev/pmem0, or a file on ext4 with DAX
 //	FAMFS_TEST_SCENARIO   the name of the scenario, without the architecture before it
@@ -11,7 +11,8 @@
 //	FAMFS_TEST_SEED       a number, the same in all guests of a run
 //	FAMFS_TEST_ROUND      in poweroff, for the master: the round, from 0; in the one that equals FAMFS_TEST_ROUNDS power stays on
 //
-// Tests tell the harness that they are where it waits for them by a line "@@READY" of their own on the standard output.
+// Tests tell the harness that they have reached the point it waits for with a line "@@READY" on
+// stdout.
 //
 // Not here: how a guest is booted (guest.go), and what the tests check.
 package main
@@ -39,12 +40,13 @@ type scenario struct {
 
 type guestSpec struct {
 	name    string // its role
-	label   string // what tells it from other guests of that name when it is printed
+	label   string // distinguishes it from other guests of that name in the output
 	device  string // a key of devices
 	prepare string // a script in guest/ that runs before the tests
 	run     string // which tests, without blanks
 	bench   string // which benchmarks, each once; "" for none
 	short   bool   // tests take less time, at the price of thoroughness
+	command bool   // the tests are those of cmd/famfs
 	env     []string
 	ram     int // MiB
 }
@@ -56,6 +58,10 @@ const (
 
 const powerCuts = 10
 
+// touchesDevice are the tests that another kind of device may change the outcome of. The others run on
+// the same processor and on the same kind of device in other scenarios.
+const touchesDevice = "^Test(VM|Map|View|Create|Commit|Seal|Verify|Scrub|Fault|Open|Format|Device|Cache|Line|Machine|Disk|Grow|Queue|Host|Small|Large|ReadFrom|Remove|Reuse|Bad|Copy)"
+
 var scenarios = []*scenario{
 	{
 		name: "devdax", about: "the whole suite, on /dev/dax0.0",
@@ -63,15 +69,15 @@ var scenarios = []*scenario{
 		guests: []guestSpec{{name: "host", device: "devdax", run: ".", ram: 2048}},
 	},
 	{
-		name: "benchmarks", about: "every benchmark once, on /dev/dax0.0: that they work, not how fast",
+		name: "benchmarks", about: "benchmarks of what maps the device, once, on /dev/dax0.0: that they work, not how fast",
 		arch: amd64, size: 6 * gib, limit: 6 * time.Minute,
-		guests: []guestSpec{{name: "host", device: "devdax", run: "^$", bench: ".", ram: 4096}},
+		guests: []guestSpec{{name: "host", device: "devdax", run: "^$", bench: "Map|View|Create|Parallel|Queue", ram: 4096}},
 	},
 	{
-		name: "fsdax", about: "the whole suite, on a file on ext4 mounted with -o dax=always",
+		name: "fsdax", about: "the suite, shortened, on a file on ext4 mounted with -o dax=always",
 		arch: amd64, size: 4 * gib, ext4: true, limit: 6 * time.Minute,
 		guests: []guestSpec{{
-			name: "host", device: "pmem", prepare: "fsdax", run: ".", ram: 2048,
+			name: "host", device: "pmem", prepare: "fsdax", run: ".", short: true, ram: 2048,
 			env: []string{"VM_MODULES=nd_e820 nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=1536M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
 		}},
 	},
@@ -84,10 +90,10 @@ var scenarios = []*scenario{
 		}},
 	},
 	{
-		name: "arm64-fsdax", about: "the suite, shortened, on arm64 and a file on ext4 mounted with -o dax=always",
+		name: "arm64-fsdax", about: "tests of what touches the device, on arm64 and a file on ext4 mounted with -o dax=always",
 		arch: arm64, size: 4 * gib, ext4: true, limit: 6 * time.Minute,
 		guests: []guestSpec{{
-			name: "host", device: "pmem-region", prepare: "fsdax", run: ".", short: true, ram: 2048,
+			name: "host", device: "pmem-region", prepare: "fsdax", run: touchesDevice, short: true, ram: 2048,
 			env: []string{"VM_MODULES=of_pmem nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=1536M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
 		}},
 	},
@@ -107,9 +113,38 @@ var scenarios = []*scenario{
 		guests: []guestSpec{{name: "host", device: "devdax", run: "^TestVMUnplugged$", ram: 512}},
 	},
 	{
+		name: "poison", about: "memory of a devdax device that the kernel takes for poisoned",
+		arch: amd64, size: gib, limit: 2 * time.Minute,
+		guests: []guestSpec{{name: "host", device: "devdax", run: "^TestVMPoison$", ram: 512}},
+	},
+	{
+		name: "poison-fsdax", about: "the same of a file on ext4 with DAX",
+		arch: amd64, size: gib, ext4: true, limit: 2 * time.Minute,
+		guests: []guestSpec{{
+			name: "host", device: "pmem", prepare: "fsdax", run: "^TestVMPoison$", ram: 768,
+			env: []string{"VM_MODULES=nd_e820 nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=512M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
+		}},
+	},
+	{
+		name: "badblocks", about: "bad blocks that the system lists, under a file on ext4 with DAX",
+		arch: amd64, size: gib, ext4: true, limit: 2 * time.Minute,
+		guests: []guestSpec{{
+			name: "host", device: "pmem", prepare: "fsdax", run: "^TestVMBadBlocks$", ram: 768,
+			env: []string{"VM_MODULES=nd_e820 nd_pmem crc32c_generic ext4", "VM_FILE_SIZE=512M", "FAMFS_TEST_DEVICE=/mnt/dax/device"},
+		}},
+	},
+	{
 		name: "nodes", about: "writers through several nodes of one devdax device, in namespaces as containers have them",
 		arch: amd64, size: gib, limit: time.Minute,
 		guests: []guestSpec{{name: "host", device: "devdax", run: "^(TestVMNodes|TestLockProcess|TestHostLock.*|TestTwoNodes.*|TestOnSystemNodes)$", ram: 512}},
+	},
+	{
+		name: "mount", about: "famfs mount on /dev/dax0.0, as programs see it, until the device is taken away",
+		arch: amd64, size: gib, limit: 2 * time.Minute,
+		guests: []guestSpec{{
+			name: "host", device: "devdax", command: true, run: "^TestMount(Device|Ends|FollowsMaster|FormattedAnewInUse|MemoryFailsInUse)$", ram: 1024,
+			env: []string{"VM_MODULES=device_dax dax_hmem fuse"},
+		}},
 	},
 	{
 		name: "pmem", about: "/dev/pmem0 itself, a block device without DAX",
@@ -124,6 +159,22 @@ var scenarios = []*scenario{
 			{name: "client1", device: "devdax", run: "^TestVMHosts", ram: 512},
 			{name: "client2", device: "devdax", run: "^TestVMHosts", ram: 512},
 			{name: "client3", device: "devdax", run: "^TestVMHosts", ram: 512},
+		},
+	},
+	{
+		name: "devices", about: "two guests on the same three devices, which have other names on each; one is unbound while it is used",
+		arch: amd64, size: 1536 * mib, limit: 3 * time.Minute,
+		guests: []guestSpec{
+			{name: "master", device: "devdax", prepare: "threedax", run: "^TestVMDevices$", ram: 512, env: []string{"VM_DAX_NAMES=dax0.0 dax0.1 dax0.2", "FAMFS_TEST_DEVICE=/dev/dax0.0"}},
+			{name: "client1", device: "devdax", prepare: "threedax", run: "^TestVMDevices$", ram: 512, env: []string{"VM_DAX_NAMES=dax0.1 dax0.2 dax0.0", "FAMFS_TEST_DEVICE=/dev/dax0.1"}},
+		},
+	},
+	{
+		name: "queue", about: "a producer on one host and a consumer on another; the producer's power is cut once, and processes of both are killed",
+		arch: amd64, size: gib, limit: 6 * time.Minute, play: playQueue,
+		guests: []guestSpec{
+			{name: "master", device: "devdax", run: "^TestVMQueueConsumer$", ram: 512},
+			{name: "client1", device: "devdax", run: "^TestVMQueueProducer$", ram: 512},
 		},
 	},
 	{
@@ -185,15 +236,16 @@ func (h *harness) play(ctx context.Context, sc *scenario) (r result) {
 			}
 		}
 	}
-	// What is left goes on to its end, but not where the outcome is settled.
+	// The remaining guests run to their end, but not if the result is decided already.
 	if r.err != nil {
 		s.killAll()
 	}
 	return s.finish(r)
 }
 
-// makeExt4 lays the file system out so that blocks of files, and with them the page faults, can be 2 MiB: no copies of the superblock
-// in between. It is made here because guests of another architecture lack the tool.
+// makeExt4 lays the file system out so that blocks of files, and so the page faults, can be 2
+// MiB: no copies of the superblock lie in between. It is made here, because guests of another
+// architecture do not have the tool.
 func makeExt4(ctx context.Context, mem *os.File) error {
 	cmd := command(ctx, "mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "sparse_super2", "-E", "stride=512,stripe_width=512,num_backup_sb=0", "/proc/self/fd/3")
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
@@ -204,7 +256,8 @@ func makeExt4(ctx context.Context, mem *os.File) error {
 	return nil
 }
 
-// finish waits for all guests. Where one fails, the others may wait for it in vain: they get a moment to say what they make of it.
+// finish waits for all guests. If one fails, the others may wait for it in vain: they get a
+// moment to report that.
 func (s *stage) finish(r result) result {
 	const grace = 15 * time.Second
 	type ending struct {
@@ -243,7 +296,8 @@ func (s *stage) killAll() {
 
 var ready = regexp.MustCompile(`^\s*@@READY\b`)
 
-// playPoweroff cuts the master's power again and again at a moment that chance decides, and boots it anew on the memory as it was left.
+// playPoweroff cuts the master's power again and again at a random moment, and boots the master
+// again on the same memory.
 func playPoweroff(s *stage) error {
 	const patience = 45 * time.Second
 	rng := rand.New(rand.NewPCG(uint64(s.h.opts.seed), 0))
@@ -294,4 +348,36 @@ func playPoweroff(s *stage) error {
 			return fmt.Errorf("round %d: %s ended before the last round", round, strings.Join(gone, " and "))
 		}
 	}
+}
+
+// playQueue cuts the power of the producer once, at a moment that chance decides, and boots it anew while the consumer stays up.
+func playQueue(s *stage) error {
+	const patience = 90 * time.Second
+	rng := rand.New(rand.NewPCG(uint64(s.h.opts.seed), 0))
+	if _, err := s.start(s.sc.guests[0]); err != nil {
+		return err
+	}
+	for round := range 2 {
+		spec := s.sc.guests[1]
+		spec.label = fmt.Sprintf("#%d", round)
+		spec.env = []string{fmt.Sprintf("FAMFS_TEST_ROUND=%d", round)}
+		p, err := s.start(spec)
+		if err != nil || round == 1 {
+			return err
+		}
+		if err := p.waitLine(ready, patience); err != nil {
+			return err
+		}
+		delay := time.Duration(rng.IntN(500)) * time.Millisecond
+		select {
+		case <-time.After(delay):
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		}
+		if err := p.cutPower(); err != nil {
+			return err
+		}
+		s.h.say("%s: power cut %v after the producer had put an eighth", s.sc.name, delay)
+	}
+	return nil
 }
