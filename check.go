@@ -43,7 +43,8 @@ func (r *Report) Err() error {
 // Check reads all metadata of the device or file at path and reports what is wrong with it.
 // Unlike Open, it reads past every error: a corrupt log header or entry does not prevent what
 // follows from being checked. If the log is being compacted, or that was interrupted, the only
-// problem is ErrBusy, and how to finish it. Check writes nothing. Of the options only WithLogger,
+// problem is ErrBusy, and how to finish it. If adding the first device was interrupted, that is a
+// problem beside those that are found. Check writes nothing. Of the options only WithLogger,
 // WithDevices and DiscoverDevices have an effect. A device that is not found is no problem, and its
 // Err in Report.Devices says why.
 //
@@ -77,7 +78,7 @@ func (f *FS) check() (*Report, error) {
 	report := &Report{Device: f.dev.describe()}
 	m := &mappedMemory{dev: f.dev, mem: f.window.mem}
 	records := readRecords(m, f.size())
-	if c, stands, ok := records.underWay(m, f.size()); ok && stands != newStands {
+	if c, stands, ok := records.underWay(m, f.size()); ok && stands != newStands && !c.replacing() {
 		// The log may have entries of two file systems by now: they say nothing, and finishing
 		// needs none of them.
 		report.Superblock, _ = decodeSuperblock(&c.superblock, f.size()) // underWay has found it sound
@@ -98,7 +99,7 @@ func (f *FS) check() (*Report, error) {
 		return report, nil
 	}
 	report.Superblock = f.sb
-	if _, sb, err := secondCopy(m, f.size()); err == nil {
+	if _, sb, err := secondCopy(m, f.size(), f.size()); err == nil {
 		report.Copy = &sb
 	} else {
 		report.CopyErr = err

@@ -121,13 +121,8 @@ func (f *FS) stillOurs(members []*member, others []sharedMemory) error {
 		if m.dev == nil {
 			continue
 		}
-		b := loadSuperblock(others[0])
-		sb, err := decodeSecondary(&b)
-		if err == nil && (sb.UUID != f.sb.UUID || sb.DeviceUUID != m.uuid) {
-			err = fmt.Errorf("found device %s of file system %s, want %s of %s", sb.DeviceUUID, sb.UUID, m.uuid, f.sb.UUID)
-		}
-		if err != nil {
-			return fmt.Errorf("device %d, %s: its superblock is not sound, or not of this file system any more: %w: %w", m.index, m.dev.info.Path, err, ErrDevice)
+		if err := m.checkSuperblock(others[0], f.sb.UUID); err != nil {
+			return err
 		}
 		others = others[1:]
 	}
@@ -494,6 +489,14 @@ func (c *compactionRecord) clearStaged(m sharedMemory, sb *Superblock) error {
 
 // errCompacting: what is on the device is between an old and a new log.
 var errCompacting = fmt.Errorf("its log is being compacted, or that was interrupted; open it with ReadWrite on the master, which finishes it: %w", ErrBusy)
+
+// interrupted says what to do about a record of something that is not done.
+func (c *compactionRecord) interrupted() error {
+	if c.replacing() {
+		return errReplacing
+	}
+	return errCompacting
+}
 
 // stagedDevices finds the devices whose superblocks an interrupted compaction is still to write: those
 // that the staged entries add. They may have the old UUID of the file system, the new one, or

@@ -7,6 +7,7 @@ package famfs
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -99,6 +100,20 @@ func (m *member) release() error {
 	}
 	mapped.remove(m.window.mem)
 	return errors.Join(m.window.unmap(), m.dev.close())
+}
+
+// checkSuperblock returns an error if head, the beginning of an added device, has no sound superblock of
+// the file system fsUUID and of this device.
+func (m *member) checkSuperblock(head sharedMemory, fsUUID UUID) error {
+	b := loadSuperblock(head)
+	sb, err := decodeSecondary(&b)
+	if err == nil && (sb.UUID != fsUUID || sb.DeviceUUID != m.uuid) {
+		err = fmt.Errorf("found device %s of file system %s, want %s of %s", sb.DeviceUUID, sb.UUID, m.uuid, fsUUID)
+	}
+	if err != nil {
+		return fmt.Errorf("device %d, %s: its superblock is not sound, or not of this file system any more: %w: %w", m.index, m.dev.info.Path, err, ErrDevice)
+	}
+	return nil
 }
 
 // home is where a file lies: its layout, and the devices that it is on.

@@ -187,7 +187,7 @@ func (n *newSecondary) format(c formatConfig, dry bool) error {
 			return fmt.Errorf("it is a device of this file system already (UUID %s): %w", before.DeviceUUID, ErrBusy)
 		case mine && before.UUID == n.primary.UUID: // adding it was interrupted
 		case !c.force:
-			if err := checkRemains(m, size); err != nil {
+			if err := checkRemains(m, size, dev.info.Size); err != nil {
 				return err
 			}
 			if err := checkContent(m, superblockArea, dev.info.Kind != DevDAX); err != nil {

@@ -113,7 +113,7 @@ func (c *candidate) read(f *FS) error {
 	var err error
 	c.sb, err = decodeSecondary(&b)
 	if err != nil && f.salvaging && !soundSuperblock(m) {
-		if _, copied, copyErr := secondCopy(m, int64(len(c.window.mem))); copyErr == nil && copied.secondary() {
+		if _, copied, copyErr := secondCopy(m, int64(len(c.window.mem)), int64(len(c.window.mem))); copyErr == nil && copied.secondary() {
 			c.lost, c.sb, err = fmt.Errorf("%s: %w; its second copy is sound, and is used: RestoreSuperblock puts it back, on the master", c.path, err), copied, nil
 		}
 	}
@@ -279,7 +279,7 @@ func secondaryOf(m sharedMemory, size int64) (sb Superblock, ok bool) {
 	b := loadSuperblock(m)
 	sb, err := decodeSecondary(&b)
 	if err != nil && !soundSuperblock(m) {
-		_, sb, err = secondCopy(m, size)
+		_, sb, err = secondCopy(m, size, size)
 	}
 	return sb, err == nil && sb.secondary()
 }

@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -1048,4 +1050,80 @@ func TestAddDeviceInterrupted(t *testing.T) {
 		require.NoError(t, m.Close())
 	}
 	assert.Positive(t, logged)
+}
+
+// Adding the first device is interrupted while the superblock is changed: Check says so, and reads the
+// rest, whatever stands of the superblock.
+func TestCheckInterruptedAddDevice(t *testing.T) {
+	t.Parallel()
+	interrupted := 0
+	for stores, done := 0, false; !done; stores++ {
+		m, path := oneDevice(t, 16*mib)
+		addFile(t, m, "f", mib)
+		usage := m.Usage()
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					require.Equal(t, crashed{}, r)
+				}
+			}()
+			left := stores
+			sb := m.sb
+			require.NoError(t, addFeature(stoppingMemory{m.replica.meta, &left}, &sb, m.size(), m.usedFrom))
+			done = true
+		}()
+		require.NoError(t, m.Close())
+		report, err := Check(path)
+		require.NoError(t, err)
+		assert.Equal(t, usage, report.Usage, "after %d stores", stores)
+		switch len(report.Problems) {
+		case 0:
+		case 1:
+			interrupted++
+			assert.ErrorIs(t, report.Err(), ErrBusy)
+			assert.ErrorContains(t, report.Err(), "a device is added")
+			assert.NotContains(t, report.Err().Error(), "compact")
+		default:
+			t.Errorf("after %d stores: %v", stores, report.Err())
+		}
+	}
+	assert.GreaterOrEqual(t, interrupted, 2, "with the old superblock, and with none")
+}
+
+// A process has died that wrote files, and a device is missing, of which the caches cannot be told to forget
+// what it stored: its slot stays in use, and everybody else goes on.
+func TestReuseDeadSlotWithoutDevice(t *testing.T) {
+	t.Parallel()
+	m, c, paths := reusingDevices(t, 2)
+	want := addFile(t, m, "on0", defaultUnit, OnDevice(0))
+	addFile(t, m, "on1", defaultUnit, OnDevice(1))
+	require.NoError(t, c.Close())
+	dead := openClient(t, paths[0], WithDevices(paths[1]), WithClientWrites())
+	mapping, err := dead.Map("on0", Writable())
+	require.NoError(t, err)
+	requireBytes(t, want, mapping.Bytes(), "on0")
+	require.NoError(t, dead.pins.unlock()) // as the system does when a process dies
+	require.NoError(t, m.Remove("on0"))
+	content := addFile(t, m, "again", defaultUnit, OnDevice(0))
+
+	var said bytes.Buffer
+	left := openClient(t, paths[0], WithLogger(slog.New(slog.NewTextHandler(&said, nil))))
+	for range 2 {
+		again, err := left.Map("again")
+		require.NoError(t, err)
+		requireBytes(t, content, again.Bytes(), "again")
+		require.NoError(t, again.Close())
+		require.NoError(t, left.sweepAll())
+	}
+	removed, err := m.Reclaim()
+	require.NoError(t, err)
+	assert.EqualValues(t, defaultUnit, removed.Held, "it is held on")
+	refreshed(t, left) // which tells the logger
+	assert.Equal(t, 1, strings.Count(said.String(), "dead processes"), "told once: %s", said.String())
+	all := openClient(t, paths[0], WithDevices(paths[1]))
+	_, err = all.Map("again")
+	require.NoError(t, err)
+	removed, err = m.Reclaim()
+	require.NoError(t, err)
+	assert.EqualValues(t, defaultUnit, removed.Freed, "until a process comes that has all devices")
 }

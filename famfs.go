@@ -230,10 +230,8 @@ func (f *FS) findFileSystem(m sharedMemory) (err error) {
 		f.sb, err = readSuperblock(m, f.size())
 		records = readRecords(m, f.size())
 	case underWay.replacing() && err == nil: // either superblock will do
-	case underWay.replacing():
-		return errReplacing
-	case stands != newStands:
-		return errCompacting
+	case underWay.replacing() || stands != newStands:
+		return underWay.interrupted()
 	}
 	if errors.Is(err, ErrNotFormatted) {
 		err = explainUnformatted(m, f.size(), err)

@@ -703,7 +703,7 @@ func FuzzSuperblockCopy(f *testing.F) {
 			copy(c[:], copied)
 		}
 		copy(device.mem[copyAt:], c[:])
-		found, sb, err := secondCopy(device, int64(len(device.mem)))
+		found, sb, err := secondCopy(device, int64(len(device.mem)), int64(len(device.mem)))
 		if err != nil {
 			return
 		}

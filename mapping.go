@@ -3,7 +3,6 @@ package famfs
 // Files as slices: mapping them, and sharing their memory.
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -299,7 +298,7 @@ func (f *FS) mapFile(name string, c mapConfig) (m *Mapping, err error) {
 	}
 	if c.verified {
 		var sum *SumError
-		if err := f.verifyNode(context.Background(), index, n); err != nil && !(errors.As(err, &sum) && sum.Stale) {
+		if err := f.verifyNode(index, n, nil); err != nil && !(errors.As(err, &sum) && sum.Stale) {
 			return nil, err
 		}
 	}

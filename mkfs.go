@@ -80,7 +80,7 @@ func format(path string, c formatConfig) error {
 	return withMetadata(path, area, c.prepare, func(dev *device, m sharedMemory) error {
 		if !c.force {
 			n, _ := area(dev.info.Size)
-			if err := checkVacant(m, n, dev.info.Kind != DevDAX); err != nil {
+			if err := checkVacant(m, n, dev.info.Size, dev.info.Kind != DevDAX); err != nil {
 				return err
 			}
 		}
@@ -143,17 +143,19 @@ func formatSecondaries(primary *device, sb *Superblock, c formatConfig) (added [
 	return added, nil
 }
 
-// checkVacant returns an error if the first n bytes hold something that Format must not lose.
-func checkVacant(m sharedMemory, n int64, zeros bool) error {
-	if err := checkRemains(m, n); err != nil {
+// checkVacant returns an error if the first n bytes of a device of this size hold something that Format
+// must not lose.
+func checkVacant(m sharedMemory, n, deviceSize int64, zeros bool) error {
+	if err := checkRemains(m, n, deviceSize); err != nil {
 		return err
 	}
 	return checkContent(m, n, zeros)
 }
 
-// checkRemains returns an error if the first n bytes have what is left of a famfs.
-func checkRemains(m sharedMemory, n int64) error {
-	if found := remains(m, n); found != "" {
+// checkRemains returns an error if the first n bytes of a device of this size have what is left of a
+// famfs.
+func checkRemains(m sharedMemory, n, deviceSize int64) error {
+	if found := remains(m, n, deviceSize); found != "" {
 		return fmt.Errorf("carries %s; format with force to lose it: %w", found, fs.ErrExist)
 	}
 	return nil
@@ -197,7 +199,7 @@ func wipe(path string, prepare func(*device)) error {
 		if err := checkDeviceSize(dev.info.Size); err != nil {
 			return err
 		}
-		if _, _, noCopy := secondCopy(m, size); noCopy != nil && remains(m, size) == "" {
+		if _, _, noCopy := secondCopy(m, size, size); noCopy != nil && remains(m, size, size) == "" {
 			_, err := readSuperblock(m, size)
 			if err == nil {
 				err = fmt.Errorf("superblock: it was written just now: %w", ErrBusy)
@@ -244,7 +246,7 @@ func wipeSecondary(dev *device, m sharedMemory, size int64, uuid UUID) error {
 // owner, if it had one: other hosts may have lines of it in their caches.
 func rememberOwner(m sharedMemory, deviceSize int64, uuid UUID) error {
 	records := readRecords(m, deviceSize)
-	if records.latest() < 0 && remains(m, deviceSize) == "" {
+	if records.latest() < 0 && remains(m, deviceSize, deviceSize) == "" {
 		return nil
 	}
 	if at := records.latest(); at >= 0 {

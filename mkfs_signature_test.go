@@ -102,27 +102,27 @@ func TestFormatSignatures(t *testing.T) {
 			for i := range m.mem[:signatureSpan] {
 				m.mem[i] = 0xa5
 			}
-			require.NoError(t, checkVacant(m, formatArea, false), "bytes that mean nothing, on a device")
-			require.ErrorIs(t, checkVacant(m, formatArea, true), ErrNotEmpty)
+			require.NoError(t, checkVacant(m, formatArea, formatArea, false), "bytes that mean nothing, on a device")
+			require.ErrorIs(t, checkVacant(m, formatArea, formatArea, true), ErrNotEmpty)
 			copy(m.mem[at:], s.magic)
 			for _, zeros := range []bool{false, true} {
-				err := checkVacant(m, formatArea, zeros)
+				err := checkVacant(m, formatArea, formatArea, zeros)
 				require.ErrorIs(t, err, ErrNotEmpty)
 				assert.ErrorContains(t, err, fmt.Sprintf("holds %s (its signature is at offset %d)", s.what, at))
 			}
 			m.mem[at+int64(len(s.magic))-1] ^= 1
-			require.NoError(t, checkVacant(m, formatArea, false), "%s, with a byte changed", s.what)
+			require.NoError(t, checkVacant(m, formatArea, formatArea, false), "%s, with a byte changed", s.what)
 		}
 		assert.LessOrEqual(t, s.at[len(s.at)-1]+int64(len(s.magic)), int64(signatureSpan))
 	}
 	t.Run("partition table", func(t *testing.T) {
 		m := &simImage{mem: make([]byte, formatArea)}
 		m.mem[510], m.mem[511] = 0x55, 0xaa
-		require.NoError(t, checkVacant(m, formatArea, false), "without a partition")
+		require.NoError(t, checkVacant(m, formatArea, formatArea, false), "without a partition")
 		m.mem[446], m.mem[450] = 0x80, 0x83
-		assert.ErrorContains(t, checkVacant(m, formatArea, false), "a DOS partition table")
+		assert.ErrorContains(t, checkVacant(m, formatArea, formatArea, false), "a DOS partition table")
 		m.mem[462] = 7
-		require.NoError(t, checkVacant(m, formatArea, false), "with a state that no partition has")
+		require.NoError(t, checkVacant(m, formatArea, formatArea, false), "with a state that no partition has")
 	})
 	t.Run("on a file", func(t *testing.T) {
 		requireKept(t, fileWith(t, 257, []byte("ustar\x0000")), ErrNotEmpty, "a tar archive")
@@ -198,7 +198,7 @@ func TestFormatInterrupted(t *testing.T) {
 		}()
 		h.settle()
 		if killed {
-			require.NoError(t, checkVacant(&simImage{mem: medium.mem}, formatArea, true), "after %d stores", stores)
+			require.NoError(t, checkVacant(&simImage{mem: medium.mem}, formatArea, formatArea, true), "after %d stores", stores)
 		}
 		if stores > 200 {
 			require.Fail(t, "stores without end")

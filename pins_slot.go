@@ -39,6 +39,8 @@ type pinning struct {
 	// writers is how many regions are mapped for writing, or being mapped, and creators how many
 	// share the writers' lock.
 	writers, creators int
+	// keptDead says that slots of dead processes could not be freed, and that this was logged.
+	keptDead bool
 	// draining says that users of files may still be there who looked them up before target was
 	// replayed.
 	draining bool
@@ -302,5 +304,10 @@ func (f *FS) sweepSlots(place int, only uint64) error {
 		}
 		return func() error { return p.dev.unlockByte(at) }, nil
 	}
-	return f.replica.freeDead(place, m, p.base, isDead, try, f.forgetAllData)
+	kept, err := f.replica.freeDead(place, m, p.base, isDead, try, f.forgetAllData)
+	if kept != nil && !p.keptDead {
+		f.config.log.Warn("what dead processes of this host held is held on: open with all devices (WithDevices) to free it", "path", f.dev.info.Path, "err", kept)
+	}
+	p.keptDead = kept != nil // told once, and not at each Create
+	return err
 }

@@ -17,9 +17,10 @@ const scanPiece = 64
 // remains describes what is left of a famfs. It returns "" if there is nothing. What counts is:
 // a superblock's magic, a second copy that can be believed, a CRC that is right once the magic is
 // restored, a sound log header, and a sound entry. A log without entries behind a cleared superblock does not count: an
-// interrupted Format leaves that, and it holds nothing that could be lost.
-func remains(m sharedMemory, deviceSize int64) string {
-	if deviceSize < superblockArea {
+// interrupted Format leaves that, and it holds nothing that could be lost. m reaches size bytes of a device of
+// deviceSize.
+func remains(m sharedMemory, size, deviceSize int64) string {
+	if size < superblockArea {
 		return ""
 	}
 	var b [superblockSize]byte
@@ -31,14 +32,14 @@ func remains(m sharedMemory, deviceSize int64) string {
 		}
 		return fmt.Sprintf("%s %s", what, UUID(b[fsUUIDAt:]))
 	}
-	_, sb, noCopy := secondCopy(m, deviceSize)
+	_, sb, noCopy := secondCopy(m, size, deviceSize)
 	if noCopy == nil && sb.secondary() {
 		return fmt.Sprintf("a secondary device of famfs file system %s (without its superblock, which has a second copy)", sb.UUID)
 	}
-	if deviceSize < superblockArea+minLogSize {
+	if size < superblockArea+minLogSize {
 		return ""
 	}
-	records := readRecords(m, deviceSize)
+	records := readRecords(m, size)
 	if c, _, ok := records.underWay(m, deviceSize); ok {
 		return fmt.Sprintf("famfs file system %s, whose log is being compacted", c.uuid)
 	}
@@ -67,7 +68,7 @@ func remains(m sharedMemory, deviceSize int64) string {
 // explainUnformatted adds to err why a device has no superblock: it is damaged, holds something
 // else, or is empty.
 func explainUnformatted(m sharedMemory, deviceSize int64, err error) error {
-	if found := remains(m, deviceSize); found != "" {
+	if found := remains(m, deviceSize, deviceSize); found != "" {
 		return fmt.Errorf("superblock: found magic %#x, want %#x, yet here is %s; it is damaged, or being formatted just now: %w", m.load64(0), uint64(superblockMagic), found, ErrCorrupt)
 	}
 	area := min(deviceSize, logOffset+minLogSize)
@@ -237,8 +238,13 @@ func (f *FS) salvage() (wrong []error, err error) {
 	var records compactionRecords
 	recordsErr := Guard(func() error {
 		records = readRecords(m, f.size())
-		if _, stands, compacting := records.underWay(m, f.size()); compacting && stands != newStands {
-			wrong = append(wrong, errCompacting)
+		c, stands, underWay := records.underWay(m, f.size())
+		if !underWay || stands == newStands {
+			return nil
+		}
+		wrong = append(wrong, c.interrupted())
+		if c.replacing() && err != nil { // all else is as it was
+			f.sb, err = decodeSuperblock(&c.superblock, f.size())
 		}
 		return nil
 	})

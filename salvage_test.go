@@ -195,5 +195,5 @@ func TestSalvageInvalidates(t *testing.T) {
 	assert.EqualValues(t, smallUnit, sb.AllocUnit)
 	old.keep = true
 	assert.EqualValues(t, 1, scanEntries(old, 10, nil))
-	assert.Contains(t, remains(old, testSize), "famfs log")
+	assert.Contains(t, remains(old, testSize, testSize), "famfs log")
 }

@@ -81,7 +81,8 @@ func (b BadRange) Unwrap() error { return b.Err }
 const maxBadRanges = 10_000
 
 // Scrub reads all metadata and every byte of every file, as of the last Refresh, and compares
-// sealed files with their seals. Files that are removed meanwhile are left out. The caches forget
+// sealed files with their seals, and records with their checksums: superblocks and their second copies,
+// log header and entries. That a superblock has no second copy is nothing to list. Files that are removed meanwhile are left out. The caches forget
 // what they have first, so it reads the memory itself. It never writes, and goes on after
 // everything that it finds; a file on a device that is not here is listed as a whole. It may take
 // long: ctx ends it, and Close is ErrBusy meanwhile.
@@ -148,6 +149,10 @@ func (s *scrub) run(ctx context.Context) error {
 			return err
 		}
 	}
+	// A compaction takes the first superblock away before it changes the others: so it is looked at last.
+	for _, m := range members {
+		s.records(m)
+	}
 	if err := s.entries(uint64(end)); err != nil {
 		return err
 	}
@@ -200,6 +205,35 @@ func (s *scrub) readMetadata(ctx context.Context, m *member) error {
 	return err
 }
 
+// records checks the log header, the superblocks of secondary devices, and each second copy.
+func (s *scrub) records(m *member) {
+	f := s.fs
+	head := &mappedMemory{dev: m.dev, mem: m.window.mem}
+	var fault *FaultError // what cannot be read is listed already
+	list := func(at, length int64, err error) {
+		if err != nil && !errors.As(err, &fault) {
+			s.bad(BadRange{Offset: at, Length: length, Err: fmt.Errorf("%s: %w", m.dev.info.Path, err)})
+		}
+	}
+	switch {
+	case m.index == 0:
+		f.mu.Lock()
+		err := Guard(func() error { _, err := f.replica.readLogHeader(); return err })
+		f.mu.Unlock()
+		list(logOffset, logHeaderSize, err)
+	case f.sb.hasDevices(): // else the reference has added it, without a superblock
+		list(0, superblockSize, Guard(func() error { return m.checkSuperblock(head, f.sb.UUID) }))
+	}
+	_, err := loadCopy(head)
+	if err != nil && !errors.Is(err, errNoCopy) { // the master may be writing it
+		f.config.pause(settleTimes[0])
+		_, err = loadCopy(head)
+	}
+	if err != nil && !errors.Is(err, errNoCopy) {
+		list(copyAt, copySize, fmt.Errorf("%w; opening with ReadWrite on the master writes it anew", err))
+	}
+}
+
 // entries checks the superblock, and the log entries before end.
 func (s *scrub) entries(end uint64) error {
 	f := s.fs
@@ -244,9 +278,10 @@ func (s *scrub) file(ctx context.Context, index int64, n node) error {
 		s.bad(BadRange{Name: name, Length: n.size, Err: err})
 		return nil
 	}
+	pace := func(bytes int64) error { return s.pace(ctx, bytes) }
 	var parts crcParts
 	_, err := inParallel(0, n.size, func(from, to int64) (int64, error) {
-		if err := s.pace(ctx, to-from); err != nil {
+		if err := pace(to - from); err != nil {
 			return 0, err
 		}
 		var sum crcRun
@@ -286,9 +321,9 @@ func (s *scrub) file(ctx context.Context, index int64, n node) error {
 		err := error(nil)
 		switch {
 		case want.Kind != CRC32C:
-			err = f.verifyNode(ctx, index, n)
+			err = f.verifyNode(index, n, pace)
 		case crcSum(parts.parts[0].crc) != want:
-			err = f.readAgain(ctx, index, n, want, crcSum(parts.parts[0].crc))
+			err = f.readAgain(index, n, want, crcSum(parts.parts[0].crc), pace)
 		}
 		if errors.Is(err, ErrRemoved) {
 			return nil

@@ -5,7 +5,6 @@ package famfs
 // seal entry does when the log is replayed is replica.go's concern, comparing is verify.go's.
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -59,6 +58,7 @@ type fileSums struct {
 // their sum meanwhile.
 func (s *fileSums) filling(kind SumKind) bool {
 	s.ready.Store(false)
+	s.most = maxParts
 	return kind == CRC32C && !s.exposed
 }
 
@@ -251,7 +251,7 @@ func (f *FS) sumWritten(index int64, n node, kind SumKind) (Sum, error) {
 		return Sum{}, err
 	}
 	since := h.diskCounts()
-	sum, err := f.sumNode(context.Background(), index, n, kind)
+	sum, err := f.sumNode(index, n, kind, nil)
 	if err != nil {
 		return Sum{}, err
 	}
@@ -263,15 +263,17 @@ func (f *FS) sumWritten(index int64, n node, kind SumKind) (Sum, error) {
 }
 
 // sumNode computes the sum of a file that is there, as it is in memory.
-func (f *FS) sumNode(ctx context.Context, index int64, n node, kind SumKind) (Sum, error) {
+func (f *FS) sumNode(index int64, n node, kind SumKind, pace func(bytes int64) error) (Sum, error) {
 	if f.pins.on {
 		if err := f.mayRead(index, n); err != nil {
 			return Sum{}, err
 		}
 	}
 	sum, err := sumOver(n.size, kind, nil, func(off, count int64, use func(dev *device, mem []byte) error) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if pace != nil {
+			if err := pace(count); err != nil {
+				return err
+			}
 		}
 		return f.eachRun(n, off, count, use)
 	})

@@ -84,6 +84,9 @@ var crashRenewals = []struct {
 	name    string
 	prepare func(c *crashRenewal)
 	do      func(m sharedMemory) error
+	// redundant are the flushes and fences without which nothing can go wrong there, with what does
+	// their work besides: see crashRedundant.
+	redundant map[string][]string
 }{
 	{"grow", func(c *crashRenewal) {
 		c.old.DeviceSize = crashDevice / 2
@@ -96,8 +99,12 @@ var crashRenewals = []struct {
 			return err
 		}
 		return renewCopy(m, crashDevice)
+	}, map[string][]string{
+		// The superblock is read again for the copy, which writes it back.
+		"writeDeviceSize flush 1":       {"loadSuperblock invalidate"},
+		"writeDeviceSize fenceStores 1": {"loadSuperblock invalidate", "writeCopy fenceStores 1"},
 	}},
-	{"missing", func(c *crashRenewal) { clear(c.host.medium.mem[copyAt : copyAt+copySize]) }, func(m sharedMemory) error { return renewCopy(m, crashDevice) }},
+	{"missing", func(c *crashRenewal) { clear(c.host.medium.mem[copyAt : copyAt+copySize]) }, func(m sharedMemory) error { return renewCopy(m, crashDevice) }, nil},
 	{"of another", func(c *crashRenewal) {
 		other := crashSuperblock(2, 2*minLogSize)
 		b := other.encode()
@@ -105,18 +112,27 @@ var crashRenewals = []struct {
 		copy(c.host.medium.mem[copyAt:], copied[:])
 		c.old = other
 		c.sb = crashSuperblock(1, minLogSize)
-	}, func(m sharedMemory) error { return renewCopy(m, crashDevice) }},
+	}, func(m sharedMemory) error { return renewCopy(m, crashDevice) }, nil},
 	{"put back", func(c *crashRenewal) {
 		c.put = true
 		clear(c.host.medium.mem[:superblockSize])
 		c.host.medium.mem[100] = 1
-	}, func(m sharedMemory) error {
-		b, _, err := secondCopy(m, crashDevice)
-		if err != nil {
-			return err
-		}
-		return putSuperblock(m, &b)
-	}},
+	}, putCopyBack, nil},
+	{"put back under its magic", func(c *crashRenewal) {
+		c.put = true
+		c.host.medium.mem[logSizeAt] ^= 1
+		c.host.medium.mem[systemUUIDAt] ^= 1
+		c.host.medium.mem[deviceSizeAt+3] ^= 1
+		c.host.medium.mem[deviceNameAt] ^= 1
+	}, putCopyBack, nil},
+}
+
+func putCopyBack(m sharedMemory) error {
+	b, _, err := secondCopy(m, crashDevice, crashDevice)
+	if err != nil {
+		return err
+	}
+	return putSuperblock(m, &b)
 }
 
 func TestCrashCopy(t *testing.T) {
@@ -136,14 +152,6 @@ func TestCrashCopy(t *testing.T) {
 	}
 }
 
-// crashCopyRedundant are the flushes and fences without which nothing can go wrong in this model,
-// with what does their work besides: see crashRedundant.
-var crashCopyRedundant = map[string][]string{
-	// The superblock is read again for the copy, which writes it back.
-	"writeDeviceSize flush 1":       {"loadSuperblock invalidate"},
-	"writeDeviceSize fenceStores 1": {"loadSuperblock invalidate", "writeCopy fenceStores 1"},
-}
-
 // With any one flush or fence removed, or done by the other kind of fence, there is a state that
 // is wrong.
 func TestCrashCopyTeeth(t *testing.T) {
@@ -160,7 +168,11 @@ func TestCrashCopyTeeth(t *testing.T) {
 				err := c.run(way.do)
 				return saboteur.barriers, c.x.states, err
 			}
-			checkTeeth(t, run, crashCopyRedundant, make(map[string]bool))
+			redundant := make(map[string]bool)
+			checkTeeth(t, run, way.redundant, redundant)
+			for name := range way.redundant {
+				assert.True(t, redundant[name], "%s was found to be necessary", name)
+			}
 		})
 	}
 }

@@ -869,7 +869,7 @@ func (f *crashFormat) verify(m *simImage) error {
 		if f.outcomes[0]++; f.outcomes[0]%1000 == 1 {
 			// Rarely, as it takes long: that is continued by formatting again, which is not
 			// refused unless the first was forced.
-			if err := checkVacant(m, f.new.sb.logEnd(), false); !f.forced && err != nil {
+			if err := checkVacant(m, f.new.sb.logEnd(), crashDevice, false); !f.forced && err != nil {
 				return fmt.Errorf("format again: %w", err)
 			}
 			if err := writeFileSystem(m, f.new.sb); err != nil {

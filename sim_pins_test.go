@@ -278,9 +278,9 @@ func (s *pinsRun) finish() error {
 	for i := range pinsHosts {
 		place := s.place(i)
 		m := &simImage{mem: s.medium.mem}
-		err := r.freeDead(place, m, s.sb.logEnd()+slotAt(place, 0), func(*pinSlot) bool { return true },
+		kept, err := r.freeDead(place, m, s.sb.logEnd()+slotAt(place, 0), func(*pinSlot) bool { return true },
 			func(int) (func() error, error) { return func() error { return nil }, nil }, func() error { return nil })
-		if err != nil {
+		if err := errors.Join(kept, err); err != nil {
 			return err
 		}
 	}
@@ -463,7 +463,8 @@ func (p *pinsProcess) sweep(only uint64) error {
 		}
 		return s.owner.boot == p.boot || p.at == 0 || hosts.states[place] == hostEvicted
 	}
-	return p.r.freeDead(place, p.host, p.sb.logEnd()+slotAt(place, 0), dead, p.tryLock, p.forgetAll)
+	kept, err := p.r.freeDead(place, p.host, p.sb.logEnd()+slotAt(place, 0), dead, p.tryLock, p.forgetAll)
+	return errors.Join(kept, err)
 }
 
 // take takes a slot, as who maps something first does.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"sort"
 	"sync"
 )
 
@@ -82,11 +83,16 @@ type crcPart struct {
 	crc      uint32
 }
 
+// maxParts is how many parts of a pending file are kept. If it is filled in more pieces that do not follow
+// each other, some are forgotten, and read again in the end: finding the place of each would take longer.
+const maxParts = 4096
+
 // crcParts are the CRCs of parts of a file, in ascending order. Parts that follow each other are
 // combined. Several goroutines may add to it.
 type crcParts struct {
 	mu    sync.Mutex
 	parts []crcPart
+	most  int // how many are kept; 0 is no limit
 }
 
 // add adds a part. What it overlaps is forgotten: those bytes were overwritten.
@@ -96,12 +102,11 @@ func (p *crcParts) add(part crcPart) {
 	if part.from >= part.to {
 		return
 	}
-	kept := p.forget(part.from, part.to)
-	// Parts come nearly in order: the place is near the end.
-	at := len(kept)
-	for at > 0 && kept[at-1].from > part.from {
-		at--
+	if p.most > 0 && len(p.parts) >= p.most {
+		p.parts = p.parts[:p.most/2]
 	}
+	kept := p.forget(part.from, part.to)
+	at := sort.Search(len(kept), func(i int) bool { return kept[i].from > part.from })
 	follows := at > 0 && kept[at-1].to == part.from
 	precedes := at < len(kept) && part.to == kept[at].from
 	if follows {
@@ -135,16 +140,12 @@ func (p *crcParts) drop(from, to int64) {
 
 // forget returns the parts that have no bytes from from up to to. p.mu must be held.
 func (p *crcParts) forget(from, to int64) []crcPart {
-	if n := len(p.parts); n == 0 || from >= p.parts[n-1].to {
-		return p.parts
+	first := sort.Search(len(p.parts), func(i int) bool { return p.parts[i].to > from })
+	end := first
+	for end < len(p.parts) && p.parts[end].from < to {
+		end++
 	}
-	kept := p.parts[:0]
-	for _, part := range p.parts {
-		if part.to <= from || part.from >= to {
-			kept = append(kept, part)
-		}
-	}
-	return kept
+	return slices.Delete(p.parts, first, end)
 }
 
 // gaps returns the ranges of a file of this size that no part covers.

@@ -135,3 +135,24 @@ func BenchmarkCopySumming(b *testing.B) {
 		})
 	}
 }
+
+// A file that is filled in many pieces apart from each other takes no more room for that, and its sum is
+// right: what was forgotten is a gap.
+func TestCRCPartsAreFew(t *testing.T) {
+	t.Parallel()
+	const pieces, length = 1000, 3
+	data := pattern(2*pieces*length, 7)
+	parts := crcParts{most: 16}
+	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(pieces) {
+		from := int64(2 * i * length)
+		parts.add(crcPart{from, from + length, crc32c(data[from : from+length])})
+		require.LessOrEqual(t, len(parts.parts), parts.most)
+	}
+	require.NotEmpty(t, parts.parts)
+	each := func(off, count int64, use func(*device, []byte) error) error {
+		return use(&device{}, data[off:off+count])
+	}
+	sum, err := sumOver(int64(len(data)), CRC32C, parts.parts, each)
+	require.NoError(t, err)
+	assert.Equal(t, crcSum(crc32c(data)), sum)
+}

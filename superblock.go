@@ -227,6 +227,14 @@ func decodeSecondary(b *[superblockSize]byte) (Superblock, error) {
 	return sb, nil
 }
 
+// decodeEither decodes b, a copy, of a device with a log or of a secondary one.
+func decodeEither(b *[superblockSize]byte, deviceSize int64) (Superblock, error) {
+	if isSecondary(b) {
+		return decodeSecondary(b)
+	}
+	return decodeSuperblock(b, deviceSize)
+}
+
 // fieldsOf returns what b says, which need not be valid.
 func fieldsOf(b *[superblockSize]byte) Superblock {
 	le := binary.LittleEndian

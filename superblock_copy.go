@@ -85,7 +85,7 @@ func renewCopy(m sharedMemory, deviceSize int64) error {
 // copyToBe returns what the copy should be, and whether it is that.
 func copyToBe(m sharedMemory, deviceSize int64) (b [superblockSize]byte, ok bool, err error) {
 	b = loadSuperblock(m)
-	if _, err := decodeSuperblock(&b, deviceSize); err != nil {
+	if _, err := decodeEither(&b, deviceSize); err != nil {
 		return b, false, err
 	}
 	copied, noCopy := loadCopy(m)

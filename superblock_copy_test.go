@@ -5,9 +5,11 @@ package famfs
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -122,6 +124,24 @@ func TestCopyIsRepaired(t *testing.T) {
 			require.Equal(t, damaged, f.read(copyAt, copySize), "who only reads writes nothing")
 			openMaster(t, f.path)
 			requireCopy(t, f.path)
+		})
+	}
+}
+
+// So it does on every device, and not on those of another file system.
+func TestSecondaryCopyIsRepaired(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string][]byte{"missing": make([]byte, copySize), "damaged": pattern(copySize, 1)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, paths := severalDevices(t, 3, 16*mib)
+			require.NoError(t, m.Close())
+			writeTo(t, paths[1], copyAt, damage)
+			writeTo(t, paths[2], copyAt, damage)
+			writeTo(t, paths[2], fsUUIDAt, []byte{1, 2, 3}) // it is another's
+			openMaster(t, paths[0], WithDevices(paths[1:]...))
+			requireCopy(t, paths[1])
+			assert.Equal(t, damage, bytesAt(t, paths[2], copyAt, copySize))
 		})
 	}
 }
@@ -474,4 +494,65 @@ func TestRestoreBothSuperblocks(t *testing.T) {
 	require.NoError(t, RestoreSuperblock(paths[0], WithSystemUUID(testHost), all))
 	require.NoError(t, RestoreSuperblock(paths[1], WithSystemUUID(testHost)))
 	assertContent(t, openTest(t, paths[0], all), "file", content)
+}
+
+// Where files lie does not contradict a copy, although Format looks only at the beginning of the device.
+func TestFormatKeepsWhatOnlyItsCopyTells(t *testing.T) {
+	t.Parallel()
+	for name, log := range map[string]int64{"same log": minLogSize, "longer log": 4 * minLogSize} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fileBacking(t, 64*mib)
+			require.NoError(t, Format(path, WithSystemUUID(testHost), LogSize(log)))
+			m := openMaster(t, path)
+			addFile(t, m, "f", 5*mib)
+			uuid := m.Superblock().UUID
+			require.NoError(t, m.Close())
+			writeTo(t, path, 0, pattern(4096, 3))
+			err := Format(path, WithSystemUUID(testHost))
+			require.ErrorIs(t, err, fs.ErrExist)
+			assert.ErrorContains(t, err, uuid.String())
+		})
+	}
+}
+
+// Whoever has a file system open while its superblock is put back goes on with it: at no moment is that
+// a device which is formatted anew, unless the damage itself looks like that.
+func TestRestoreBesideReaders(t *testing.T) {
+	t.Parallel()
+	for name, damage := range lose {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			m := openMaster(t, f.path)
+			reader := openTest(t, f.path, openOption(func(c *openConfig) { c.pause = func(time.Duration) {} }))
+			look := func() error {
+				reader.mu.Lock()
+				defer reader.mu.Unlock()
+				return reader.replica.sameFileSystem()
+			}
+			b := [superblockSize]byte(f.read(copyAt, superblockSize))
+			damage(f)
+			if errors.Is(look(), ErrReformatted) {
+				require.Contains(t, []string{"zeros", "noise", "first line"}, name)
+				return
+			}
+			done := false
+			for stores := 0; !done; stores++ {
+				func() {
+					defer func() {
+						if r := recover(); r != nil {
+							require.Equal(t, crashed{}, r)
+						}
+					}()
+					left := stores
+					require.NoError(t, putSuperblock(stoppingMemory{m.replica.meta, &left}, &b))
+					done = true
+				}()
+				require.NotErrorIs(t, look(), ErrReformatted, "after %d stores", stores)
+			}
+			assert.NoError(t, look())
+		})
+	}
 }

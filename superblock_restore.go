@@ -54,7 +54,7 @@ func superblockCopy(path string) (sb Superblock, err error) {
 	}
 	defer func() { err = errors.Join(err, f.release()) }()
 	err = Guard(func() error {
-		_, sb, err = secondCopy(&mappedMemory{dev: f.dev, mem: f.window.mem}, f.size())
+		_, sb, err = secondCopy(&mappedMemory{dev: f.dev, mem: f.window.mem}, f.size(), f.size())
 		return err
 	})
 	return sb, err
@@ -89,13 +89,13 @@ func restoreSuperblock(path string, c openConfig) error {
 // restorable returns the copy that may be put back on a device of deviceSize. m reaches size bytes of it.
 func (c *openConfig) restorable(m sharedMemory, size, deviceSize int64) (b [superblockSize]byte, sb Superblock, err error) {
 	records := readRecords(m, size)
-	if _, stands, ok := records.underWay(m, size); ok && stands != newStands {
-		return b, sb, errCompacting
+	if record, stands, ok := records.underWay(m, size); ok && stands != newStands {
+		return b, sb, record.interrupted()
 	}
 	if soundSuperblock(m) {
 		return b, sb, fmt.Errorf("superblock: it is sound, so there is nothing to restore: %w", fs.ErrExist)
 	}
-	if b, sb, err = secondCopy(m, deviceSize); err != nil {
+	if b, sb, err = secondCopy(m, size, deviceSize); err != nil {
 		return b, sb, err
 	}
 	head := make([]byte, min(size, signatureSpan))
@@ -134,46 +134,38 @@ func (c openConfig) devicesAgree(path string) error {
 	return nil
 }
 
-// putSuperblock writes a superblock over a damaged one. Its magic comes last, so that it is complete
-// as soon as anybody takes it for one.
+// putSuperblock writes a superblock over a damaged one. What its CRC does not cover comes first, so that
+// it is complete as soon as the CRC is right. The magic is not taken away before: whoever has the file
+// system open would take that for a device that is formatted anew.
 func putSuperblock(m sharedMemory, b *[superblockSize]byte) error {
 	m.invalidate(magicAt, superblockSize)
 	m.fenceLoads()
-	m.store64(magicAt, 0)
-	if err := flushAndFence(m, magicAt, 8); err != nil {
+	m.store(flagsAt, b[flagsAt:])
+	if err := flushAndFence(m, flagsAt, superblockSize-flagsAt); err != nil {
 		return err
 	}
-	m.store(versionAt, b[versionAt:])
-	if err := flushAndFence(m, 0, superblockSize); err != nil {
-		return err
-	}
-	m.store(magicAt, b[magicAt:versionAt])
-	return flushAndFence(m, magicAt, 8)
+	m.store(magicAt, b[:flagsAt])
+	return flushAndFence(m, magicAt, flagsAt)
 }
 
 // secondCopy returns the second copy of the superblock of a device, if it can be believed: it is
 // complete, and nothing on the device says that it is of another file system. The reference leaves
-// one that it finds when it formats a device.
-func secondCopy(m sharedMemory, deviceSize int64) (b [superblockSize]byte, sb Superblock, err error) {
-	if deviceSize < superblockArea {
+// one that it finds when it formats a device. m reaches size bytes of it.
+func secondCopy(m sharedMemory, size, deviceSize int64) (b [superblockSize]byte, sb Superblock, err error) {
+	if size < superblockArea {
 		return b, sb, errNoCopy
 	}
 	if b, err = loadCopy(m); err != nil {
 		return b, sb, err
 	}
-	if isSecondary(&b) {
-		sb, err = decodeSecondary(&b)
-	} else {
-		sb, err = decodeSuperblock(&b, deviceSize)
-	}
-	if err != nil {
+	if sb, err = decodeEither(&b, deviceSize); err != nil {
 		return b, sb, fmt.Errorf("second copy: %w", err)
 	}
 	var standing [superblockSize]byte
 	if Guard(func() error { read(m, standing[:], 0); return nil }) == nil && isOfAnother(&standing, &b) {
 		return b, sb, notOf(&sb, "what is left of the superblock has other UUIDs")
 	}
-	return b, sb, contradicts(m, &sb, deviceSize)
+	return b, sb, contradicts(m, &sb, size, deviceSize)
 }
 
 // notOf says that the copy sb is of another file system than the one on the device.
@@ -226,10 +218,10 @@ func isSecondLine(b *[superblockSize]byte) bool {
 }
 
 // contradicts says what on the device does not go with sb, the copy of a superblock: the length of the
-// log, the pins unit, or where files lie.
-func contradicts(m sharedMemory, sb *Superblock, deviceSize int64) error {
+// log, the pins unit, or where files lie, as far as the size bytes that m reaches say it.
+func contradicts(m sharedMemory, sb *Superblock, size, deviceSize int64) error {
 	var header [logHeaderSize]byte
-	if deviceSize >= logOffset+logHeaderSize && Guard(func() error { read(m, header[:], logOffset); return nil }) == nil && isSoundHeader(&header) {
+	if size >= logOffset+logHeaderSize && Guard(func() error { read(m, header[:], logOffset); return nil }) == nil && isSoundHeader(&header) {
 		if found := binary.LittleEndian.Uint64(header[logLengthAt:]); found != uint64(sb.LogSize) {
 			return notOf(sb, fmt.Sprintf("the log has %d bytes, in the copy %d", found, sb.LogSize))
 		}
@@ -238,7 +230,7 @@ func contradicts(m sharedMemory, sb *Superblock, deviceSize int64) error {
 		return nil
 	}
 	var pins [pinsHeaderSize]byte
-	if sb.reuses() && Guard(func() error { read(m, pins[:], sb.logEnd()); return nil }) == nil {
+	if sb.reuses() && size >= sb.dataStart() && Guard(func() error { read(m, pins[:], sb.logEnd()); return nil }) == nil {
 		if found, err := decodePinsHeader(&pins); err == nil && found != sb.UUID {
 			return notOf(sb, fmt.Sprintf("the pins unit is of %s", found))
 		}
@@ -248,7 +240,7 @@ func contradicts(m sharedMemory, sb *Superblock, deviceSize int64) error {
 	fit, other := 0, 0
 	var e entry
 	_ = Guard(func() error {
-		scanEntries(m, min(some, lastIndex(sb.LogSize)+1), func(b *[entrySize]byte) {
+		scanEntries(m, min(some, lastIndex(sb.LogSize)+1, entriesWithin(size)), func(b *[entrySize]byte) {
 			if e.decode(b); e.kind != typeFile {
 				return
 			}
@@ -276,7 +268,7 @@ func mentionCopy(m sharedMemory, deviceSize int64, err error) error {
 	if deviceSize < superblockArea || soundSuperblock(m) {
 		return err
 	}
-	if _, _, copyErr := secondCopy(m, deviceSize); copyErr != nil {
+	if _, _, copyErr := secondCopy(m, deviceSize, deviceSize); copyErr != nil {
 		return err
 	}
 	return fmt.Errorf("%w; its second copy is sound: RestoreSuperblock puts it back, on the master", err)
@@ -285,7 +277,7 @@ func mentionCopy(m sharedMemory, deviceSize int64, err error) error {
 // lostSuperblock returns what the superblock of a device must have been: the second copy, or else as
 // much as other records say.
 func lostSuperblock(m sharedMemory, deviceSize int64) (sb Superblock, copied bool, err error) {
-	if _, sb, err := secondCopy(m, deviceSize); err == nil {
+	if _, sb, err := secondCopy(m, deviceSize, deviceSize); err == nil {
 		return sb, true, nil
 	}
 	err = Guard(func() error {
@@ -296,12 +288,14 @@ func lostSuperblock(m sharedMemory, deviceSize int64) (sb Superblock, copied boo
 }
 
 // repairCopy writes the second copy of the superblock if it is missing, damaged, or not that of the
-// superblock. It does not wait: if another writer has the lock now, the copy is left to it. That there
-// is no copy is no reason not to open a device.
+// superblock, on every device that is here. It does not wait: if another writer has the lock now, the
+// copy is left to it. That there is no copy is no reason not to open a device.
 func (f *FS) repairCopy() {
-	m := f.replica.meta
 	err := Guard(func() error {
-		if _, ok, err := copyToBe(m, f.dev.info.Size); err != nil || ok {
+		m := f.replica.meta
+		_, ok, err := copyToBe(m, f.dev.info.Size)
+		secondaries := f.withoutCopy()
+		if ok && len(secondaries) == 0 || err != nil {
 			return err
 		}
 		if err := f.dev.reserve([]segment{copySegment}); err != nil {
@@ -310,9 +304,30 @@ func (f *FS) repairCopy() {
 		if err := f.lock.acquire(context.Background(), 0); err != nil {
 			return err
 		}
-		return errors.Join(Guard(func() error { return renewCopy(m, f.dev.info.Size) }), f.lock.release())
+		err = Guard(func() error { return renewCopy(m, f.dev.info.Size) })
+		for _, s := range secondaries {
+			err = errors.Join(err, f.withSecondaries([]*member{s}, func(ms []sharedMemory) error {
+				return renewCopy(ms[0], s.dev.info.Size)
+			}))
+		}
+		return errors.Join(err, f.lock.release())
 	})
 	if err != nil {
 		f.config.log.Debug("second copy of the superblock not written now", "path", f.dev.info.Path, "err", err)
 	}
+}
+
+// withoutCopy returns the secondary devices that are here and whose superblock is sound and has no
+// second copy, or another one. Those that the reference has added have no superblock.
+func (f *FS) withoutCopy() (members []*member) {
+	for _, m := range f.devices.list() {
+		if m.why() != nil {
+			continue
+		}
+		window := &mappedMemory{dev: m.dev, mem: m.window.mem}
+		if _, ok, err := copyToBe(window, m.dev.info.Size); err == nil && !ok {
+			members = append(members, m)
+		}
+	}
+	return members
 }

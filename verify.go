@@ -60,26 +60,27 @@ func (f *FS) verify(name string) error {
 	if n.isDir() {
 		return fmt.Errorf("is a directory: %w", fs.ErrInvalid)
 	}
-	return f.verifyNode(context.Background(), index, n)
+	return f.verifyNode(index, n, nil)
 }
 
-// verifyNode is Verify for the file of entry index. The caller keeps f open.
-func (f *FS) verifyNode(ctx context.Context, index int64, n node) error {
+// verifyNode is Verify for the file of entry index. The caller keeps f open. pace, if not nil, is called
+// before so many bytes are read, and ends it with an error.
+func (f *FS) verifyNode(index int64, n node, pace func(bytes int64) error) error {
 	want, sealed := f.sealOf(index, n)
 	if !sealed {
 		return fmt.Errorf("it is not sealed, so nothing says what its content should be: %w", fs.ErrInvalid)
 	}
-	found, err := f.sumNode(ctx, index, n, want.Kind)
+	found, err := f.sumNode(index, n, want.Kind, pace)
 	if err != nil || found == want {
 		return err
 	}
-	return f.readAgain(ctx, index, n, want, found)
+	return f.readAgain(index, n, want, found, pace)
 }
 
 // readAgain finds out what is wrong with a file whose sum was found, and not the one wanted.
-func (f *FS) readAgain(ctx context.Context, index int64, n node, want, found Sum) error {
+func (f *FS) readAgain(index int64, n node, want, found Sum, pace func(bytes int64) error) error {
 	f.config.pause(settleTimes[0])
-	again, err := f.sumNode(ctx, index, n, want.Kind)
+	again, err := f.sumNode(index, n, want.Kind, pace)
 	switch {
 	case err != nil:
 		return err

@@ -415,3 +415,49 @@ func TestScrubEndsInSecondPass(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.LessOrEqual(t, bytes.Load(), int64(size+2*workPiece))
 }
+
+// What changed in any record of any device is listed, and where.
+func TestScrubAllRecords(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		device int
+		at     int64
+		want   BadRange
+	}{
+		"log header":             {0, logOffset + logHeaderCRC, BadRange{Offset: logOffset, Length: logHeaderSize}},
+		"copy":                   {0, copyAt + fsUUIDAt, BadRange{Offset: copyAt, Length: copySize}},
+		"secondary's superblock": {1, systemUUIDAt, BadRange{Length: superblockSize}},
+		"secondary's CRC":        {1, superblockCRC, BadRange{Length: superblockSize}},
+		"secondary's copy":       {1, copyAt + copyCRC, BadRange{Offset: copyAt, Length: copySize}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, paths := severalDevices(t, 2, 16*mib)
+			require.NoError(t, m.Close())
+			reader := openTest(t, paths[0], WithDevices(paths[1]), openOption(func(c *openConfig) { c.pause = func(time.Duration) {} }))
+			report, err := reader.Scrub(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, report.Bad)
+			b := bytesAt(t, paths[test.device], test.at, 1)
+			writeTo(t, paths[test.device], test.at, []byte{b[0] ^ 1})
+			report, err = reader.Scrub(t.Context())
+			require.NoError(t, err)
+			require.Len(t, report.Bad, 1)
+			test.want.Err = report.Bad[0].Err
+			assert.Equal(t, test.want, report.Bad[0])
+			assert.ErrorContains(t, report.Bad[0], paths[test.device])
+		})
+	}
+}
+
+// The rate holds for each time that bytes are read.
+func TestScrubPacesSecondPass(t *testing.T) {
+	t.Parallel()
+	const size = 2*workPiece + 99
+	for kind, passes := range map[SumKind]int64{CRC32C: 1, SHA256: 2} {
+		s := newSealedFile(t, size, kind)
+		scrub := &scrub{fs: s.m, begun: time.Now(), scrubConfig: scrubConfig{rate: 1 << 50}}
+		require.NoError(t, scrub.run(t.Context()))
+		assert.Equal(t, scrub.report.Bytes+(passes-1)*size, scrub.paced, "%v", kind)
+	}
+}

@@ -86,14 +86,37 @@ var trustMutants = []mutant{
 		old: "\tfor _, p := range problems {\n\t\tif lost", new: "\tfor _, p := range problems[:0] {\n\t\tif lost", tests: "TestRestoreSecondary",
 	},
 	{
-		name: "restore-magic-first", why: "the magic is there before the rest", file: "superblock_restore.go",
-		old: "\tm.store(versionAt, b[versionAt:])\n\tif err := flushAndFence(m, 0, superblockSize); err != nil {\n\t\treturn err\n\t}\n\tm.store(magicAt, b[magicAt:versionAt])\n\treturn flushAndFence(m, magicAt, 8)\n",
-		new: "\tm.store(magicAt, b[:])\n\treturn flushAndFence(m, magicAt, superblockSize)\n", tests: "TestCrashCopy",
-		survives: "what no CRC covers may be torn then, which no reader relies on",
+		name: "restore-no-tail-first", why: "the superblock counts before what its CRC does not cover is there", file: "superblock_restore.go",
+		old: "\tif err := flushAndFence(m, flagsAt, superblockSize-flagsAt); err != nil {\n\t\treturn err\n\t}\n\tm.store(magicAt, b[:flagsAt])\n\treturn flushAndFence(m, magicAt, flagsAt)\n",
+		new: "\tm.store(magicAt, b[:flagsAt])\n\treturn flushAndFence(m, magicAt, superblockSize)\n", tests: "TestCrashCopy",
+	},
+	{
+		name: "restore-takes-magic", why: "restoring looks like formatting to who has it open", file: "superblock_restore.go",
+		old: "\tm.store(flagsAt, b[flagsAt:])\n", new: "\tm.store64(magicAt, 0)\n\tm.store(flagsAt, b[flagsAt:])\n", tests: "TestRestoreBesideReaders",
+	},
+	{
+		name: "copy-primary-only", why: "second copies of secondary devices are not renewed", file: "superblock_restore.go",
+		old: "_, ok, err := copyToBe(window, m.dev.info.Size); err == nil && !ok {", new: "_, ok, err := copyToBe(window, m.dev.info.Size); err == nil && !ok && false {", tests: "TestSecondaryCopyIsRepaired",
+	},
+	{
+		name: "check-adding-nothing", why: "Check reads nothing when adding a device was interrupted", file: "check.go",
+		old: " && !c.replacing() {", new: " {", tests: "TestCheckInterruptedAddDevice",
+	},
+	{
+		name: "scrub-no-copy", why: "Scrub does not look at second copies", file: "scrub.go",
+		old: "	if err != nil && !errors.Is(err, errNoCopy) {\n\t\tlist(", new: "	if false {\n\t\tlist(", tests: "TestScrubAllRecords",
+	},
+	{
+		name: "scrub-no-header", why: "Scrub does not look at the log header", file: "scrub.go",
+		old: "\t\tlist(logOffset, logHeaderSize, err)\n", new: "\t\t_ = err\n", tests: "TestScrubAllRecords",
+	},
+	{
+		name: "scrub-pace-once", why: "the rate does not hold for the second pass", file: "scrub.go",
+		old: "f.verifyNode(index, n, pace)", new: "f.verifyNode(index, n, nil)", tests: "TestScrubPacesSecondPass",
 	},
 	{
 		name: "salvage-no-copy", why: "Salvage does not use the copy", file: "superblock_restore.go",
-		old: "\tif _, sb, err := secondCopy(m, deviceSize); err == nil {\n\t\treturn sb, true, nil\n\t}\n", new: "", tests: "TestRestoreSuperblock",
+		old: "\tif _, sb, err := secondCopy(m, deviceSize, deviceSize); err == nil {\n\t\treturn sb, true, nil\n\t}\n", new: "", tests: "TestRestoreSuperblock",
 	},
 	{
 		name: "salvage-no-secondary-copy", why: "Salvage does not use the copy on a secondary device", file: "devices_search.go",
@@ -205,6 +228,6 @@ var trustMutants = []mutant{
 	},
 	{
 		name: "sum-overlap", why: "the sum of bytes that were overwritten counts", file: "sum.go",
-		old: "if part.to <= from || part.from >= to {", new: "if part.to <= from+1 || part.from >= to {", tests: "TestCRCParts",
+		old: "return p.parts[i].to > from })", new: "return p.parts[i].to > from+1 })", tests: "TestCRCParts",
 	},
 }
