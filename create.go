@@ -124,8 +124,10 @@ func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile,
 			return nil, err
 		}
 	}
-	if err := c.seal.check(); c.seal != 0 && err != nil {
-		return nil, err
+	if c.seal != 0 {
+		if err := c.seal.check(); err != nil {
+			return nil, err
+		}
 	}
 	if err := f.beginWrite(name, c); err != nil {
 		return nil, err

@@ -129,7 +129,8 @@ func TestFormatSignatures(t *testing.T) {
 	})
 }
 
-// A file system with a damaged superblock, or even a damaged log header, still counts as one.
+// A file system with a damaged superblock, or even a damaged log header, still counts as one: by the second
+// copy of the superblock, and without one too.
 func TestFormatKeepsDamaged(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -151,18 +152,25 @@ func TestFormatKeepsDamaged(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, wipe := range []bool{false, true} {
+			for i := range 4 {
+				wipe, copied := i%2 == 1, i/2 == 1
 				f := newForgery(t)
 				f.good("first", firstUnit)
 				f.good("last", lastUnit)
 				test.damage(f)
+				says := test.says
+				if !copied {
+					f.write(copyAt, make([]byte, copySize))
+				} else if name != "and no header" { // nor copy
+					says = "famfs file system"
+				}
 				_, err := Open(f.path)
 				assert.NotErrorIs(t, err, ErrNotFormatted)
 				report, err := Check(f.path)
 				require.NoError(t, err)
 				assert.Equal(t, 2, report.Usage.Files)
 				if !wipe {
-					requireKept(t, f.path, fs.ErrExist, test.says)
+					requireKept(t, f.path, fs.ErrExist, says)
 					continue
 				}
 				require.NoError(t, Wipe(f.path))

@@ -38,6 +38,11 @@ func longer(limit float64) goal {
 	return goal{fmt.Sprintf("at most %v times its time", limit), quotient, func(x float64) bool { return x <= limit }, false, ""}
 }
 
+// asMuch wants at most that many times what the baseline has.
+func asMuch(limit float64) goal {
+	return goal{fmt.Sprintf("at most %v times as much", limit), quotient, func(x float64) bool { return x <= limit }, false, ""}
+}
+
 // faster wants the baseline to take at least that many times the time.
 func faster(limit float64) goal {
 	return goal{fmt.Sprintf("at least %v times faster", limit), speedup, func(x float64) bool { return x >= limit }, true, ""}

@@ -10,6 +10,8 @@ const (
 	bandwidth    = "B/s"
 	fileRate     = "files/s"
 	bytesPerFile = "B/file"
+
+	bytesPerClient = "B/client"
 )
 
 // What the names of benchmarks outside of the design's table begin with.
@@ -84,6 +86,34 @@ func designRows() []row {
 			[]string{"DevicesCreate/famfs"}, "DevicesCreate/baseline", perOperation, longer(1.2)},
 		{"The same on 16 devices, and cache lines are really invalidated", "the same on one device",
 			[]string{"DevicesCreate/shared/famfs"}, "DevicesCreate/shared/baseline", perOperation, longer(1.2)},
+		{"Remove, one file at a time", "–",
+			bothWays("Remove/files=1"), "", fileRate, atLeast(100_000, fileRate)},
+		{"RemoveAll of 64 at once", "–",
+			bothWays("Remove/files=64"), "", fileRate, atLeast(1_000_000, fileRate)},
+		{"Create + Commit of 64 files at once", "–",
+			bothWays("CreateTogether/files=64"), "", fileRate, atLeast(500_000, fileRate)},
+		{"Refresh of nothing, with reuse", "–",
+			bothWays("Reuse/refresh"), "", perOperation, under(1e-6, "1 µs")},
+		{"`fs.FS`: open, read 4 KiB, close, with reuse", "–",
+			[]string{"Reuse/read=4KiB"}, "", perOperation, under(250e-9, "250 ns")},
+		{"The same, and cache lines are really invalidated", "–",
+			[]string{"Reuse/read=4KiB/shared"}, "", perOperation, under(1e-6, "1 µs")},
+		{"The master's look at 64 hosts with 16 readers each", "–",
+			bothWays("LookAtSlots/hosts=64"), "", perOperation, under(100e-6, "100 µs")},
+		{"Memory of a client that followed 10 million creations and removals", "1 million",
+			[]string{"Follow/entries=10000000"}, "Follow/entries=1000000", bytesPerClient, asMuch(1.1)},
+		{"Copy 1 GiB in and seal it", "copying it in",
+			[]string{"Seal/famfs"}, "Seal/baseline", perOperation, longer(1.05)},
+		{"Verify of 1 GiB", "CRC-32C over mapped memory, on all processors",
+			[]string{"Verify/verify/famfs"}, "Verify/verify/baseline", bandwidth, share(0.9)},
+		{"Scrub of the same", "the same",
+			[]string{"Verify/scrub/famfs"}, "Verify/scrub/baseline", bandwidth, share(0.9)},
+		{"Messages through a queue to another process, 64 published at once, 64-byte buckets", "a pipe",
+			[]string{"Queue/rate/bucket=64/processes/famfs-batch"}, "Queue/rate/bucket=64/processes/pipe", perOperation, faster(10)},
+		{"The same, 4-KiB buckets", "a pipe",
+			[]string{"Queue/rate/bucket=4096/processes/famfs-batch"}, "Queue/rate/bucket=4096/processes/pipe", perOperation, faster(10)},
+		{"A message there and one back, 64-byte buckets", "a pair of Unix sockets",
+			[]string{"Queue/roundtrip/bucket=64/processes/famfs"}, "Queue/roundtrip/bucket=64/processes/socket", perOperation, faster(3)},
 		{"Namespace, names included", "–",
 			[]string{"Namespace"}, "", bytesPerFile, atMost(200, bytesPerFile)},
 	}

@@ -22,6 +22,8 @@ func quantity(x float64, unit string) string {
 		return digits(x, 3) + " files/s"
 	case bytesPerFile:
 		return digits(x, 3) + " bytes a file"
+	case bytesPerClient:
+		return digits(x/1e6, 3) + " MB"
 	}
 	return digits(x, 3) + " " + unit
 }

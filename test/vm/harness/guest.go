@@ -377,6 +377,18 @@ func (g *guest) cutPower() error {
 	return err
 }
 
+// stop stops the guest, with all its processors, or lets it go on.
+func (g *guest) stop(stop bool) error {
+	signal := syscall.SIGCONT
+	if stop {
+		signal = syscall.SIGSTOP
+	}
+	if err := g.cmd.Process.Signal(signal); err != nil {
+		return fmt.Errorf("%s: sending %v: %w", g.name, signal, err)
+	}
+	return nil
+}
+
 // wait waits for the guest's end, and returns what was wrong with it. The first caller also
 // prints the output of the tests.
 func (g *guest) wait() (testCounts, error) {

@@ -178,6 +178,16 @@ var scenarios = []*scenario{
 		},
 	},
 	{
+		name: "reuse", about: "a file is removed that three clients have mapped; a process of one is stopped, and all of another, which is evicted",
+		arch: amd64, size: 256 * mib, limit: 4 * time.Minute, play: playReuse,
+		guests: []guestSpec{
+			{name: "master", device: "devdax", run: "^TestVMReuse$", ram: 512},
+			{name: "client1", device: "devdax", run: "^TestVMReuse$", ram: 512},
+			{name: "client2", device: "devdax", run: "^TestVMReuse$", ram: 512},
+			{name: "client3", device: "devdax", run: "^TestVMReuse$", ram: 512},
+		},
+	},
+	{
 		name: "poweroff", about: fmt.Sprintf("the master loses power %d times while it creates files, two clients stay up", powerCuts),
 		arch: amd64, size: 16 * gib, limit: 4 * time.Minute, play: playPoweroff,
 		guests: []guestSpec{
@@ -294,7 +304,10 @@ func (s *stage) killAll() {
 	}
 }
 
-var ready = regexp.MustCompile(`^\s*@@READY\b`)
+var (
+	ready  = regexp.MustCompile(`^\s*@@READY\b`)
+	resume = regexp.MustCompile(`^\s*@@RESUME\b`)
+)
 
 // playPoweroff cuts the master's power again and again at a random moment, and boots the master
 // again on the same memory.
@@ -380,4 +393,25 @@ func playQueue(s *stage) error {
 		s.h.say("%s: power cut %v after the producer had put an eighth", s.sc.name, delay)
 	}
 	return nil
+}
+
+// playReuse stops the last client as a whole once it is ready, and lets it go on when the master says so.
+func playReuse(s *stage) error {
+	const patience = 100 * time.Second
+	for _, spec := range s.sc.guests {
+		if _, err := s.start(spec); err != nil {
+			return err
+		}
+	}
+	master, paused := s.guests[0], s.guests[len(s.guests)-1]
+	if err := paused.waitLine(ready, patience); err != nil {
+		return err
+	}
+	if err := paused.stop(true); err != nil {
+		return err
+	}
+	if err := master.waitLine(resume, patience); err != nil {
+		return err
+	}
+	return paused.stop(false)
 }
