@@ -67,7 +67,7 @@ func newCrashCompaction(h *simHost, rng *rand.Rand, old *crashModel, inLog bool,
 	if c.log, err = c.r.planLog(math.MaxInt64); err != nil {
 		return nil, err
 	}
-	c.staged = old.sb.logEnd()
+	c.staged = old.sb.dataStart()
 	if inLog {
 		if c.staged, err = c.r.stagingPlace(len(c.log.order)); err != nil {
 			return nil, err
@@ -219,15 +219,19 @@ func TestCrashCompact(t *testing.T) {
 	t.Parallel()
 	seed := simSeed(t)
 	budget := simAmount(t, "FAMFS_SIM_STATES", 200_000)
-	medium := crashMedium(t)
 	bound, sample := 32, max(4, budget/50_000)
 	if raceEnabled || testing.Short() {
 		bound, sample = 8, 2
 	}
+	reuse := crashSuperblock(1, minLogSize)
+	reuse.Version |= featureReuse
+	media := map[int]*simMedium{2: crashMedium(t), 7: crashMediumOf(t, reuse)}
+	media[6], media[12] = media[2], media[2]
 	for _, inLog := range []bool{true, false} {
-		for _, n := range []int{2, 6, 12} {
+		for _, n := range []int{2, 6, 7, 12} { // with 7, memory is given out again
 			t.Run(fmt.Sprintf("in log %v/%d", inLog, n), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, uint64(n)))
+				medium := media[n]
 				defer medium.reset()
 				old, err := crashUsed(medium, rng, n)
 				require.NoError(t, err)
@@ -287,6 +291,8 @@ var crashCompactRedundant = map[string][]string{
 	"zero fenceLoads 1":     {"moveLog fenceStores 3"},
 	"zero fenceStores 1":    {"moveLog fenceStores 3"},
 	"moveLog fenceStores 2": {"moveLog fenceStores 3"},
+	// So it is with the pins unit's header.
+	"writePinsHeader fenceStores 1": {"moveLog fenceStores"},
 	// What comes behind it finds the record under way, and writes the copy again.
 	"writeCopy fenceStores 1": {"zero fenceStores", "write fenceStores 2"},
 }
@@ -300,20 +306,26 @@ func TestCrashCompactTeeth(t *testing.T) {
 		t.Skip("it takes long, and finds the same without the race detector")
 	}
 	seed := simSeed(t)
-	medium := crashMedium(t)
-	run := func(confused int, removed ...int) (barriers []crashBarrier, states int, err error) {
-		rng := rand.New(rand.NewPCG(seed, 7))
-		defer medium.reset()
-		old, err := crashUsed(medium, rng, 6)
-		require.NoError(t, err)
-		c, err := newCrashCompaction(newSimHost(medium), rng, old, true, 16, 8)
-		require.NoError(t, err)
-		c.finishes = 2
-		saboteur := sabotage(c.host, removed, confused)
-		err = c.run()
-		return saboteur.barriers, c.x.states, err
+	for _, reuse := range []bool{false, true} {
+		sb := crashSuperblock(1, minLogSize)
+		if reuse {
+			sb.Version |= featureReuse
+		}
+		medium := crashMediumOf(t, sb)
+		run := func(confused int, removed ...int) (barriers []crashBarrier, states int, err error) {
+			rng := rand.New(rand.NewPCG(seed, 7))
+			defer medium.reset()
+			old, err := crashUsed(medium, rng, 6)
+			require.NoError(t, err)
+			c, err := newCrashCompaction(newSimHost(medium), rng, old, true, 16, 8)
+			require.NoError(t, err)
+			c.finishes = 2
+			saboteur := sabotage(c.host, removed, confused)
+			err = c.run()
+			return saboteur.barriers, c.x.states, err
+		}
+		checkTeeth(t, run, crashCompactRedundant, make(map[string]bool))
 	}
-	checkTeeth(t, run, crashCompactRedundant, make(map[string]bool))
 }
 
 // The log is compacted while others have it open, and open it. Those who open it find the old

@@ -156,7 +156,7 @@ func (r *replica) checkCrashed(entries []crashEntry, optional int) error {
 		return fmt.Errorf("found %d entries of %d, of which the last %d are optional", found, len(entries), optional)
 	}
 	live := crashLive(entries[:r.next])
-	free, removed, files := int64(crashUnits)-(r.sb.logEnd()+defaultUnit-1)/defaultUnit, int64(0), 0
+	free, removed, files := int64(crashUnits)-(r.sb.dataStart()+defaultUnit-1)/defaultUnit, int64(0), 0
 	for i := range entries[:r.next] {
 		e := &entries[i]
 		if err := e.check(r, i, live); err != nil {
@@ -206,6 +206,11 @@ func (c *crashModel) verify(m sharedMemory) error {
 	}
 	if sb != c.sb {
 		return fmt.Errorf("superblock: found %+v, want %+v", sb, c.sb)
+	}
+	if sb.reuses() {
+		if err := checkPins(m, sb.logEnd(), sb.UUID); err != nil {
+			return err
+		}
 	}
 	return c.verifyLog(m)
 }
@@ -650,10 +655,12 @@ func (s *crashScript) operation(entries []crashEntry, kind string) *crashEntry {
 }
 
 // crashMedium returns a medium with an empty file system.
-func crashMedium(t *testing.T) *simMedium {
+func crashMedium(t *testing.T) *simMedium { return crashMediumOf(t, crashSuperblock(1, minLogSize)) }
+
+func crashMediumOf(t *testing.T, sb Superblock) *simMedium {
 	t.Helper()
 	m := newSimMedium(logOffset + 2*minLogSize)
-	require.NoError(t, writeFileSystem(&simImage{mem: m.mem}, crashSuperblock(1, minLogSize)))
+	require.NoError(t, writeFileSystem(&simImage{mem: m.mem}, sb))
 	return m
 }
 

@@ -158,6 +158,7 @@ func (h *simHost) cached(at int64) *simLine {
 
 // hold puts a line as it is on the medium into the cache.
 func (h *simHost) hold(at int64) *simLine {
+	h.meet()
 	var l *simLine
 	if n := len(h.spare); n > 0 {
 		l, h.spare = h.spare[n-1], h.spare[:n-1]
@@ -206,6 +207,7 @@ func (h *simHost) reach(l *simLine, version int) {
 	if version == 0 {
 		return
 	}
+	h.meet()
 	h.medium.write(l.at, &l.versions[version])
 	if version == len(l.versions)-1 {
 		h.clean(l)
@@ -231,6 +233,12 @@ func (h *simHost) settle() {
 	}
 }
 
+func (h *simHost) meet() {
+	if h.world != nil && h.world.meets != nil {
+		h.world.meets()
+	}
+}
+
 func (h *simHost) step() {
 	if h.world != nil {
 		h.world.step()
@@ -253,6 +261,7 @@ func (h *simHost) load(p []byte, off int64) {
 	// Lines that do not fit into a cache are not kept, and neither are lines that only one host
 	// reads.
 	if h.world == nil && !h.keep || len(p) >= 16<<10 {
+		h.meet()
 		h.step()
 		copy(p, h.medium.mem[off:])
 		held := h.held
@@ -415,7 +424,7 @@ func (h *simHost) fence(kind string) {
 		}
 	}
 	defer func() { h.waiting = waiting }()
-	if h.world != nil {
+	if h.world != nil && h.world.meets == nil {
 		h.world.rng.Shuffle(len(waiting), func(i, j int) { waiting[i], waiting[j] = waiting[j], waiting[i] })
 	}
 	for _, at := range waiting {
@@ -536,6 +545,9 @@ type simWorld struct {
 	// calm says how rarely caches act by themselves, and still that they do not.
 	calm  uint64
 	still bool
+	// meets is called before a line goes from a cache to the memory, or the other way. If it is set,
+	// nothing happens by chance.
+	meets func()
 }
 
 // draw returns n random bits, cheaply.
@@ -550,10 +562,13 @@ func (w *simWorld) draw(n int) uint64 {
 }
 
 // chance is true k times out of n, a power of two up to 256.
-func (w *simWorld) chance(k, n uint64) bool { return w.draw(8)&(n-1) < k }
+func (w *simWorld) chance(k, n uint64) bool { return w.meets == nil && w.draw(8)&(n-1) < k }
 
 // step is called before each access.
 func (w *simWorld) step() {
+	if w.meets != nil {
+		return
+	}
 	x := w.draw(8)
 	if x&w.calm == 0 && !w.still {
 		w.disturb()
