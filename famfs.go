@@ -469,10 +469,12 @@ func (f *FS) refresh() (n int, err error) {
 		return 0, fmt.Errorf("it was opened with Salvage, which shows what was there then; open it again: %w", errors.ErrUnsupported)
 	}
 	if f.pins.on {
-		if err := f.stillAdmitted(); err != nil {
-			return 0, err
-		}
+		return f.refreshAdmitted()
 	}
+	return f.refreshLocked()
+}
+
+func (f *FS) refreshLocked() (n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if n, err = f.catchUp(); err == nil {

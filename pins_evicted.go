@@ -24,6 +24,35 @@ func (f *FS) stillAdmitted() error {
 	return err
 }
 
+// refreshAdmitted is Refresh of a file system with reuse: it fails if this host was evicted. The state
+// of the host is looked at with the log's header, under the same fence.
+func (f *FS) refreshAdmitted() (n int, err error) {
+	seat := f.pins.seat.Load()
+	if seat == 0 || f.pins.evicted.Load() {
+		if err := f.stillAdmitted(); err != nil {
+			return 0, err
+		}
+		return f.refreshLocked()
+	}
+	m := &mappedMemory{dev: f.dev, mem: f.window.mem}
+	at := f.replica.pinsAt() + hostStateAt(int(seat-1))
+	if err := f.notice(Guard(func() error { m.invalidate(at, 8); return nil })); err != nil {
+		return 0, err
+	}
+	n, err = f.refreshLocked()
+	admitted := errors.Is(err, ErrReformatted) // then it is no state of a host of this file system
+	if !admitted && !errors.Is(err, ErrEvicted) {
+		_ = Guard(func() error { admitted = m.load64(at) == hostAdmitted; return nil })
+	}
+	if admitted {
+		return n, err
+	}
+	if evicted := f.stillAdmitted(); evicted != nil {
+		return 0, evicted
+	}
+	return n, err
+}
+
 // revoke makes everything that is mapped inaccessible, as its memory may be given out again.
 func (f *FS) revoke() {
 	f.pins.mu.Lock()

@@ -25,7 +25,7 @@ func (f *FS) dataKnown() error {
 func (f *FS) stillThere(index int64, n node) error {
 	// First the copying is done, then the log is looked at.
 	m := &mappedMemory{dev: f.dev, mem: f.window.mem}
-	m.fenceLoads()
+	m.fenceReads()
 	m.invalidate(0, superblockLine)
 	m.invalidate(logOffset+nextIndexAt, 8)
 	seat := f.pins.seat.Load()
@@ -33,7 +33,7 @@ func (f *FS) stillThere(index int64, n node) error {
 	if seat > 0 {
 		m.invalidate(state, 8)
 	}
-	m.fenceLoads()
+	m.fenceReads()
 	if seat > 0 && m.load64(state) == hostEvicted {
 		if err := f.stillAdmitted(); err != nil {
 			return err

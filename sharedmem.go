@@ -147,6 +147,14 @@ func (m *mappedMemory) fenceStores() { m.dev.cache.fenceStores() }
 
 func (m *mappedMemory) fenceLoads() { m.dev.cache.fenceLoads() }
 
+// fenceReads is fenceLoads where no store has to come before the loads that follow: only loads, and
+// what is invalidated.
+func (m *mappedMemory) fenceReads() {
+	if m.dev.shared || !loadsInOrder {
+		m.fenceLoads()
+	}
+}
+
 // fileMemory is the memory of a file that hosts share with each other, such as one of a
 // queue: offsets are the file's, and must lie within it.
 type fileMemory interface {

@@ -6,6 +6,9 @@ import "unsafe"
 
 const cpuidAVX = 1 << 28 // leaf 1, ECX
 
+// loadsInOrder says that the processor does not load before an earlier load is done.
+const loadsInOrder = true
+
 // storesPairs says that storePair is one store for every observer. Processors with AVX promise
 // that for an aligned 16-byte store in ordinary memory, even if it is an SSE store.
 var storesPairs = hasAVX()

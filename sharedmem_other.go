@@ -9,4 +9,7 @@ import "unsafe"
 
 const storesPairs = false
 
+// loadsInOrder says that the processor does not load before an earlier load is done.
+const loadsInOrder = false
+
 func storePair(unsafe.Pointer, uint64, uint64) { panic("famfs: no pairs of words here") }
