@@ -85,10 +85,12 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // not at all. To have the whole tree appear at once, use Atomically.
 //
 // Running CopyFS again resumes a copy. A file that is there already with the same content is
-// passed over (one that is sealed if its source has the sum in the seal; whether it has its
-// content itself, Verify says), even if another process made it meanwhile. If this FS made it and
-// a failing disk may lose it, CopyFS first makes it certain. A file that is there with other content is an
-// error that wraps fs.ErrExist, unless CreateWith(Replace()) says to replace it.
+// passed over, even if another process made it meanwhile. If this FS made it and a failing disk may
+// lose it, CopyFS first makes it certain. A file that is there with other content is an error that
+// wraps fs.ErrExist, unless CreateWith(Replace()) says to replace it. Of a sealed file the sum in the seal
+// is compared with the source. With Replace its content is verified too, so that copying it again
+// from a sound source repairs one that is damaged; give the seal again (Seal). Without Replace only Verify
+// finds that.
 //
 // A source that ends before its stated size is an error that wraps io.ErrUnexpectedEOF. A
 // source that is longer is an error that wraps io.ErrShortWrite. Before a file is committed,
@@ -468,6 +470,15 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 	}
 	if err := checkEnd(from, size); err != nil {
 		return checkChanged(from, st, err)
+	}
+	if c.replaces() {
+		var sum *SumError
+		switch err := c.fs.isSound(ctx, to.index, to.node); {
+		case errors.As(err, &sum) && !sum.Stale:
+			return differs("does not have the content that was sealed")
+		case err != nil && sum == nil:
+			return err
+		}
 	}
 	return checkReformatted(from)
 }

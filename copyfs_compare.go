@@ -16,7 +16,7 @@ import (
 // read is the number of bytes from the start, without a gap, before the piece that differs, or,
 // if reading failed, before the place where it did.
 //
-// If n is sealed, what r reads is compared with the seal, and n is not read.
+// If n is sealed, what r reads is compared with the seal, and n is not read: see isSound.
 func (f *FS) sameContent(ctx context.Context, r io.Reader, index int64, n node) (read int64, err error) {
 	if sum, sealed := f.sealOf(index, n); sealed {
 		return f.sourceHasSum(ctx, r, n.size, sum)

@@ -77,6 +77,18 @@ func (f *FS) verifyNode(index int64, n node, pace func(bytes int64) error) error
 	return f.readAgain(index, n, want, found, pace)
 }
 
+// isSound is Verify for a file that a copy would pass over. One that is not sealed is sound.
+func (f *FS) isSound(ctx context.Context, index int64, n node) error {
+	if _, sealed := f.sealOf(index, n); !sealed {
+		return nil
+	}
+	if !f.gate.hold() {
+		return fs.ErrClosed
+	}
+	defer f.gate.letGo()
+	return f.verifyNode(index, n, func(int64) error { return context.Cause(ctx) })
+}
+
 // readAgain finds out what is wrong with a file whose sum was found, and not the one wanted.
 func (f *FS) readAgain(index int64, n node, want, found Sum, pace func(bytes int64) error) error {
 	f.config.pause(settleTimes[0])

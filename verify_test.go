@@ -333,6 +333,36 @@ func TestCopyResumesBySum(t *testing.T) {
 	}
 }
 
+// What is sealed and damaged is repaired by copying it again, with Replace: its source has the sum in
+// the seal, but the file has not.
+func TestCopyReplacesDamagedSealed(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []SumKind{CRC32C, SHA256} {
+		for _, opts := range [][]CopyOption{nil, {Atomically()}} {
+			s := newSealedFile(t, 2*workPiece+99, kind)
+			opts = append(opts, CreateWith(Replace(), SealWith(kind)))
+			again := func() (passed int) {
+				count := OnProgress(func(p Progress) {
+					if p.Passed {
+						passed++
+					}
+				})
+				require.NoError(t, s.m.CopyFS(t.Context(), ".", fstest.MapFS{sealedName: {Data: s.data}}, append(opts, count)...))
+				return passed
+			}
+			assert.Equal(t, 1, again(), "it is sound")
+			s.flip(5, 5)
+			require.ErrorIs(t, s.m.Verify(sealedName), ErrChecksum)
+			assert.Equal(t, 0, again(), "it is damaged")
+			assert.NoError(t, s.m.Verify(sealedName))
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			err := s.m.CopyFS(ctx, ".", fstest.MapFS{sealedName: {Data: s.data}}, opts...)
+			assert.ErrorIs(t, err, context.Canceled)
+		}
+	}
+}
+
 // Where memory is given out again, a file that was removed meanwhile is no damage.
 func TestVerifyWithReuse(t *testing.T) {
 	t.Parallel()
