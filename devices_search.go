@@ -168,7 +168,7 @@ func (s *deviceSearch) find(f *FS, index int, d addedDevice) *member {
 		}
 	}
 	if found == nil {
-		m.err = errNotHere(index, &d, strings.Join(why, "; "))
+		m.err = errNotHere(index, &d, " is", strings.Join(why, "; "))
 		return m
 	}
 	m.dev, m.window, m.used = found.dev, found.window, found.used

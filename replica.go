@@ -242,11 +242,11 @@ func (r *replica) addDevice(o *oddEntry) error {
 }
 
 // errNotHere says that an added device is not here, and why, if that is known.
-func errNotHere(index int, d *addedDevice, why string) error {
+func errNotHere(index int, d *addedDevice, is, why string) error {
 	if why != "" {
 		why = " (" + why + ")"
 	}
-	return fmt.Errorf("device %d (UUID %s, %d bytes), which is not here%s; give the path that this device has on this host to WithDevices: %w", index, d.uuid, d.size, why, ErrDevice)
+	return fmt.Errorf("device %d (UUID %s, %d bytes)%s not here%s; give the path that this device has on this host to WithDevices: %w", index, d.uuid, d.size, is, why, ErrDevice)
 }
 
 // applyNode adds a file or directory to the namespace, or returns why it cannot be there.
@@ -407,7 +407,7 @@ func (r *replica) own(n node) error {
 			return fmt.Errorf("file %q: extent %d (device %d, offset %d, length %d) passes the end of the device at %d: %w", n.path(), i, x.Device, x.Offset, x.Length, r.devices[x.Device-1].size, ErrCorrupt)
 		case !r.sb.hasDevices() && r.space.here(x.Device) == nil:
 			d := &r.devices[x.Device-1]
-			return fmt.Errorf("file %q: extent %d is on %w", n.path(), i, errNotHere(x.Device, d, ""))
+			return fmt.Errorf("file %q: extent %d is on %w", n.path(), i, errNotHere(x.Device, d, ", which is", ""))
 		}
 	}
 	if bad, ok := r.space.own(place.Extents); !ok {
