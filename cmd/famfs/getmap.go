@@ -142,9 +142,9 @@ func (a *app) printMap(m fileMapJSON, chunks bool) error {
 	if err := columns(a.out, rows, 0, 1, 2, 3, 4); err != nil || !chunks {
 		return err
 	}
-	rows = [][]string{{"run", what, "offset", "length", "file offset"}}
+	rows = [][]string{{"run", what, "device", "offset", "length", "file offset"}}
 	for i, r := range m.Runs {
-		rows = append(rows, []string{strconv.Itoa(i), strconv.Itoa(r.Strip), num(r.Offset), num(r.Length), num(r.FileOffset)})
+		rows = append(rows, []string{strconv.Itoa(i), strconv.Itoa(r.Strip), strconv.Itoa(m.Extents[r.Strip].Device), num(r.Offset), num(r.Length), num(r.FileOffset)})
 	}
-	return columns(a.out, rows, 0, 1, 2, 3, 4)
+	return columns(a.out, rows, 0, 1, 2, 3, 4, 5)
 }

@@ -91,7 +91,10 @@ symbolic links are written through; a device is never replaced.`,
 					columns = terminalWidth(a.out)
 				}
 				coloured := color == "always" || color == "auto" && terminalWidth(a.out) > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-				for _, p := range plans {
+				for i, p := range plans {
+					if i > 0 {
+						fmt.Fprintln(a.out)
+					}
 					if err := p.writeMap(a.out, columns, terminalHeight(a.out)/len(plans), coloured); err != nil {
 						return err
 					}

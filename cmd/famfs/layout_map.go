@@ -267,7 +267,7 @@ func (p *plan) writeLegend(b *strings.Builder, groups []group, columns int, colo
 	if coloured {
 		meta, removed, claimed, free = plain(ansiMetadata, "██"), plain(ansiRemoved, "░░"), plain(ansiClaimed, "××"), plain(ansiFree, "··")
 	}
-	line(meta, "superblock and log", human(p.metadata))
+	line(meta, p.metadataName(), human(p.metadata))
 	for _, g := range groups {
 		interleaved := 0
 		for _, f := range g.files {

@@ -329,6 +329,14 @@ func (p *plan) extents(owner int) []extentJSON {
 	return all
 }
 
+// metadataName says what is at the beginning of the device.
+func (p *plan) metadataName() string {
+	if p.index > 0 {
+		return "superblock"
+	}
+	return "superblock and log"
+}
+
 // printPlan prints a line for each run.
 func (a *app) printPlan(p *plan) error {
 	fmt.Fprintf(a.out, "%s: %s\n", a.displayName(p.device), p.summary())
@@ -337,7 +345,7 @@ func (a *app) printPlan(p *plan) error {
 		what, part := "-", "free"
 		switch r.owner {
 		case ownerMetadata:
-			part = "superblock and log"
+			part = p.metadataName()
 		case ownerClaimed:
 			part = "claimed"
 		case ownerRemoved:

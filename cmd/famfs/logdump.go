@@ -11,7 +11,7 @@ import (
 	"famfs"
 )
 
-// logEntryJSON describes an entry. Type is file, mkdir, removal or add-daxdev, or "type" and a
+// logEntryJSON describes an entry. Type is file, mkdir, removal, seal or add-daxdev, or "type" and a
 // number. Files and directories have the same fields as in other commands. If an entry has a
 // problem, its fields are what was found, which need not be valid.
 type logEntryJSON struct {
@@ -22,7 +22,16 @@ type logEntryJSON struct {
 	*nodeJSON
 	AddedDevice *addedDeviceJSON `json:"added_device,omitempty"`
 	Removed     *removedNodeJSON `json:"removed,omitempty"`
+	Sealed      *sealedNodeJSON  `json:"sealed,omitempty"`
 	Problem     *problemJSON     `json:"problem,omitempty"`
+}
+
+// sealedNodeJSON is what a seal seals. Index is that of the entry that made the file, and Seal is the
+// sum of its content, as KIND:SUM.
+type sealedNodeJSON struct {
+	Index int    `json:"index"`
+	Path  string `json:"path"`
+	Seal  string `json:"seal"`
 }
 
 // removedNodeJSON is what a removal removes. Index is that of the entry that made it.
@@ -55,8 +64,8 @@ func (a *app) logdumpCommand() *cobra.Command {
 		Aliases: []string{"logplay"},
 		Short:   "Show the log, entry by entry",
 		Long: `logdump shows the superblock and the log, entry by entry, as it stands on the device:
-files, directories (mkdir), removals, further devices (add-daxdev), and what is wrong with an
-entry; with -v sequence numbers and checksums too. It is what the C tools do with
+files, directories (mkdir), removals, seals, further devices (add-daxdev), and what is
+wrong with an entry; with -v sequence numbers and checksums too. It is what the C tools do with
 logplay --dryrun; playing the log needs no command, as every program does that for
 itself when it opens the device.
 
@@ -104,6 +113,8 @@ func logEntries(fsys *famfs.FS) ([]logEntryJSON, error) {
 			found.nodeJSON = &nodeJSON{Path: e.Path, Size: e.Size, Mode: fmt.Sprintf("%04o", octal(e.Mode)), UID: e.UID, GID: e.GID, Flags: e.Flags}
 		case "removal":
 			found.Removed = &removedNodeJSON{e.Removes, e.Path}
+		case "seal":
+			found.Sealed = &sealedNodeJSON{e.Seals, e.Path, e.Sum.String()}
 		case "add-daxdev":
 			found.AddedDevice = &addedDeviceJSON{e.Device.Index, e.Device.Size, e.Device.UUID.String()}
 		}
@@ -124,7 +135,7 @@ func logEntries(fsys *famfs.FS) ([]logEntryJSON, error) {
 
 func (a *app) printLog(fsys *famfs.FS, entries []logEntryJSON) error {
 	sb, u := fsys.Superblock(), fsys.Usage()
-	fmt.Fprintf(a.out, "superblock: version %d, on-media format %d.%d, file system %v, master %v\n", sb.Version, sb.OMFMajor, sb.OMFMinor, sb.UUID, sb.SystemUUID)
+	fmt.Fprintf(a.out, "superblock: %s, on-media format %d.%d, file system %v, master %v\n", versionOf(sb), sb.OMFMajor, sb.OMFMinor, sb.UUID, sb.SystemUUID)
 	served := "used"
 	if n := len(entries) - u.LogUsed; n > 0 {
 		served = fmt.Sprintf("served, %s more not", grouped(n))
@@ -150,6 +161,9 @@ func (a *app) printLog(fsys *famfs.FS, entries []logEntryJSON) error {
 		}
 		if r := e.Removed; r != nil {
 			what = fmt.Sprintf("%s  of entry %d", printable(r.Path), r.Index)
+		}
+		if s := e.Sealed; s != nil {
+			what = fmt.Sprintf("%s  of entry %d, %s", printable(s.Path), s.Index, s.Seal)
 		}
 		if e.Problem != nil {
 			what += "\n      problem: " + printable(e.Problem.Message) // on its own line

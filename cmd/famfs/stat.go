@@ -82,14 +82,17 @@ func (a *app) statDevice(fsys *famfs.FS) error {
 		{"File system", sb.UUID.String()},
 		{"Master", fmt.Sprintf("%v; this host is %v", sb.SystemUUID, fsys.Role())},
 		{"Device UUID", sb.DeviceUUID.String()},
-		{"Formatted as", fmt.Sprintf("%q, %s, version %d, on-media format %d.%d", sb.DeviceName, exact(sb.DeviceSize), sb.Version, sb.OMFMajor, sb.OMFMinor)},
+		{"Formatted as", fmt.Sprintf("%q, %s, %s, on-media format %d.%d", sb.DeviceName, exact(sb.DeviceSize), versionOf(sb), sb.OMFMajor, sb.OMFMinor)},
 		{"Log", fmt.Sprintf("%s at %s: %s of %s entries used", human(sb.LogSize), human(sb.LogOffset), grouped(u.LogUsed), grouped(u.LogCapacity))},
 		{"Allocation", "in units of " + human(sb.AllocUnit)},
 		{"Used", exact(u.Allocated)},
 		{"Free", fmt.Sprintf("%s, the longest run %s", exact(u.Free), human(u.LargestFree))},
 		{"Content", fmt.Sprintf("%s of %s%s, %s", count(u.Files, "file", "files"), human(u.FileBytes), sealedOf(u), count(u.Dirs, "directory", "directories"))},
 	}...)
-	rows = append(rows, a.deviceRows(fsys)...)
+	if devices := a.deviceRows(fsys); len(devices) > 0 {
+		rows = append(rows, []string{"Devices", fmt.Sprintf("%d, with %s; what is used and free is of all that are here", len(devices), exact(u.Size))})
+		rows = append(rows, devices...)
+	}
 	size := fsys.UsageByDevice()[0].Size
 	if more := d.Size - size; size > 0 && more > 0 {
 		rows = append(rows, []string{"Not used", fmt.Sprintf("%s that the device has gained; see famfs grow", exact(more))})
@@ -98,6 +101,22 @@ func (a *app) statDevice(fsys *famfs.FS) error {
 		rows = append(rows, []string{"Problems", fmt.Sprintf("%s passed over; see famfs fsck", count(n, "log entry", "log entries"))})
 	}
 	return columns(a.out, rows)
+}
+
+// versionOf says of which version a superblock is, and what its features are.
+func versionOf(sb famfs.Superblock) string {
+	s := fmt.Sprintf("version %d", uint32(sb.Version))
+	features := sb.Version >> 32
+	for i, name := range [...]string{"gives memory out again", "on several devices"} {
+		if features&(1<<i) != 0 {
+			s += " (" + name + ")"
+			features &^= 1 << i
+		}
+	}
+	if features != 0 {
+		s += fmt.Sprintf(" (features %#x)", features)
+	}
+	return s
 }
 
 // sealedOf says how many files are sealed, if any are.
@@ -122,10 +141,11 @@ func (a *app) statNode(t target, st fs.FileInfo) error {
 		if attr.Flags&1 != 0 {
 			flags = ", read-only on all hosts"
 		}
-		rows = append(rows, []string{"Size", exact(st.Size()) + flags}, []string{"Layout", describeLayout(attr.Layout)})
+		rows = append(rows, []string{"Size", exact(st.Size()) + flags})
 		if attr.Sealed {
 			rows = append(rows, []string{"Seal", attr.Sum.String() + "; famfs verify compares the content with it"})
 		}
+		rows = append(rows, []string{"Layout", describeLayout(attr.Layout)})
 		for i, x := range attr.Layout.Extents {
 			rows = append(rows, []string{"  " + strconv.Itoa(i), fmt.Sprintf("device %d, %d bytes at %d", x.Device, x.Length, x.Offset)})
 		}
