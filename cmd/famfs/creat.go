@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +76,8 @@ each file has a size and seed of its own.`,
 				return usageError(errors.New("say which files, as DEVICE:PATH"))
 			case len(multi) == 0 && size <= 0:
 				return usageError(errors.New("say how large with --size, at least 1 byte: famfs has no empty files"))
+			case create.seal != "" && slices.ContainsFunc(args, isSum):
+				return usageError(fmt.Errorf("with a kind, --seal needs an equals sign: --seal=%s", args[slices.IndexFunc(args, isSum)]))
 			case keep && job.seed != nil:
 				return usageError(errors.New("--keep and content from a seed exclude each other"))
 			}
@@ -92,11 +95,16 @@ each file has a size and seed of its own.`,
 			if workers <= 0 {
 				workers = runtime.GOMAXPROCS(0)
 			}
-			made := []createdJSON{}
+			made, warned := []createdJSON{}, map[string]bool{}
 			err = a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
 				job := jobs[t.place]
 				if t.slash {
 					return because(fs.ErrInvalid, "names a directory, and creat makes files")
+				}
+				if absent := absentDevices(describeDevices(fsys.Devices(), fsys.UsageByDevice())); absent > 0 && create.overDevices() && !warned[t.device] {
+					warned[t.device] = true
+					fmt.Fprintf(a.err, "%s: %s: %s not here: nothing is put there, and strips go to those that are; see famfs devices %s\n",
+						a.command, a.displayName(t.device), count(absent, "device is", "devices are"), a.displayName(t.device))
 				}
 				if err := creat(fsys, t.name, job, workers, opts); err != nil {
 					return err

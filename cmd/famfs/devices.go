@@ -3,7 +3,10 @@ package main
 // famfs devices: lists the devices of a file system. famfs devadd: adds some.
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -113,6 +116,16 @@ func (a *app) printDevices(d devicesJSON) error {
 	return a.printMissing(d.Devices)
 }
 
+// absentDevices returns how many devices are not here.
+func absentDevices(devices []deviceJSON) (n int) {
+	for _, x := range devices {
+		if !x.Here {
+			n++
+		}
+	}
+	return n
+}
+
 // printMissing says of devices that are not here what to do.
 func (a *app) printMissing(devices []deviceJSON) error {
 	for _, x := range devices {
@@ -134,7 +147,10 @@ type addedJSON struct {
 }
 
 func (a *app) devaddCommand() *cobra.Command {
-	var force, asJSON bool
+	var (
+		force, asJSON, assumeYes bool
+		create                   sizeValue
+	)
 	cmd := &cobra.Command{
 		Use:   "devadd DEVICE NEW...",
 		Short: "Add devices to a file system",
@@ -144,25 +160,44 @@ famfs devices. A device cannot be taken away again. Without --force, NEW is refu
 there is anything on it, as mkfs does.
 
 From the first devadd on, the C tools and earlier versions of this command refuse the
-file system, for good: they would take files on other devices for files on this one.`,
+file system, for good: they would take files on other devices for files on this one.
+At a terminal devadd asks before that, unless --yes is given.
+
+Every command finds devdax devices by itself; files that stand in for devices it finds
+only with --device.`,
 		Example: `  famfs devadd /dev/dax0.0 /dev/dax1.0 /dev/dax2.0
   famfs creat --size 8G --interleave 3,0,2M /dev/dax0.0:/wide   # over all devices`,
 		Args: a.arguments(2, -1, "DEVICE NEW..."),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			device := args[0]
+			if cmd.Flags().Changed("create") && create <= 0 {
+				return usageError(errors.New("--create needs a size, such as 1GiB"))
+			}
 			fsys, err := a.openToWrite(device)
 			if err != nil {
 				return err
 			}
 			defer fsys.Close()
+			if len(fsys.Devices()) == 1 && !assumeYes && a.asksPeople() {
+				fmt.Fprintf(a.err, "%s: from now on %s, and earlier versions of this command do, for good; no device can be taken away again: add the first? [y/N] ", a.command, cToolsRefuse)
+				if !yes(bufio.NewReader(a.in)) {
+					return deviceFailed(device, because(fs.ErrInvalid, "nothing was changed; answer y, or give --yes, to add it"))
+				}
+			}
 			var opts []famfs.FormatOption
 			if force {
 				opts = append(opts, famfs.Force())
 			}
 			added := addedJSON{Device: device, Added: []string{}}
 			for _, path := range args[1:] {
-				if err := fsys.AddDevice(path, opts...); err != nil {
-					return deviceFailed(path, err)
+				add := func() error { return deviceFailed(path, fsys.AddDevice(path, opts...)) }
+				if cmd.Flags().Changed("create") {
+					err = createAnd(path, int64(create), add)
+				} else {
+					err = add()
+				}
+				if err != nil {
+					return err
 				}
 				added.Added = append(added.Added, path)
 				if !asJSON {
@@ -176,12 +211,37 @@ file system, for good: they would take files on other devices for files on this 
 				added.Devices = describeDevices(fsys.Devices(), fsys.UsageByDevice())
 				return a.printJSON(added)
 			}
-			return nil
+			_, err = fmt.Fprint(a.out, "    "+cToolsRefuse+"\n"+a.howToFind(fsys.Devices()))
+			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "add a device although there is something on it, which is lost")
+	cmd.Flags().BoolVarP(&assumeYes, "yes", "y", false, "do not ask before the first device is added")
+	cmd.Flags().Var(&create, "create", "make each NEW first, as a sparse file of this `SIZE` that stands in for a device")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the devices as JSON")
 	return cmd
+}
+
+// cToolsRefuse is what a file system on several devices costs.
+const cToolsRefuse = "the C tools refuse a file system on several devices"
+
+// howToFind says how other commands find the devices that they do not find by themselves, in a line, or
+// "" if there are none.
+func (a *app) howToFind(devices []famfs.DeviceInfo) string {
+	line := ""
+	for _, d := range devices[1:] {
+		if d.Kind != famfs.DevDAX || d.Err != nil {
+			where := "PATH"
+			if d.Path != "" {
+				where = a.displayName(d.Path)
+			}
+			line += " --device " + where
+		}
+	}
+	if line == "" {
+		return ""
+	}
+	return "    only devdax devices are found by themselves; give every command" + line + "\n"
 }
 
 // deviceRows returns a row for each device of a file system, if it has several.

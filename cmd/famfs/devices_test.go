@@ -150,3 +150,92 @@ func TestLayoutOfSeveralDevices(t *testing.T) {
 	}
 	assert.Equal(t, 3, panels, "the picture, and one for each device")
 }
+
+// Advice about a further device never loses what is on the others, whatever is wrong with it.
+func TestAdviceAboutFurtherDevices(t *testing.T) {
+	t.Parallel()
+	d := sparse(t, "first", "second", "third", "other", "its")
+	r := famfsRun(t, "mkfs", d[0], d[1], d[2])
+	require.Zero(t, r.status, r.err)
+	assert.Contains(t, r.out, "the C tools refuse")
+	assert.Contains(t, r.out, "give every command --device "+d[1]+" --device "+d[2]+"\n")
+	require.Zero(t, famfsRun(t, "mkfs", d[3], d[4]).status)
+	require.Zero(t, famfsRun(t, "--device", d[1], "--device", d[2], "creat", "-s", "6M", "-N", "3", "-B", "0", d[0]+":/wide").status)
+	sound, err := os.ReadFile(d[1])
+	require.NoError(t, err)
+	second := func(change func(path string)) string {
+		path := filepath.Join(t.TempDir(), "second")
+		require.NoError(t, os.WriteFile(path, sound, 0o600))
+		change(path)
+		return path
+	}
+	wiped := second(func(path string) {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(t, err)
+		defer f.Close()
+		_, err = f.WriteAt(make([]byte, mib), 0)
+		require.NoError(t, err)
+	})
+	small := second(func(path string) { require.NoError(t, os.Truncate(path, 32*mib)) })
+	for _, wrong := range [][]string{{d[4]}, {d[3]}, {wiped}, {small}, {d[1], second(func(string) {})}} {
+		args := []string{"--device", d[2]}
+		for _, path := range wrong {
+			args = append(args, "--device", path)
+		}
+		r := famfsRun(t, append(args, "fsck", d[0])...)
+		assert.Equal(t, 1, r.status, r.err)
+		assert.Contains(t, r.out, "\n  further device\n", wrong)
+		assert.NotContains(t, r.out, "--force", "the file system is sound: %s", wrong)
+		assert.NotRegexp(t, apiWords, r.out)
+	}
+
+	// What scrub cannot read because a device is not here is not bad, but was not looked at.
+	r = famfsRun(t, "--device", d[1], "scrub", d[0])
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.out, "1 file not read, on a device that is not here\n")
+	assert.Contains(t, r.out, "--device")
+	assert.NotRegexp(t, apiWords, r.out)
+	assert.Equal(t, "absent", parse[[]scrubJSON](t, famfsRun(t, "--device", d[1], "scrub", "--json", d[0]))[0].Bad[0].Kind)
+	assert.NotRegexp(t, apiWords, famfsRun(t, "--device", d[1], "verify", "--json", "--seed", "1", d[0]+":/wide").out)
+	assert.Contains(t, famfsRun(t, "--device", d[1], "df", d[0]).err, "1 device is not here")
+	r = famfsRun(t, "--device", d[1], "creat", "-s", "6M", "-N", "3", "-B", "0", d[0]+":/narrow")
+	assert.Zero(t, r.status)
+	assert.Contains(t, r.err, "1 device is not here")
+
+	for _, c := range []struct {
+		args         []string
+		want, absent string
+	}{
+		{[]string{"devadd", d[0], d[1]}, "give each device once", "compact"},
+		{[]string{"mkfs", "--force", d[3], d[4], d[4]}, "give each device once", "compact"},
+		{[]string{"mkfs", d[1]}, "give it to --device", "fsck"},
+		{[]string{"ls", d[1]}, "give this one to --device", "DEVICE is"},
+		{[]string{"--device", d[1], "--device", second(func(string) {}), "ls", d[0]}, "give only the right one to --device", "DEVICE is"},
+		{[]string{"devadd", d[0], d[0] + "-none"}, "famfs devadd --create SIZE", "mkfs"},
+		{[]string{"creat", "-s", "60M", "-N", "2", d[0] + ":/large"}, "--interleave STRIPS,0", "compact"},
+	} {
+		r := famfsRun(t, c.args...)
+		assert.Equal(t, 1, r.status, c.args)
+		assert.Contains(t, r.err, c.want, c.args)
+		assert.NotContains(t, r.err, c.absent, c.args)
+	}
+}
+
+// --create makes what is missing, and nothing stays of it if that fails.
+func TestCreateFurtherDevices(t *testing.T) {
+	t.Parallel()
+	dir := testDir(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	r := famfsRun(t, "mkfs", "--create", "64M", at("a"), at("b"))
+	require.Zero(t, r.status, r.err)
+	r = famfsRun(t, "--device", at("b"), "devadd", "--create", "64M", at("a"), at("c"))
+	require.Zero(t, r.status, r.err)
+	assert.Contains(t, r.out, "--device "+at("b")+" --device "+at("c")+"\n")
+	assert.Equal(t, 1, famfsRun(t, "devadd", "--create", "64M", at("a"), at("c")).status, "it is there")
+	assert.Equal(t, 1, famfsRun(t, "devadd", "--create", "1M", at("a"), at("d")).status, "too small")
+	assert.Equal(t, 1, famfsRun(t, "mkfs", "--create", "1M", at("e"), at("f")).status, "too small")
+	assert.Equal(t, 2, famfsRun(t, "devadd", "--create", "0", at("a"), at("d")).status)
+	for _, name := range []string{"d", "e", "f"} {
+		assert.NoFileExists(t, at(name))
+	}
+}

@@ -57,6 +57,9 @@ on the master, looks. If the log is full to 90%, that is said on stderr, and wha
 				u := d.Usage
 				devices := describeDevices(fsys.Devices(), fsys.UsageByDevice())
 				found = append(found, dfJSON{d.Device, d.Kind, d.Role, u, devices})
+				if absent := absentDevices(devices); absent > 0 {
+					notes = append(notes, fmt.Sprintf("%s: %s not here, and what is free there is not counted: see famfs devices %s", a.displayName(t.device), count(absent, "device is", "devices are"), a.displayName(t.device)))
+				}
 				if note := logNote(a.displayName(t.device), u); note != "" {
 					notes = append(notes, note)
 				}

@@ -205,6 +205,7 @@ func (a *app) reportOne(f *failure) {
 // commandWords replaces Go names in messages of the library by options of the command.
 var commandWords = strings.NewReplacer(
 	"format with force to lose it", "--force loses it",
+	"; give the path that this device has on this host to WithDevices: device error", "; give the path that this device has on this host to --device",
 	"; give the path that this device has on this host to WithDevices", "; give the path that this device has on this host to --device",
 	"; one is a copy: give only the right one to WithDevices", "; one is a copy: give only the right one to --device",
 	", and give this one to WithDevices", ", and give this one to --device",
@@ -223,6 +224,12 @@ var commandWords = strings.NewReplacer(
 	" on the master (Admit)", " with famfs hosts admit, on the master",
 	" (WithSystemUUID),", " (--system-uuid),",
 	" (see Hosts)", " (see famfs hosts)",
+	" (see Reclaim)", " (see famfs reclaim)",
+	" has to be evicted (Evict)", " has to be evicted (famfs hosts evict)",
+	"copy the file in again from a sound source, in its place", "copy it in again from a sound source, in its place (famfs cp --replace, and --seal to seal it again)",
+	"opening with ReadWrite on the master writes it anew", "the next command on the master that writes to the device makes it anew",
+	", or the master opens it with ReadWrite", ", or famfs compact finishes it on the master",
+	"; Salvage may get files out", "; --salvage may get files out",
 	"; read through fs.FS", "",
 	"formatted without Reuse", "made without --reuse",
 	"it was opened with Salvage, which", "--salvage",
@@ -305,8 +312,14 @@ func (a *app) wayOut(f *failure) string {
 		return "only the host that formatted the device may do this: run it there, or say with --system-uuid that this is that host"
 	case is(famfs.ErrLogFull):
 		return fmt.Sprintf("if files were removed, famfs compact %s gives their entries back; otherwise copy the device to one that is formatted with a larger --loglen", device)
+	case is(famfs.ErrNoSpace) && strings.Contains(f.err.Error(), "buckets:"):
+		return fmt.Sprintf("each strip needs a free run in another part of a device: see famfs layout %s; of several devices, 0 parts (--interleave STRIPS,0) take them from all", device)
 	case is(famfs.ErrNoSpace):
 		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s; what removed files had, famfs compact gives back", device, device)
+	case is(famfs.ErrBusy) && strings.Contains(f.err.Error(), "a device of this file system already"):
+		return "give each device once; famfs devices shows those that a file system has"
+	case is(famfs.ErrBusy) && strings.Contains(f.err.Error(), "may have files mapped"):
+		return fmt.Sprintf("see who that is with: famfs hosts %s", device)
 	case f.about == aboutDevice && is(famfs.ErrBusy):
 		return fmt.Sprintf("finish it on the master with: famfs compact %s", device)
 	case is(famfs.ErrBusy):
@@ -323,26 +336,39 @@ func (a *app) wayOut(f *failure) string {
 	switch is := func(target error) bool { return errors.Is(f.err, target) }; f.about {
 	case aboutDevice:
 		switch {
+		case is(fs.ErrExist) && strings.Contains(f.err.Error(), "a secondary device of"):
+			return "to see what is on it, give it to --device, and DEVICE is the one that has the log"
 		case is(fs.ErrExist) && mkfs:
 			return fmt.Sprintf("look at it with: famfs fsck %s", device)
 		case is(fs.ErrNotExist) && inDev(device):
 			return "see which there are with: daxctl list; one that is missing may be bound to no driver, or be in mode system-ram"
 		case is(fs.ErrNotExist) && filepath.Dir(device) != "." && !exists(filepath.Dir(device)):
 			return "check the name: the folder does not exist"
+		case is(fs.ErrNotExist) && a.command == "famfs devadd":
+			return "check the name; famfs devadd --create SIZE makes a file that stands in for a device"
 		case is(fs.ErrNotExist):
 			return "check the name; famfs mkfs --create SIZE makes a file that stands in for a device"
 		case is(os.ErrPermission):
 			return "run it as a user who may read and write the device, for example root"
 		case is(famfs.ErrDevice) && isEmptyFile(device):
 			return "remove it, and make one of a size with: famfs mkfs --create SIZE " + device
+		case is(famfs.ErrDevice) && strings.Contains(f.message(), "--device"):
+			return "" // it says what to do
 		case is(famfs.ErrDevice):
 			return "DEVICE is a devdax device, a file on fs-dax, or a plain file that stands in for one"
 		}
 	case aboutName:
 		switch {
+		case is(fs.ErrInvalid) && strings.Contains(f.err.Error(), "it is not sealed"):
+			return "compare it with its source (--against) or a seed (--seed); famfs seal seals it as it is now"
+		case is(fs.ErrInvalid) && a.command == "famfs seal" && strings.Contains(f.err.Error(), "directory"):
+			return fmt.Sprintf("of all files in it: famfs find %s -type f -print0 | xargs -0 famfs seal --ignore-sealed", f.what)
 		case is(fs.ErrExist):
 			if a.command == "famfs cp" {
 				return "--replace replaces files that have other content, never directories; or use another name"
+			}
+			if a.command == "famfs seal" {
+				return "--ignore-sealed passes over files that are sealed already; famfs verify compares them with their seals"
 			}
 			return "use another name, or remove what is there first: famfs rm"
 		case is(fs.ErrNotExist):
@@ -350,6 +376,8 @@ func (a *app) wayOut(f *failure) string {
 		}
 	case aboutSource:
 		switch {
+		case is(fs.ErrNotExist) && isSum(f.what):
+			return "with a kind, --seal needs an equals sign: --seal=" + f.what
 		case is(fs.ErrNotExist):
 			return "check the name; what is on a device is written DEVICE:PATH"
 		}
@@ -360,6 +388,9 @@ func (a *app) wayOut(f *failure) string {
 	}
 	return ""
 }
+
+// isSum reports whether word is a kind of sum, which a person may have written after --seal.
+func isSum(word string) bool { return word == famfs.CRC32C.String() || word == famfs.SHA256.String() }
 
 // because returns an error with a text of its own that errors.Is recognizes as kind.
 func because(kind error, format string, args ...any) error {

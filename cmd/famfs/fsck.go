@@ -40,6 +40,16 @@ type reportJSON struct {
 	Notes    []noteJSON    `json:"notes"`
 }
 
+// opens reports whether the device can be opened for writing, as far as its superblock goes.
+func (r *reportJSON) opens() bool {
+	for _, p := range r.Problems {
+		if p.Index < 0 && !isSecondary(p.Message) {
+			return false
+		}
+	}
+	return true
+}
+
 func (a *app) fsckCommand() *cobra.Command {
 	var asJSON, humanSizes bool
 	cmd := &cobra.Command{
@@ -155,14 +165,18 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 		d.Kind, d.Do = "memory", "copy everything to another device while it can be read (famfs cp -r "+device+":/ OTHER:/), and have the memory repaired"
 	case is(famfs.ErrBadMemory):
 		d.Kind, d.Do = "memory", "it is served, but what is there may be lost: compare it with a sound source (famfs verify), and copy it in again in its place (famfs cp --replace), which puts it elsewhere"
+	case p.Index < 0 && isSecondary(message) && strings.Contains(message, "one is a copy"):
+		d.Kind, d.Do = "device", "find out which is the right one, and give only that to --device; nothing is lost"
+	case p.Index < 0 && isSecondary(message) && !strings.Contains(message, "mkfs --restore-superblock") && !strings.Contains(message, "the log says"):
+		d.Kind, d.Do = "device", "give --device the path that the device has on this host (famfs devices "+device+" says which are not here); only if this is the device, what was on it is lost: remove the files that cannot be read (famfs rm), and copy them in again"
 	case p.Index < 0 && strings.Contains(message, "mkfs --restore-superblock"):
 		d.Kind = "corrupt"
 		if is(famfs.ErrChecksum) {
 			d.Kind = "checksum"
 		}
 		lost := device
-		if of, ok := strings.CutPrefix(message, "device "); ok { // a secondary one
-			lost, _, _ = strings.Cut(of, ": ")
+		if isSecondary(message) {
+			lost, _, _ = strings.Cut(strings.TrimPrefix(message, "device "), ": ")
 		}
 		d.Do = "the device cannot be opened: put the copy of the superblock back, on the master (famfs mkfs --restore-superblock " + lost + "); or copy out what is sound (famfs --salvage cp -r " + device + ":/ ./rescue)"
 	case p.Index < 0 && is(famfs.ErrVersion):
@@ -197,6 +211,10 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 	return d
 }
 
+// isSecondary reports whether a message about superblock and log header is about another device than
+// the one that has them.
+func isSecondary(message string) bool { return strings.HasPrefix(message, "device ") }
+
 func (a *app) printReport(report *famfs.Report, r reportJSON) error {
 	u := report.Usage
 	id := report.Superblock.UUID.String()
@@ -222,13 +240,24 @@ func (a *app) printReport(report *famfs.Report, r reportJSON) error {
 	switch r.Copy {
 	case "", "sound":
 	case "none":
-		fmt.Fprintln(a.out, "  the superblock has no second copy; the next command on the master that writes to the device makes one")
+		next := "; the next command on the master that writes to the device makes one"
+		if !r.opens() {
+			next = ""
+		}
+		fmt.Fprintf(a.out, "  the superblock has no second copy%s\n", next)
 	default:
-		fmt.Fprintf(a.out, "  the superblock's second copy is not believed: %s; the next command on the master that writes to the device makes it anew\n", printable(r.Copy))
+		next := "; the next command on the master that writes to the device makes it anew"
+		if !r.opens() {
+			next = ""
+		}
+		fmt.Fprintf(a.out, "  the superblock's second copy is not believed: %s%s\n", printable(r.Copy), next)
 	}
 	for _, p := range r.Problems {
 		where := "superblock or log header"
-		if p.Index >= 0 {
+		switch {
+		case p.Index < 0 && isSecondary(p.Message):
+			where = "further device"
+		case p.Index >= 0:
 			where = fmt.Sprintf("log entry %d", p.Index)
 		}
 		if p.Path != "" {

@@ -41,7 +41,8 @@ device. So choose its size by what is to come:
 
 Further devices make one file system of several: the first has the log, all have files.
 They are formatted too. The C tools refuse such a file system. famfs devadd adds more
-later; on other hosts famfs devices says which are found.
+later. Every command finds devdax devices by itself; files that stand in for devices it
+finds only with --device. famfs devices says which are found.
 
 When it is full, what is there can still be read, but nothing can be made, replaced or
 removed. famfs df warns when it is full to 90%. famfs compact rewrites it without what
@@ -109,6 +110,12 @@ believed only if nothing else on the device contradicts it; nothing else is chan
 			case create <= 0:
 				return usageError(errors.New("--create needs a size, such as 1GiB"))
 			default:
+				for _, path := range args[1:] {
+					if !exists(path) {
+						inner := format
+						format = func() error { return createAnd(path, int64(create), inner) }
+					}
+				}
 				err = createAnd(device, int64(create), format)
 			}
 			if err != nil {
@@ -131,6 +138,9 @@ believed only if nothing else on the device contradicts it; nothing else is chan
 			sb, u := fsys.Superblock(), fsys.Usage()
 			_, err = fmt.Fprintf(a.out, "%s: formatted (%s, %v), file system %v; %s free, room for %s files and directories; this host is the %v\n",
 				a.displayName(device), human(u.Size), kindsOf(fsys), sb.UUID, human(u.Free), grouped(u.LogCapacity), fsys.Role())
+			if err == nil && len(args) > 1 {
+				_, err = fmt.Fprint(a.out, "    "+cToolsRefuse+"\n"+a.howToFind(fsys.Devices()))
+			}
 			return err
 		},
 	}
@@ -142,7 +152,7 @@ believed only if nothing else on the device contradicts it; nothing else is chan
 	cmd.Flags().BoolVar(&reuse, "reuse", false, "give memory of removed files out again; the C tools refuse the device")
 	cmd.Flags().BoolVarP(&kill, "kill", "k", false, "overwrite superblock and log instead: the device is not formatted then; needs --force")
 	cmd.Flags().BoolVar(&restore, "restore-superblock", false, "put the superblock's second copy back instead, after asking; --force does not ask")
-	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device")
+	cmd.Flags().Var(&create, "create", "make DEVICE first, as a sparse file of this `SIZE` that stands in for a device, and each SECONDARY that is missing")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the file system as JSON")
 	cmd.MarkFlagsMutuallyExclusive("kill", "create")
 	cmd.MarkFlagsMutuallyExclusive("kill", "loglen")
@@ -234,6 +244,10 @@ func (a *app) restoreSuperblock(device string, force, asJSON bool) error {
 	if err != nil {
 		return deviceFailed(device, err)
 	}
+	if fsys, err := a.open(device); err == nil {
+		fsys.Close()
+		return deviceFailed(device, because(fs.ErrExist, "its superblock can be read: it is sound, so there is nothing to restore"))
+	}
 	if !force {
 		what := fmt.Sprintf("with a log of %s", human(sb.LogSize))
 		if sb.LogSize == 0 {
@@ -241,7 +255,11 @@ func (a *app) restoreSuperblock(device string, force, asJSON bool) error {
 		}
 		fmt.Fprintf(a.err, "%s: the copy is of file system %v, %s, in units of %s, formatted as %s with %s, for master %v: put it back? [y/N] ",
 			a.command, sb.UUID, what, human(sb.AllocUnit), printable(sb.DeviceName), human(sb.DeviceSize), sb.SystemUUID)
-		if !yes(bufio.NewReader(a.in)) {
+		answered := yes(bufio.NewReader(a.in))
+		if !a.asksPeople() {
+			fmt.Fprintln(a.err) // people have typed one
+		}
+		if !answered {
 			return deviceFailed(device, because(fs.ErrInvalid, "nothing was changed; answer y, or give --force, to put the copy back"))
 		}
 	}
@@ -251,6 +269,10 @@ func (a *app) restoreSuperblock(device string, force, asJSON bool) error {
 	if asJSON {
 		return a.printJSON(restoredJSON{device, true, sb.UUID.String()})
 	}
-	_, err = fmt.Fprintf(a.out, "%s: the superblock of file system %v is back; look at it with: famfs fsck %s\n", a.displayName(device), sb.UUID, a.displayName(device))
+	look := a.displayName(device)
+	if sb.LogSize == 0 {
+		look = "--device " + look + " DEVICE, where DEVICE has the log"
+	}
+	_, err = fmt.Fprintf(a.out, "%s: the superblock of file system %v is back; look at it with: famfs fsck %s\n", a.displayName(device), sb.UUID, look)
 	return err
 }

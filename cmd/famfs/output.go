@@ -54,6 +54,12 @@ func terminalWidth(w io.Writer) int {
 	return 80
 }
 
+// asksPeople reports whether a person can answer a question: standard input is a terminal.
+func (a *app) asksPeople() bool {
+	f, ok := a.in.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // terminalHeight returns the number of lines of the terminal w, or 0 if w is no terminal.
 func terminalHeight(w io.Writer) int {
 	if terminalWidth(w) == 0 {

@@ -33,6 +33,7 @@ func TestMkfsRestoreSuperblock(t *testing.T) {
 	r := answer("y\n", device)
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "it is sound")
+	assert.NotContains(t, r.err, "[y/N]", "there is nothing to ask")
 	damage(t, device)
 	r = famfsRun(t, "ls", device)
 	assert.Equal(t, 1, r.status)
@@ -103,6 +104,10 @@ func TestSeal(t *testing.T) {
 	r = famfsRun(t, append(as, device+":/a", device+":/c")...)
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, "it is sealed since log entry")
+	assert.Contains(t, r.err, "--ignore-sealed")
+	assert.NotContains(t, r.err, "famfs rm", "it would be lost")
+	assert.Contains(t, famfsRun(t, "logdump", device).out, "b  of entry 1, "+sealed[0].Seal)
+	assert.Contains(t, famfsRun(t, append(as, device)...).err, "xargs -0 famfs seal")
 	assert.Contains(t, r.out, device+":/c: sealed", "it goes on after an error")
 	assert.Empty(t, asMaster(t, "seal", "-q", "--ignore-sealed", device+":/a").out)
 	for _, args := range [][]string{{"--sum", "md5", device + ":/a"}, {}} {

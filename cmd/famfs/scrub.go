@@ -33,7 +33,7 @@ type badRangeJSON struct {
 	File    string `json:"file,omitempty"`
 	Offset  int64  `json:"offset"`
 	Length  int64  `json:"length"`
-	Kind    string `json:"kind"` // unreadable, differs, stale or corrupt
+	Kind    string `json:"kind"` // unreadable, differs, stale, corrupt, or absent: on a device that is not here
 	Message string `json:"message"`
 }
 
@@ -48,7 +48,8 @@ func (a *app) scrubCommand() *cobra.Command {
 		Long: `scrub reads all metadata and every byte of every file of a device, past its caches, and
 compares sealed files with their seals. It lists what cannot be read or does not match, by
 file and offset, and what to do about it. It never writes, and may run beside anything else;
---rate leaves others the rest of the memory's bandwidth.
+--rate leaves others the rest of the memory's bandwidth. A file on a device that is not
+here (famfs devices) is listed as one that was not read.
 
 Status: 0 all sound, 1 something was found, 2 not everything could be looked at.`,
 		Example: `  famfs scrub /dev/dax0.0
@@ -58,7 +59,7 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 			ctx, stop := interruptible()
 			defer stop()
 			a.failStatus = statusUsage
-			all, found := []scrubJSON{}, false
+			all, found, absent := []scrubJSON{}, false, false
 			err := a.eachOn(args, a.open, func(fsys *famfs.FS, t target) error {
 				if t.name != "." {
 					return errWholeDevice
@@ -75,9 +76,10 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 					last = now
 				}))
 				p.finish("read "+count(report.Files, "file", "files"), "")
-				d := describeScrub(t.device, report)
+				d := describeScrub(t.device, fsys, report)
 				d.Clean = d.Clean && err == nil
 				d.Ended = err != nil
+				absent = absent || d.count(kindAbsent) > 0
 				all, found = append(all, d), found || !d.Clean
 				if !asJSON {
 					a.printScrub(d)
@@ -92,6 +94,8 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 				return &statusError{signalStatus(ctx), errors.New("interrupted: not everything was read")}
 			case err != nil:
 				return err
+			case absent:
+				return &statusError{status: statusUsage}
 			case found:
 				return &statusError{status: statusFailed}
 			}
@@ -104,7 +108,7 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 	return cmd
 }
 
-func describeScrub(device string, report *famfs.ScrubReport) scrubJSON {
+func describeScrub(device string, fsys *famfs.FS, report *famfs.ScrubReport) scrubJSON {
 	d := scrubJSON{Device: device, Clean: len(report.Bad) == 0, Files: report.Files, Sealed: report.Sealed, Bytes: report.Bytes, Bad: []badRangeJSON{}, More: report.More}
 	for _, b := range report.Bad {
 		kind := "corrupt"
@@ -114,16 +118,46 @@ func describeScrub(device string, report *famfs.ScrubReport) scrubJSON {
 			kind = "stale"
 		case errors.As(b, &sum):
 			kind = "differs"
+		case b.Name != "" && isAbsent(fsys, b.Name):
+			kind = kindAbsent
 		case errors.Is(b, famfs.ErrDevice):
 			kind = "unreadable"
 		}
-		message := b.Error()
+		message := commandWords.Replace(b.Error())
 		if sum != nil {
 			message = strings.TrimPrefix(message, "content of "+sum.Name+": ")
 		}
 		d.Bad = append(d.Bad, badRangeJSON{b.Name, b.Offset, b.Length, kind, message})
 	}
 	return d
+}
+
+// kindAbsent is the kind of a range on a device that is not here.
+const kindAbsent = "absent"
+
+// count returns how many ranges of a kind there are.
+func (d *scrubJSON) count(kind string) (n int) {
+	for _, b := range d.Bad {
+		if b.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// isAbsent reports whether a part of a file is on a device that is not here.
+func isAbsent(fsys *famfs.FS, name string) bool {
+	st, err := fsys.Stat(name)
+	if err != nil {
+		return false // removed meanwhile
+	}
+	devices := fsys.Devices()
+	for _, x := range attrOf(st).Layout.Extents {
+		if x.Device < len(devices) && devices[x.Device].Err != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *app) printScrub(d scrubJSON) {
@@ -135,11 +169,15 @@ func (a *app) printScrub(d scrubJSON) {
 		fmt.Fprintf(a.out, "%s: %s: %s at %d: %s\n", a.displayName(d.Device), where, human(b.Length), b.Offset, printable(b.Message))
 	}
 	what := "clean"
-	if len(d.Bad) > 0 {
-		what = count(len(d.Bad), "bad range", "bad ranges")
+	absent := d.count(kindAbsent)
+	if bad := len(d.Bad) - absent; bad > 0 {
+		what = count(bad, "bad range", "bad ranges")
 		if d.More {
 			what = "more than " + what
 		}
+	}
+	if absent > 0 {
+		what = strings.TrimPrefix(what+", and "+count(absent, "file", "files")+" not read, on a device that is not here", "clean, and ")
 	}
 	if d.Ended {
 		what = strings.TrimPrefix(what+", and not everything was read", "clean, and ")

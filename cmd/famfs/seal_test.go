@@ -67,4 +67,20 @@ func TestSealedCommands(t *testing.T) {
 	require.Len(t, all[0].Bad, 1)
 	assert.Equal(t, []any{"model", int64(9), "differs"}, []any{all[0].Bad[0].File, all[0].Bad[0].Length, all[0].Bad[0].Kind})
 	assert.Equal(t, 2, famfsRun(t, "scrub", device+":/model").status)
+
+	// What the messages say repairs it.
+	for _, r := range []result{famfsRun(t, "verify", device), famfsRun(t, "scrub", device)} {
+		assert.Contains(t, r.out, "famfs cp --replace, and --seal to seal it again")
+	}
+	r = asMaster(t, "cp", "--replace", "--seal", src, device+":/")
+	assert.Contains(t, r.out+r.err, "copied 1 file")
+	assert.Equal(t, 0, famfsRun(t, "verify", device).status)
+
+	// A kind without an equals sign is an argument: nothing is sealed with another sum then.
+	r = famfsRun(t, "--system-uuid", host, "creat", "-s", "1M", "--seal", "sha256", device+":/other")
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "--seal=sha256")
+	assert.Equal(t, 1, famfsRun(t, "stat", device+":/other").status)
+	assert.Contains(t, famfsRun(t, "--system-uuid", host, "cp", "--seal", "sha256", src, device+":/").err, "--seal=sha256")
+	assert.Contains(t, famfsRun(t, "verify", device+":/plain").err, "--against")
 }

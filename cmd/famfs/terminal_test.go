@@ -290,3 +290,32 @@ func TestMkfsInterrupted(t *testing.T) {
 	}
 	t.Fatalf("the device was formatted before it could be interrupted, %d times", attempts)
 }
+
+// At a terminal devadd asks before it adds the first device: the C tools refuse what it makes, for good.
+func TestDevaddAsks(t *testing.T) {
+	t.Parallel()
+	d := sparse(t, "first", "second", "third")
+	require.Zero(t, famfsRun(t, "mkfs", d[0]).status)
+	answered := func(answer string, args ...string) (said string, status int) {
+		cmd := command(append([]string{"devadd"}, args...)...)
+		terminal, err := pty.Start(cmd)
+		require.NoError(t, err)
+		defer terminal.Close()
+		_, err = io.WriteString(terminal, answer)
+		require.NoError(t, err)
+		out, _ := io.ReadAll(terminal) // the end of a terminal is an error on Linux
+		cmd.Wait()
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	out, status := answered("n\n", d[0], d[1])
+	assert.Equal(t, 1, status)
+	assert.Contains(t, out, "the C tools refuse a file system on several devices")
+	assert.Contains(t, out, "nothing was changed")
+	assert.NotContains(t, famfsRun(t, "devices", d[0]).out, "not here")
+	out, status = answered("y\n", d[0], d[1])
+	assert.Zero(t, status, out)
+	assert.Contains(t, out, "as device 1")
+	out, status = answered("", d[0], d[2])
+	assert.Zero(t, status, out)
+	assert.NotContains(t, out, "[y/N]", "it is one of several already")
+}

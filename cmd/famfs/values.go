@@ -187,7 +187,7 @@ func (o *createOptions) register(flags *pflag.FlagSet, mode, owned string) {
 	flags.IntVarP(&o.buckets, "nbuckets", "B", 0, "take the strips from different ones of `n` equal parts of a device, at most 64, or, with 0, from different devices (default: as many as strips)")
 	o.given = flags.Changed
 	flags.VarP(&o.chunk, "chunksize", "C", "bytes on one strip before the next has its turn, a power of two of at least 2 MiB (default 2MiB)")
-	flags.StringVar(&o.seal, "seal", "", "make the files read-only on all hosts, and note a sum of their content, of this `KIND`: crc32c, which is meant without a kind, or sha256")
+	flags.StringVar(&o.seal, "seal", "", "make the files read-only on all hosts, and note a sum of their content, of this `KIND`: crc32c, which is meant without a kind, or sha256, as --seal=sha256")
 	flags.Lookup("seal").NoOptDefVal = "crc32c"
 	flags.IntVarP(&o.workers, "threadct", "t", 0, "how many to work on at a time (default: the number of processors)")
 }
@@ -213,6 +213,12 @@ func (o *createOptions) options() ([]famfs.CreateOption, error) {
 		return nil, usageError(fmt.Errorf("--seal=%s, want %v or %v", o.seal, famfs.CRC32C, famfs.SHA256))
 	}
 	return opts, nil
+}
+
+// overDevices reports whether files are to be interleaved over all devices.
+func (o *createOptions) overDevices() bool {
+	i, err := o.interleaving()
+	return err == nil && i.Strips > 0 && i.Buckets == 0
 }
 
 func (o *createOptions) interleaving() (i famfs.Interleaving, err error) {

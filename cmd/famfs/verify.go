@@ -250,7 +250,7 @@ func (v *verifier) runCheck(c check) {
 			v.progress.aside(func() { fmt.Fprintf(v.out, "ok       %s\n", v.displayName(found.File)) })
 		}
 	case errors.As(err, &sum):
-		err = &differs{-1, strings.TrimPrefix(sum.Error(), "content of "+sum.Name+": ")}
+		err = &differs{-1, commandWords.Replace(strings.TrimPrefix(sum.Error(), "content of "+sum.Name+": "))}
 		fallthrough
 	case errors.As(err, &d):
 		errors.As(err, &d)
@@ -261,7 +261,7 @@ func (v *verifier) runCheck(c check) {
 		}
 	default:
 		v.trouble++
-		found.Found = err.Error()
+		found.Found = commandWords.Replace(err.Error())
 		v.progress.aside(func() { v.report(targetFailed(c.t, err)) })
 	}
 	v.verdicts = append(v.verdicts, found)
