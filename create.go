@@ -502,7 +502,8 @@ func (p *PendingFile) Close() error {
 
 // WriteFile creates the file name with this content and these permission bits, all or
 // nothing. Unlike os.WriteFile, it does not replace a file (see Replace), and data must not be
-// empty, because famfs has no empty files. Errors are those of Create.
+// empty, because famfs has no empty files. Errors are those of Create, which takes options, such as
+// Seal.
 func (f *FS) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	p, err := f.Create(name, int64(len(data)), Mode(perm))
 	if err != nil {

@@ -159,8 +159,9 @@ type Interleaving struct {
 	// Strips is the number of parts of the file, 1 to 16.
 	Strips int
 	// Buckets is the number of equal parts into which a device is divided, Strips to 64.
-	// Each strip comes from a different bucket. With Buckets 0 the strips go to different devices of
-	// the file system, as evenly as these have room, and each file begins with another device.
+	// Each strip comes from a different bucket of one device. With Buckets 0 the strips go to different
+	// devices of the file system, as evenly as these have room, and each file begins with another device.
+	// Devices that are not here get none: look at FS.Devices before you make a file that is to be wide.
 	Buckets int
 	// Chunk is the number of bytes that go to one strip before the next strip gets its chunk:
 	// a power of two and a multiple of the allocation unit. Files smaller than a chunk are not

@@ -217,6 +217,10 @@ func (o SystemUUIDOption) applyOpen(c *openConfig)     { c.systemUUID = o.id }
 
 // WithSystemUUID says who this host is. Format records the UUID as that of the master. Open
 // compares it, and the host's own UUIDs, with the recorded one. The zero UUID means none.
+//
+// On a file system with Reuse, a process counts as the host with the first of these UUIDs that was ever
+// admitted: that of WithSystemUUID before the host's own. So admit it before the process maps anything;
+// otherwise, on the master's machine, the process counts as the master.
 func WithSystemUUID(id UUID) SystemUUIDOption { return SystemUUIDOption{id} }
 
 // MapOption changes how Map maps a file. A nil option changes nothing.
@@ -308,8 +312,9 @@ func Interleave(i Interleaving) CreateOption {
 }
 
 // OnDevice puts the file on the device with this index: 0 is the one with the superblock, and
-// FS.Devices lists all. Create fails with fs.ErrInvalid if there is no such device, with ErrDevice if
-// it is not here, and with ErrNoSpace if it has no room.
+// FS.Devices lists all. All strips of an interleaved file are there then. Create fails with
+// fs.ErrInvalid if there is no such device, with ErrDevice if it is not here, and with ErrNoSpace if it has
+// no room.
 func OnDevice(index int) CreateOption {
 	if index < 0 {
 		index = noDevice

@@ -203,6 +203,10 @@ var trustMutants = []mutant{
 		old: "\tcase again == want:\n", new: "\tcase again == want && false:\n", tests: "TestVerifyStaleCache",
 	},
 	{
+		name: "copy-damaged", why: "a copy that may replace passes over a sealed file that is damaged", file: "copyfs.go",
+		old: "if c.replaces() {\n\t\tvar sum", new: "if c.replaces() && false {\n\t\tvar sum", tests: "TestCopyReplacesDamagedSealed",
+	},
+	{
 		name: "verify-cached", why: "Verify reads what the caches have", file: "seal.go",
 		old: "\t\tdev.cache.invalidate(mem)\n\t}\n\tif len(mem) > aroundFault", new: "\t}\n\tif len(mem) > aroundFault", tests: "TestVerifyStaleCache",
 	},
