@@ -82,10 +82,11 @@ const maxBadRanges = 10_000
 
 // Scrub reads all metadata and every byte of every file, as of the last Refresh, and compares
 // sealed files with their seals, and records with their checksums: superblocks and their second copies,
-// log header and entries. That a superblock has no second copy is nothing to list. Files that are removed meanwhile are left out. The caches forget
-// what they have first, so it reads the memory itself. It never writes, and goes on after
-// everything that it finds; a file on a device that is not here is listed as a whole. It may take
-// long: ctx ends it, and Close is ErrBusy meanwhile.
+// log header and entries. That a superblock has no second copy is nothing to list. Files that are
+// removed meanwhile are left out, and so is what is not served: see Problems. The caches forget what
+// they have first, so it reads the memory itself. It never writes, and goes on after everything that it
+// finds; a file on a device that is not here is listed as a whole. It may take long: ctx ends it, and
+// Close is ErrBusy meanwhile.
 //
 // The report lists what was found. The error is nil even if something was: it is the cause of ctx,
 // ErrReformatted, fs.ErrClosed, or, on a file system with Reuse, ErrEvicted or ErrCorrupt if it is

@@ -115,8 +115,14 @@ func describeReport(report *famfs.Report, stop int) reportJSON {
 	d := describeDevice(report.Device, report.Superblock, report.Usage)
 	r := reportJSON{Device: report.Device.Path, Clean: report.Clean(), FileSystem: &d, Problems: []problemJSON{}}
 	r.Devices = describeDevices(report.Devices, report.UsageByDevice)
+	short := false // the device is shorter than it was
 	for _, p := range report.Problems {
-		r.Problems = append(r.Problems, describeProblem(report.Device.Path, p, p.Index == stop))
+		of := describeProblem(report.Device.Path, p, p.Index == stop)
+		if short && errors.Is(p.Err, famfs.ErrCorrupt) && strings.Contains(of.Message, pastTheEnd) {
+			of.Kind, of.Do = "device", "nothing, but give the device its full size back: the entry is served again then"
+		}
+		short = short || p.Index < 0 && of.Kind == "device" && !isSecondary(of.Message)
+		r.Problems = append(r.Problems, of)
 	}
 	if !r.Clean {
 		r.Status = 1
@@ -137,6 +143,9 @@ func describeCopy(report *famfs.Report) string {
 	}
 	return ""
 }
+
+// pastTheEnd is what messages say of something that lies where the device is not, or not any more.
+const pastTheEnd = "passes the end of the device"
 
 // stopsAt returns the index of the log entry at which readers stop because it is corrupt, or -1
 // if there is none.
@@ -183,7 +192,7 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 		d.Kind, d.Do = "version", "use a famfs of the version that formatted the device; if it was this one, the superblock is damaged: copy out what is sound (famfs --salvage cp -r "+device+":/ ./rescue), then format it anew (famfs mkfs --force "+device+") and copy back"
 	case p.Index < 0 && is(famfs.ErrBusy):
 		d.Kind, d.Do = "compacting", "finish it on the master: famfs compact "+device+"; nothing is lost"
-	case p.Index < 0 && is(famfs.ErrDevice):
+	case p.Index < 0 && (is(famfs.ErrDevice) || strings.Contains(message, pastTheEnd)):
 		d.Kind, d.Do = "device", "look at the devices (famfs devices "+device+"), and give the device its full size back (daxctl, ndctl, or the file that stands in for it); files behind its end cannot be read until then"
 	case p.Index < 0:
 		d.Kind = "corrupt"
@@ -213,7 +222,9 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 
 // isSecondary reports whether a message about superblock and log header is about another device than
 // the one that has them.
-func isSecondary(message string) bool { return strings.HasPrefix(message, "device ") }
+func isSecondary(message string) bool {
+	return strings.HasPrefix(message, "device ") && !strings.HasPrefix(message, "device of ")
+}
 
 func (a *app) printReport(report *famfs.Report, r reportJSON) error {
 	u := report.Usage

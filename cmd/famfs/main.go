@@ -52,6 +52,7 @@ type app struct {
 	failed      bool            // an error was reported, and the command went on
 	failures    []failureJSON   // the errors reported in this way
 	leftOutSaid map[string]bool // devices whose left-out entries were reported
+	furtherSaid map[string]bool // the same of devices that cannot be used
 	failStatus  int             // the exit status if failed is set
 }
 

@@ -19,6 +19,7 @@ const mostLeftOut = 10
 // reportLeftOut reports what may be missing in the directory t, or why t itself may be missing.
 // It reports nothing for a file that is there.
 func (a *app) reportLeftOut(fsys *famfs.FS, t target) {
+	a.reportFurther(fsys, t.device)
 	st, err := fsys.Stat(t.name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() || a.leftOutSaid[t.device] {
 		return
@@ -42,6 +43,26 @@ func (a *app) reportLeftOut(fsys *famfs.FS, t target) {
 	a.reportFailure(deviceFailed(t.device, &leftOutError{strings.Join(lines, "\n")}))
 }
 
+// isFurther reports whether a problem is about another device than the one with the log.
+func isFurther(p famfs.Problem) bool { return p.Index < 0 && isSecondary(p.Err.Error()) }
+
+// reportFurther says of devices that cannot be used what is wrong with them.
+func (a *app) reportFurther(fsys *famfs.FS, device string) {
+	if a.furtherSaid[device] {
+		return
+	}
+	for _, p := range fsys.Problems() {
+		if !isFurther(p) {
+			continue
+		}
+		if a.furtherSaid == nil {
+			a.furtherSaid = make(map[string]bool)
+		}
+		a.furtherSaid[device] = true
+		fmt.Fprintf(a.err, "%s: %s: %s\n", a.command, a.displayName(device), printable(commandWords.Replace(p.Err.Error())))
+	}
+}
+
 // leftOutError lists what is left out.
 type leftOutError struct{ message string }
 
@@ -57,6 +78,9 @@ func leftOut(fsys *famfs.FS, dir string) []error {
 		left = append(left, fmt.Errorf("the device had %s when it was formatted, now it has %s: files behind its end cannot be read", exact(was), exact(is)))
 	}
 	for _, p := range fsys.Problems() {
+		if isFurther(p) {
+			continue // what is on it is listed, and reading it says what is wrong
+		}
 		if errors.Is(p.Err, famfs.ErrBadMemory) {
 			continue // it is served
 		}

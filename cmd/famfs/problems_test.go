@@ -216,4 +216,36 @@ func TestFsckKinds(t *testing.T) {
 	assert.Equal(t, "device", p[0].Kind)
 	assert.NotContains(t, p[0].Do, "mkfs", "files would be lost")
 	assert.Contains(t, p[0].Do, "full size")
+
+	// Of a device that is cut short, nothing that is said may lose the files behind its end.
+	device = newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "1M", device+":/a")
+	asMaster(t, "creat", "-s", "40M", device+":/b")
+	for _, size := range []int64{32 * mib, 4 * mib} {
+		require.NoError(t, os.Truncate(device, size))
+		for _, p := range problems(device) {
+			assert.Equal(t, "device", p.Kind)
+			assert.Contains(t, p.Do, "full size")
+			assert.NotContains(t, p.Do, "mkfs")
+			assert.NotContains(t, p.Do, "--drop-problems")
+		}
+	}
+	require.NoError(t, os.Truncate(device, 64*mib))
+	assert.Zero(t, famfsRun(t, "fsck", device).status)
+}
+
+// What is not served was not read: scrub does not call that clean.
+func TestScrubLeavesOut(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "1M", device+":/a")
+	asMaster(t, "creat", "-s", "40M", device+":/b")
+	require.NoError(t, os.Truncate(device, 32*mib))
+	r := famfsRun(t, "scrub", device)
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "files may be missing")
+	assert.Contains(t, r.out, "1 file, 0 sealed: 2 problems keep something from being read\n")
+	all := parse[[]scrubJSON](t, famfsRun(t, "scrub", "--json", device))
+	assert.False(t, all[0].Clean)
+	assert.Equal(t, 2, all[0].LeftOut)
 }

@@ -23,6 +23,8 @@ type scrubJSON struct {
 	Bad    []badRangeJSON `json:"bad"`
 	// More says that more was found than is listed.
 	More bool `json:"more,omitempty"`
+	// LeftOut is how many problems keep something from being read: see fsck.
+	LeftOut int `json:"left_out,omitempty"`
 	// Ended says that it was ended before everything was read.
 	Ended bool `json:"ended,omitempty"`
 }
@@ -77,7 +79,9 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 				}))
 				p.finish("read "+count(report.Files, "file", "files"), "")
 				d := describeScrub(t.device, fsys, report)
-				d.Clean = d.Clean && err == nil
+				d.LeftOut = len(leftOut(fsys, "."))
+				a.reportLeftOut(fsys, t)
+				d.Clean = d.Clean && err == nil && d.LeftOut == 0
 				d.Ended = err != nil
 				absent = absent || d.count(kindAbsent) > 0
 				all, found = append(all, d), found || !d.Clean
@@ -175,6 +179,9 @@ func (a *app) printScrub(d scrubJSON) {
 		if d.More {
 			what = "more than " + what
 		}
+	}
+	if d.LeftOut > 0 {
+		what = strings.TrimPrefix(what+", and "+count(d.LeftOut, "problem keeps", "problems keep")+" something from being read", "clean, and ")
 	}
 	if absent > 0 {
 		what = strings.TrimPrefix(what+", and "+count(absent, "file", "files")+" not read, on a device that is not here", "clean, and ")
