@@ -62,7 +62,7 @@ what they are about, are left out for good.`,
 				}
 				c, err := a.compact(t.device, drop)
 				if err != nil {
-					return err
+					return deviceFailed(t.device, err)
 				}
 				c.Finished = interrupted[t.device]
 				all = append(all, *c)

@@ -209,6 +209,7 @@ func TestAdviceAboutFurtherDevices(t *testing.T) {
 		{[]string{"devadd", d[0], d[1]}, "give each device once", "compact"},
 		{[]string{"mkfs", "--force", d[3], d[4], d[4]}, "give each device once", "compact"},
 		{[]string{"mkfs", d[1]}, "give it to --device", "fsck"},
+		{[]string{"--device", d[1], "compact", d[0]}, d[0] + ": compact: every device must be here", ":/"},
 		{[]string{"ls", d[1]}, "give this one to --device", "DEVICE is"},
 		{[]string{"--device", d[1], "--device", second(func(string) {}), "ls", d[0]}, "give only the right one to --device", "DEVICE is"},
 		{[]string{"devadd", d[0], d[0] + "-none"}, "famfs devadd --create SIZE", "mkfs"},

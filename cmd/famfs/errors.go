@@ -247,7 +247,7 @@ func (f *failure) message() string {
 			message = strings.Replace(message, named, path.Op+": ", 1)
 		}
 	}
-	for _, op := range [...]string{"open", "format", "check", "wipe", "restore superblock", "read superblock copy"} {
+	for _, op := range [...]string{"open", "format", "check", "wipe", "restore superblock", "read superblock copy", "compact"} {
 		if rest, ok := strings.CutPrefix(message, op+" "+f.what+": "); ok && f.what != "" {
 			message = op + ": " + rest
 		}

@@ -88,6 +88,9 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 				if !asJSON {
 					a.printScrub(d)
 				}
+				if ctx.Err() != nil {
+					return nil // said once, at the end
+				}
 				return err
 			}, nil)
 			if asJSON {

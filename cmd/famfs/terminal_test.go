@@ -319,3 +319,25 @@ func TestDevaddAsks(t *testing.T) {
 	assert.Zero(t, status, out)
 	assert.NotContains(t, out, "[y/N]", "it is one of several already")
 }
+
+// A scrub that is interrupted says so once, and that it has not seen everything.
+func TestScrubInterrupted(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "40M", device+":/f")
+	for _, args := range [][]string{{}, {"--json"}} {
+		begun := time.Now()
+		cmd := command(append([]string{"scrub", "--rate", "1M", device}, args...)...)
+		r, inTime := interruptWhen(t, cmd, func() bool { return time.Since(begun) > 200*time.Millisecond })
+		require.True(t, inTime, r.err)
+		assert.Equal(t, "famfs scrub: interrupted: not everything was read\n", r.err[strings.Index(r.err, "famfs scrub: "):])
+		if len(args) > 0 {
+			all := parse[[]scrubJSON](t, r)
+			require.Len(t, all, 1)
+			assert.True(t, all[0].Ended)
+			assert.False(t, all[0].Clean)
+			continue
+		}
+		assert.Contains(t, r.out, "0 sealed: not everything was read\n")
+	}
+}
