@@ -166,6 +166,16 @@ func (f *FS) badOf(n node) (first, bytes int64) {
 	return first, bytes
 }
 
+// isOnBad reports whether a part of a file is on memory that is listed as bad.
+func (f *FS) isOnBad(n node) bool {
+	if !f.gate.enter() {
+		return false // what follows fails
+	}
+	defer f.gate.leave()
+	_, bytes := f.badOf(n)
+	return bytes > 0
+}
+
 // warnOfBad tells the caller's logger of bad memory.
 func (f *FS) warnOfBad() {
 	for _, m := range f.members() {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -329,5 +330,48 @@ func TestBadMemoryOfLateDevice(t *testing.T) {
 	assert.ErrorIs(t, reader.Problems()[0], ErrBadMemory)
 	for x := range reader.FreeSpace() {
 		assert.False(t, x.Device == 1 && x.Offset <= 30*mib && 30*mib < x.Offset+x.Length, "%+v", x)
+	}
+}
+
+// What the messages say of bad memory helps: copying a file in again in its place puts it elsewhere, whether
+// it can still be read or not.
+func TestCopyReplacesOnBadMemory(t *testing.T) {
+	t.Parallel()
+	for _, how := range [][]CopyOption{nil, {Atomically()}} {
+		f := newForgery(t)
+		f.good("hit", firstUnit)
+		m := openTest(t, f.path, listsBad(f.path, segment{firstUnit*defaultUnit + 4096, 512}), ReadWrite())
+		data, err := m.ReadFile("hit")
+		require.NoError(t, err)
+		src := fstest.MapFS{"hit": {Data: data}}
+		require.NoError(t, m.CopyFS(t.Context(), ".", src, how...))
+		require.Len(t, m.Problems(), 1, "nothing was to be replaced")
+		require.NoError(t, m.CopyFS(t.Context(), ".", src, append(how, CreateWith(Replace()))...))
+		assert.Empty(t, m.Problems())
+		again, err := m.ReadFile("hit")
+		require.NoError(t, err)
+		assert.Equal(t, data, again)
+	}
+}
+
+func TestCopyReplacesWhatFaults(t *testing.T) {
+	t.Parallel()
+	needsFaults(t)
+	for i, how := range [][]CopyOption{nil, nil, {Atomically()}, {Atomically()}} {
+		path, second := fileBacking(t, testSize), fileBacking(t, testSize)
+		require.NoError(t, Format(path, WithSystemUUID(testHost), Secondaries(second)))
+		m := openTest(t, path, ReadWrite(), WithDevices(second))
+		seal := [][]CreateOption{nil, {Seal()}}[i%2]
+		data := addFile(t, m, "hit", 8*mib, append(seal, OnDevice(1))...)
+		require.NoError(t, os.Truncate(second, extentsOf(t, m, "hit")[0].Offset+3*mib))
+		src := fstest.MapFS{"hit": {Data: data}}
+		var fault *FaultError
+		if len(seal) == 0 {
+			require.ErrorAs(t, m.CopyFS(t.Context(), ".", src, how...), &fault)
+		}
+		require.NoError(t, m.CopyFS(t.Context(), ".", src, append(how, CreateWith(Replace(), OnDevice(0)))...))
+		again, err := m.ReadFile("hit")
+		require.NoError(t, err)
+		assert.Equal(t, data, again)
 	}
 }

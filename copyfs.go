@@ -88,9 +88,9 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // passed over, even if another process made it meanwhile. If this FS made it and a failing disk may
 // lose it, CopyFS first makes it certain. A file that is there with other content is an error that
 // wraps fs.ErrExist, unless CreateWith(Replace()) says to replace it. Of a sealed file the sum in the seal
-// is compared with the source. With Replace its content is verified too, so that copying it again
-// from a sound source repairs one that is damaged; give the seal again (Seal). Without Replace only Verify
-// finds that.
+// is compared with the source. With Replace its content is verified too, and files on memory that fails,
+// or that the system lists as bad, are replaced: so copying again from a sound source repairs what is
+// damaged; give a seal again (Seal).
 //
 // A source that ends before its stated size is an error that wraps io.ErrUnexpectedEOF. A
 // source that is longer is an error that wraps io.ErrShortWrite. Before a file is committed,
@@ -459,8 +459,14 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 		return differs(fmt.Sprintf("has %d bytes instead of %d", there.Size(), size))
 	}
 	to := there.(*info) // it is what Stat returns
+	if c.replaces() && c.fs.isOnBad(to.node) {
+		return differs("lies on memory that the system lists as bad")
+	}
 	read, err := c.fs.sameContent(ctx, from, to.index, to.node)
+	var fault *FaultError
 	switch {
+	case c.replaces() && errors.As(err, &fault) && fault.Name == target:
+		return differs("cannot be read")
 	case err == errOther:
 		return differs("has other content")
 	case err == io.ErrUnexpectedEOF:
@@ -476,6 +482,8 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 		switch err := c.fs.isSound(ctx, to.index, to.node); {
 		case errors.As(err, &sum) && !sum.Stale:
 			return differs("does not have the content that was sealed")
+		case errors.As(err, &fault):
+			return differs("cannot be read")
 		case err != nil && sum == nil:
 			return err
 		}

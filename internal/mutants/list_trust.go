@@ -207,6 +207,14 @@ var trustMutants = []mutant{
 		old: "if c.replaces() {\n\t\tvar sum", new: "if c.replaces() && false {\n\t\tvar sum", tests: "TestCopyReplacesDamagedSealed",
 	},
 	{
+		name: "copy-on-bad", why: "a copy that may replace leaves a file on memory that is listed as bad", file: "copyfs.go",
+		old: "if c.replaces() && c.fs.isOnBad", new: "if false && c.fs.isOnBad", tests: "TestCopyReplacesOnBadMemory",
+	},
+	{
+		name: "copy-faults", why: "a copy that may replace fails with a file that cannot be read", file: "copyfs.go",
+		old: "case c.replaces() && errors.As(err, &fault)", new: "case false && errors.As(err, &fault)", tests: "TestCopyReplacesWhatFaults",
+	},
+	{
 		name: "verify-cached", why: "Verify reads what the caches have", file: "seal.go",
 		old: "\t\tdev.cache.invalidate(mem)\n\t}\n\tif len(mem) > aroundFault", new: "\t}\n\tif len(mem) > aroundFault", tests: "TestVerifyStaleCache",
 	},
