@@ -218,9 +218,9 @@ func (o SystemUUIDOption) applyOpen(c *openConfig)     { c.systemUUID = o.id }
 // WithSystemUUID says who this host is. Format records the UUID as that of the master. Open
 // compares it, and the host's own UUIDs, with the recorded one. The zero UUID means none.
 //
-// On a file system with Reuse, a process counts as the host with the first of these UUIDs that was ever
-// admitted: that of WithSystemUUID before the host's own. So admit it before the process maps anything;
-// otherwise, on the master's machine, the process counts as the master.
+// On a file system with Reuse, a process on the master's host counts as the master, and one on another
+// host as the first of these UUIDs that was ever admitted, that of WithSystemUUID before the host's own. To
+// try several hosts on one, format with a UUID that is not the host's own.
 func WithSystemUUID(id UUID) SystemUUIDOption { return SystemUUIDOption{id} }
 
 // MapOption changes how Map maps a file. A nil option changes nothing.

@@ -88,6 +88,9 @@ func TestSeveralDevices(t *testing.T) {
 	assert.False(t, lists[0].Devices[2].Here)
 	assert.Contains(t, lists[0].Devices[2].Why, "--device")
 
+	require.NoError(t, os.Truncate(d[2], 80*mib))
+	assert.Contains(t, run("grow", d[0]).out, "device 2 ("+d[2]+") has gained 16 MiB, which is not used")
+	require.NoError(t, os.Truncate(d[2], 64*mib))
 	r = famfsRun(t, "ls", d[1])
 	assert.NotZero(t, r.status)
 	assert.Contains(t, r.err, "secondary device")

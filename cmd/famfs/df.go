@@ -30,7 +30,7 @@ func (a *app) dfCommand() *cobra.Command {
 log and whole allocation units; Largest is the longest free run, the largest file
 that can lie in one extent; Removed is what removed and replaced files had, a part of
 Used that is not given out again. With -i it shows the entries of the log, one of which
-each file and directory takes, and each removal. With -T it shows what kind of device
+each file and directory takes, and each removal and seal. With -T it shows what kind of device
 each is. On a device made with mkfs --reuse, Removed may be free already: famfs reclaim,
 on the master, looks. If the log is full to 90%, that is said on stderr, and what to do.`,
 		Example: `  famfs df -h /dev/dax0.0 /dev/dax1.0

@@ -26,7 +26,8 @@ func (a *app) growCommand() *cobra.Command {
 formatted: it writes the new size into the superblock. It needs the master, and does
 nothing if a device has not grown. Who has the device open goes on with the size of
 before until it is opened again. A file that stands in for a device is enlarged with
-truncate; a file system cannot be made smaller.`,
+truncate; a file system cannot be made smaller. What a device gains that famfs devadd has
+added, or that was one of several from the beginning, is not used: only device 0 grows.`,
 		Example: `  famfs grow /dev/dax0.0
   truncate -s 2G /dev/shm/device && famfs grow /dev/shm/device`,
 		Args: a.arguments(1, -1, "DEVICE..."),
@@ -51,6 +52,12 @@ truncate; a file system cannot be made smaller.`,
 					_, err = fmt.Fprintf(a.out, "%s: %s, as before\n", a.displayName(t.device), exact(size))
 				default:
 					_, err = fmt.Fprintf(a.out, "%s: grown from %s to %s; %s free\n", a.displayName(t.device), exact(before), exact(size), human(grown.Usage().Free))
+				}
+				for i, d := range grown.Devices() {
+					if gained := d.Size - grown.UsageByDevice()[i].Size; i > 0 && d.Err == nil && gained > 0 && err == nil {
+						_, err = fmt.Fprintf(a.out, "%s: device %d (%s) has gained %s, which is not used: only device 0 grows\n",
+							a.displayName(t.device), i, a.displayName(d.Path), human(gained))
+					}
 				}
 				return err
 			}, nil)
