@@ -169,6 +169,16 @@ func timeLeft(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 }
 
+// of sets how many bytes there are, if that is known better by now.
+func (p *progress) of(size int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.size = size
+}
+
 // bytes adds n bytes to what is done.
 func (p *progress) bytes(n int64) {
 	if p == nil {

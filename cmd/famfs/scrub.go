@@ -71,6 +71,7 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 				p := a.newProgress("read", u.Files, u.FileBytes+sb.LogOffset+sb.LogSize, quiet || asJSON, false)
 				var last famfs.ScrubProgress
 				report, err := fsys.Scrub(ctx, famfs.ScrubRate(int64(rate)), famfs.OnScrub(func(now famfs.ScrubProgress) {
+					p.of(now.All)
 					p.bytes(now.Bytes - last.Bytes)
 					if now.Files > last.Files {
 						p.file(now.Name, "")

@@ -341,3 +341,15 @@ func TestScrubInterrupted(t *testing.T) {
 		assert.Contains(t, r.out, "0 sealed: not everything was read\n")
 	}
 }
+
+// The bar of a scrub is full when all is read, of all devices.
+func TestScrubBar(t *testing.T) {
+	t.Parallel()
+	d := sparse(t, "first", "second", "third")
+	require.Zero(t, famfsRun(t, "mkfs", d[0], d[1], d[2]).status)
+	require.Zero(t, famfsRun(t, "--device", d[1], "--device", d[2], "creat", "-s", "6M", d[0]+":/f").status)
+	shown, status := onTerminal(t, 100, 30, "--device", d[1], "--device", d[2], "scrub", "--rate", "40M", d[0])
+	assert.Zero(t, status, shown)
+	assert.Contains(t, shown, "20 MiB of 20 MiB")
+	assert.NotContains(t, shown, "of 16 MiB")
+}
