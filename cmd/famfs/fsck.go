@@ -206,6 +206,8 @@ func describeProblem(device string, p famfs.Problem, stops bool) problemJSON {
 			d.Kind = "checksum"
 		}
 		d.Do = "readers stop here: copy out what is sound, before and after it (famfs --salvage cp -r " + device + ":/ ./rescue), then format anew (famfs mkfs --force " + device + ") and copy back; or leave it out for good, where it stands (famfs compact --drop-problems " + device + ")"
+	case strings.HasPrefix(message, "seal of ") || strings.HasPrefix(message, "removal of "):
+		d.Kind, d.Do = "corrupt", "nothing: it has no file of its own, and is passed over; if an entry before it is corrupt, it follows from that; famfs compact --drop-problems "+device+" leaves it out"
 	case is(fs.ErrExist):
 		d.Kind, d.Do = "duplicate", "the first of that name is served: nothing needs doing; what this one holds cannot be reached, and its space is kept until famfs compact --drop-problems "+device+" leaves it out"
 	case is(famfs.ErrDevice):

@@ -84,3 +84,21 @@ func TestSealedCommands(t *testing.T) {
 	assert.Contains(t, famfsRun(t, "--system-uuid", host, "cp", "--seal", "sha256", src, device+":/").err, "--seal=sha256")
 	assert.Contains(t, famfsRun(t, "verify", device+":/plain").err, "--against")
 }
+
+// A seal and a removal of what is lost have no space, and nobody needs to make a file again for them.
+func TestFsckFollows(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "1M", "--seal", device+":/sealed")
+	asMaster(t, "creat", "-s", "1M", device+":/removed")
+	asMaster(t, "rm", device+":/removed")
+	corrupt(t, device, 0)
+	corrupt(t, device, 2)
+	problems := parse[[]reportJSON](t, famfsRun(t, "fsck", "--json", device))[0].Problems
+	require.Len(t, problems, 4)
+	for _, i := range []int{1, 3} {
+		assert.Equal(t, i, problems[i].Index)
+		assert.Contains(t, problems[i].Do, "it follows from that")
+		assert.NotContains(t, problems[i].Do, "space")
+	}
+}
