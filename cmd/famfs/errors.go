@@ -359,7 +359,7 @@ func (a *app) wayOut(f *failure) string {
 		}
 	case aboutName:
 		switch {
-		case is(fs.ErrInvalid) && strings.Contains(f.err.Error(), "it is not sealed"):
+		case is(fs.ErrInvalid) && strings.Contains(f.err.Error(), "sealed, so nothing says"):
 			return "compare it with its source (--against) or a seed (--seed); famfs seal seals it as it is now"
 		case is(fs.ErrInvalid) && a.command == "famfs seal" && strings.Contains(f.err.Error(), "directory"):
 			return fmt.Sprintf("of all files in it: famfs find %s -type f -print0 | xargs -0 famfs seal --ignore-sealed", f.what)

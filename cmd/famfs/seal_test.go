@@ -41,6 +41,18 @@ func TestSealedCommands(t *testing.T) {
 	assert.NotContains(t, r.out, "plain")
 	assert.Contains(t, r.err, "1 file is not sealed, and not checked")
 	assert.Equal(t, 2, famfsRun(t, "verify", device+":/plain").status)
+
+	// Where nothing is sealed, nothing is as it should be.
+	asMaster(t, "mkdir", device+":/d", device+":/e")
+	assert.Zero(t, famfsRun(t, "verify", device+":/e").status)
+	asMaster(t, "creat", "-s", "1M", device+":/d/plain")
+	for _, args := range [][]string{{}, {"-q"}, {"--json"}} {
+		r := famfsRun(t, append([]string{"verify", device + ":/d"}, args...)...)
+		assert.Equal(t, 2, r.status, args)
+		assert.Contains(t, r.err, "1 file is in it, and none is sealed", args)
+		assert.Contains(t, r.err, "--against", args)
+	}
+	asMaster(t, "rm", "-r", device+":/d", device+":/e")
 	r = famfsRun(t, "scrub", device)
 	assert.Equal(t, 0, r.status, r.err)
 	assert.Contains(t, r.out, "3 files, 2 sealed: clean")

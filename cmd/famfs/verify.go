@@ -97,6 +97,9 @@ of which a directory stands for all sealed files below it; against a seed, as fa
 stands for all files below it. Against a tree, files that only one side has count
 as differences; of symbolic links, as cp -L copies them, what they lead to counts.
 
+Against seals, files that are not sealed are counted, and not checked; if none of the files
+in a directory is sealed, that is status 2.
+
 Caches are invalidated first, so that what another host wrote and flushed is seen.
 Status: 0 all as it should be, 1 something differs, 2 something could not be checked.`,
 		Example: `  famfs verify /dev/dax0.0                  # all that is sealed
@@ -271,7 +274,9 @@ func (v *verifier) runCheck(c check) {
 func (v *verifier) look(c check) error {
 	if c.sealed {
 		err := c.fsys.Verify(c.t.name)
-		v.progress.bytes(c.size)
+		if !errors.Is(err, fs.ErrInvalid) { // it was read
+			v.progress.bytes(c.size)
+		}
 		return err
 	}
 	if v.byMap {
@@ -345,6 +350,9 @@ func (v *verifier) againstSeals(fsys *famfs.FS, t target) ([]check, error) {
 		if c.sealed = true; attrOf(st).Sealed || c.t.name == t.name {
 			sealed = append(sealed, c)
 		}
+	}
+	if err == nil && len(sealed) == 0 && len(all) > 0 {
+		return nil, because(fs.ErrInvalid, "%s in it, and none is sealed, so nothing says what their content should be", count(len(all), "file is", "files are"))
 	}
 	if n := len(all) - len(sealed); n > 0 && !v.quiet {
 		fmt.Fprintf(v.err, "%s: %s not sealed, and not checked\n", v.displayName(t.String()), count(n, "file is", "files are"))
