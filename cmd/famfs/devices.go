@@ -69,7 +69,11 @@ func (a *app) devicesCommand() *cobra.Command {
 log, which is device 0, and those that famfs devadd has added. A device is known by the
 UUID in its superblock, never by its path, which differs from host to host: it is looked
 for among the paths of --device, which every command takes, and all devdax devices of
-this host. What lies on a device that is not here is listed, and cannot be read.`,
+this host. What lies on a device that is not here is listed, and cannot be read.
+
+A device that is lost for good stays one of the file system: files that lie elsewhere are
+served, and new ones are made, but compact needs all devices. So remove what cannot be read
+(famfs rm), and copy the rest to another file system when there is time.`,
 		Example: `  famfs devices /dev/dax0.0
   famfs --device /dev/shm/second devices /dev/shm/first
   famfs devices --json /dev/dax0.0 | jq '.[0].devices[] | select(.here | not) | .uuid'`,
