@@ -133,6 +133,7 @@ func (f *FS) create(name string, size int64, c createConfig) (made *PendingFile,
 		return nil, err
 	}
 	p := &pendingFile{fs: f, name: name, size: size, config: c}
+	p.sums.most = maxParts
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.giveBack())

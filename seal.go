@@ -58,7 +58,6 @@ type fileSums struct {
 // their sum meanwhile.
 func (s *fileSums) filling(kind SumKind) bool {
 	s.ready.Store(false)
-	s.most = maxParts
 	return kind == CRC32C && !s.exposed
 }
 
