@@ -140,6 +140,8 @@ func TestLayoutOfSeveralDevices(t *testing.T) {
 	}
 	assert.EqualValues(t, 64<<20, total, "every byte of the second device")
 	svg := run("layout", "--svg", "-", d[0])
+	assert.Equal(t, 1, strings.Count(svg, "superblock and log <"), "in the legend of the first device only")
+	assert.Equal(t, len(d)-1, strings.Count(svg, "superblock <"))
 	panels := 0
 	for decoder := xml.NewDecoder(strings.NewReader(svg)); ; {
 		token, err := decoder.Token()

@@ -255,7 +255,8 @@ func (s *svgPicture) run(r svgRun) {
 	var file *placedFile
 	switch r.owner {
 	case ownerMetadata:
-		fill, text, name = "#4a5058", "superblock and log: "+human(r.len), "superblock and log"
+		name = s.metadataName()
+		fill, text = "#4a5058", name+": "+human(r.len)
 	case ownerFree:
 		text = "free: " + human(r.len)
 	case ownerClaimed:
@@ -336,7 +337,7 @@ func (s *svgPicture) label(r svgRun, file *placedFile, name, fill string) {
 	name = printable(name)
 	const perLetter = 6.6
 	room := int((width - 8) / perLetter)
-	if r.owner == ownerMetadata && len(name) > room {
+	if r.owner == ownerMetadata && s.index == 0 && len(name) > room {
 		name, room = "log", room+2
 	}
 	if name == "" || room < 5 {
@@ -457,7 +458,7 @@ func (s *svgPicture) legend(top int64) {
 		room := letters - wide(how) - 2
 		s.printf(`<text x="%d" y="%d" font-size="12.5" fill="#222">%s <tspan fill="#666">%s</tspan></text></g>`+"\n", x+30, y+13, escape(shorten(name, room)), escape(how))
 	}
-	entry("superblock and log", human(s.metadata), "#4a5058", "#4a5058", false)
+	entry(s.metadataName(), human(s.metadata), "#4a5058", "#4a5058", false)
 	for i, g := range s.groups {
 		hatched := true
 		for _, f := range g.files {
