@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,7 +160,7 @@ func vmReuseReader(t *testing.T, fsys *FS, c *control, meet func()) {
 	c.barrier(t, 1)
 	meet()
 	_, err = refreshed(t, fsys).Stat("held")
-	require.ErrorIs(t, err, ErrRemoved)
+	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.Equal(t, hexSum(vmHeld()), hexSum(mapping.Bytes()))
 	require.NoError(t, mapping.Close())
 	meet()
