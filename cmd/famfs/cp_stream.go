@@ -57,7 +57,7 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 	if st, err := fsys.Stat(t.name); err == nil && st.IsDir() {
 		return targetFailed(t, because(fs.ErrInvalid, "is a directory; name the file that standard input is to become"))
 	} else if err == nil && c.keep {
-		return nil
+		return c.passedOver(st.Size())
 	}
 	if c.create.mode.set {
 		opts = append(opts, famfs.Mode(c.create.mode.mode))
@@ -82,6 +82,14 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 		return c.printJSON(copyJSON{Files: 1, Bytes: size, Copied: 1, Errors: []failureJSON{}})
 	}
 	return nil
+}
+
+// passedOver is the end of a copy to one file that is there, with -n.
+func (c *copyCommand) passedOver(size int64) error {
+	if !c.asJSON {
+		return nil
+	}
+	return c.printJSON(copyJSON{Files: 1, Bytes: size, Passed: 1, Errors: []failureJSON{}})
 }
 
 // restOf returns how many bytes standard input has: it must be a file.

@@ -49,7 +49,7 @@ func (t *tree) total() (files int, bytes int64) {
 	for _, n := range t.nodes {
 		if !n.mode.IsDir() {
 			files++
-			bytes += n.size
+			bytes = plus(bytes, n.size)
 		}
 	}
 	return files, bytes
