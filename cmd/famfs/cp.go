@@ -196,7 +196,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	if err := c.passOverBefore(ctx); err != nil {
 		return err
 	}
-	if c.replace || len(c.approved) > 0 {
+	if c.replace || c.atomic && len(c.approved) > 0 {
 		opts = append(opts, famfs.Replace())
 	}
 	if c.device != nil {
@@ -218,7 +218,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	var errs []error
 	switch {
 	case c.atomic && len(c.refused) > 0:
-		errs = []error{targetFailed(c.to, because(fs.ErrInvalid, "is left as it is: not all can be copied there, and --atomic copies all or nothing"))}
+		errs = []error{c.leftAsItIs()}
 	case c.device != nil:
 		errs = c.copyIn(ctx, opts)
 	default:

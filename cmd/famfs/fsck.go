@@ -75,7 +75,7 @@ Of several devices, the highest.`,
 					continue
 				}
 				r := describeReport(report, a.stopsAt(t.device))
-				r.Notes = halfQueues(t.device)
+				r.Notes = halfQueues(t.device, a.options()...)
 				status = max(status, r.Status)
 				reports = append(reports, r)
 				if !asJSON {

@@ -82,6 +82,9 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 				if !asJSON {
 					a.printScrub(d)
 				}
+				if ctx.Err() != nil {
+					return &statusError{status: signalStatus(ctx)} // said below
+				}
 				return err
 			}, nil)
 			if asJSON {
