@@ -123,7 +123,7 @@ var commandMutants = []mutant{
 		old: "f.UncompressedSize64 > most", new: "false", tests: "TestZipThatLies",
 	},
 	{
-		name: "check-link", why: "check does not see what more a linked directory has", file: "cmd/famfs/check.go",
+		name: "check-through-link", why: "check does not see what more a linked directory has", file: "cmd/famfs/check.go",
 		old: "filepath.WalkDir(root,", new: "filepath.WalkDir(dir,", tests: "TestCheckLink",
 	},
 	{
