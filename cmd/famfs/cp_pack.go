@@ -79,6 +79,7 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 	wanted := files + len(c.refused)
 	c.announce(wanted)
 	announced := len(c.refused)
+	c.reclaim()
 	usage := c.device.Usage()
 	switch {
 	case files == 0:

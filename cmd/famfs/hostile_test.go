@@ -208,6 +208,36 @@ func TestDryRunThroughLink(t *testing.T) {
 	assert.Empty(t, famfsRun(t, "cp", "-q", "-i", device+":/f", out).err, "nothing to ask")
 }
 
+// Memory of removed files that nobody holds any more is free to cp, as to all that make files.
+func TestCpReclaims(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs mappings that hold memory")
+	}
+	device, src := filepath.Join(testDir(t), "device"), t.TempDir()
+	asMaster(t, "mkfs", "--reuse", "--create", "32MiB", device)
+	writeTree(t, src, map[string][]byte{"t/f": pattern(18*mib, 1)})
+	held := func() {
+		asMaster(t, "creat", "-s", "12M", device+":/old")
+		fsys, err := famfs.Open(device, famfs.WithSystemUUID(mustUUID(t, host)))
+		require.NoError(t, err)
+		defer fsys.Close()
+		m, err := fsys.Map("old")
+		require.NoError(t, err)
+		defer m.Close()
+		asMaster(t, "rm", device+":/old")
+		r := famfsRun(t, "--system-uuid", host, "cp", "-r", filepath.Join(src, "t"), device+":/t")
+		assert.Equal(t, 1, r.status)
+		assert.Contains(t, r.err, "does not fit: it takes 18 MiB, and 8 MiB would be free")
+	}
+	held()
+	asMaster(t, "cp", filepath.Join(src, "t", "f"), device+":/t")
+	asMaster(t, "rm", device+":/t")
+	held()
+	r := asMaster(t, "cp", "-r", "--pack", filepath.Join(src, "t"), device+":/t.zip")
+	assert.Contains(t, r.err, "; 20 MiB free")
+}
+
 // A symbolic link to the directory is as good as the directory.
 func TestCheckLink(t *testing.T) {
 	t.Parallel()
