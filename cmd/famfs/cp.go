@@ -113,10 +113,10 @@ is not how much comes. A DEST of - is standard output.
 
 With --pack all becomes one uncompressed zip file, DEVICE:NAME.zip, so that many small
 files do not take a unit each: what is in a single directory, or several SOURCEs under
-their names, empty files too, with paths of any length. famfs ls, cat, find, du and cp
-read through it (DEVICE:NAME.zip/PATH), and so does every program that knows zip files.
-Entries begin at multiples of 64 bytes, and from 4 KiB on of pages, so that who maps the
-file has them in place.
+their names, empty files too, with paths of any length, without owners. famfs ls, cat,
+find, du and cp read through it (DEVICE:NAME.zip/PATH), and so does every program that
+knows zip files. Entries begin at multiples of 64 bytes, and from 4 KiB on of pages, so
+that who maps the file has them in place.
 
 A file that changes while it is copied to a device is not made there: that is an error,
 or with --skip-changed it is passed over and said.

@@ -163,9 +163,9 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 				return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was copied")}
 			case err != nil:
 				return localOrTargetFailed(c.to, c.destName(name), err)
-			case same:
+			case same, there.IsDir(): // in whose place no file comes, which is an error
 				continue
-			case !there.IsDir() && c.confirm(answers, name):
+			case c.confirm(answers, name):
 				if c.approved == nil {
 					c.approved = make(map[string]bool)
 				}

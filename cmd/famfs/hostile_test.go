@@ -95,6 +95,20 @@ func TestCpAsksFirst(t *testing.T) {
 	}
 }
 
+// With -i a directory in the place of a file is an error, as it is without.
+func TestCpAsksNoDirectory(t *testing.T) {
+	t.Parallel()
+	device, out := newDevice(t, "64M"), t.TempDir()
+	asMaster(t, "creat", "-s", "1", device+":/f")
+	asMaster(t, "mkdir", "-p", device+":/d/f")
+	require.NoError(t, os.Mkdir(filepath.Join(out, "f"), 0o700))
+	for _, dest := range []string{out, device + ":/d"} {
+		r := feed(t, "y\n", "--system-uuid", host, "cp", "-i", device+":/f", dest)
+		assert.Equal(t, 1, r.status, dest)
+		assert.Contains(t, r.err, "directory")
+	}
+}
+
 // endsWith calls end when it has been read.
 type endsWith struct {
 	io.Reader
@@ -266,4 +280,13 @@ func TestFsckHalfQueueOnAddedDevice(t *testing.T) {
 	r := famfsRun(t, "--device", second, "fsck", first)
 	assert.Equal(t, 0, r.status, r.err)
 	assert.Contains(t, r.out, "note: q: is half of a queue")
+}
+
+// A file that is made as a device and cannot be one does not stay.
+func TestMkfsTooLarge(t *testing.T) {
+	t.Parallel()
+	device := filepath.Join(testDir(t), "device")
+	r := famfsRun(t, "mkfs", "--create", "9223372036854775807", device)
+	assert.Equal(t, 1, r.status, r.out)
+	assert.NoFileExists(t, device)
 }

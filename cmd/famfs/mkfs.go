@@ -109,7 +109,16 @@ believed only if nothing else on the device contradicts it; nothing else is chan
 			case create <= 0:
 				return usageError(errors.New("--create needs a size, such as 1GiB"))
 			default:
-				err = createAnd(device, int64(create), format)
+				err = createAnd(device, int64(create), func() error {
+					if err := format(); err != nil {
+						return err
+					}
+					fsys, err := famfs.Open(device, a.options()...) // one that is too large to be mapped is of no use
+					if err != nil {
+						return deviceFailed(device, err)
+					}
+					return fsys.Close()
+				})
 			}
 			if err != nil {
 				return err
