@@ -282,6 +282,16 @@ func TestFsckHalfQueueOnAddedDevice(t *testing.T) {
 	assert.Contains(t, r.out, "note: q: is half of a queue")
 }
 
+// fsck names the device, also if its root was named.
+func TestFsckNamesDevice(t *testing.T) {
+	t.Parallel()
+	empty := sparse(t, "empty")[0]
+	r := famfsRun(t, "fsck", "--json", empty+":/")
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "famfs mkfs "+empty+"\n")
+	assert.Equal(t, empty, parse[[]reportJSON](t, r)[0].Device)
+}
+
 // A file that is made as a device and cannot be one does not stay.
 func TestMkfsTooLarge(t *testing.T) {
 	t.Parallel()

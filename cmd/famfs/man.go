@@ -105,7 +105,12 @@ func prepareManual(cmd *cobra.Command) {
 	cmd.DisableAutoGenTag = true
 	cmd.InitDefaultHelpFlag()
 	cmd.Long, cmd.Short = markdown(cmd.Long), markdown(cmd.Short)
-	plain := func(f *pflag.Flag) { f.Usage = markdown(strings.ReplaceAll(f.Usage, "`", "")) }
+	plain := func(f *pflag.Flag) {
+		f.Usage = markdown(strings.ReplaceAll(f.Usage, "`", ""))
+		if f.Value.Type() == "int" && f.DefValue != f.Value.String() { // 0 in its place keeps it out of help
+			f.DefValue = f.Value.String()
+		}
+	}
 	cmd.LocalNonPersistentFlags().VisitAll(plain)
 	cmd.PersistentFlags().VisitAll(plain)
 	for _, c := range cmd.Commands() {

@@ -49,6 +49,12 @@ func TestManual(t *testing.T) {
 	cp, err := os.ReadFile(filepath.Join(dir, "famfs-cp.1"))
 	require.NoError(t, err)
 	assert.Contains(t, string(cp), `\fB--replace\fP`)
+	for _, option := range []string{"find maxdepth", "du max-depth"} { // 0 would mean nothing below PATH
+		command, name, _ := strings.Cut(option, " ")
+		text, err := os.ReadFile(filepath.Join(dir, "famfs-"+command+".1"))
+		require.NoError(t, err)
+		assert.Contains(t, string(text), `\fB--`+name+`\fP=-1`, "what it is without")
+	}
 	if groff, err := exec.LookPath("groff"); err == nil {
 		for _, page := range pages {
 			// -z formats without output; -ww has it say all that it does not like.
