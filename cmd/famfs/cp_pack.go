@@ -168,6 +168,8 @@ func (c *copyCommand) refuseUnpackable() {
 			c.refuseNode(name, nameRefusal, because(fs.ErrInvalid, "has a name that is not UTF-8; rename it"))
 		case strings.Contains(d.Name(), `\`):
 			c.refuseNode(name, nameRefusal, because(fs.ErrInvalid, `has a \ in its name, which readers of zip files take for a slash; rename it`))
+		case len(name) >= mostPackedPath: // a directory's ends with a slash
+			c.refuseNode(name, longRefusal, because(fs.ErrInvalid, "has a path of %d bytes, want less than %d; pack what is in a directory of it", len(name), mostPackedPath))
 		default:
 			return nil
 		}

@@ -109,6 +109,22 @@ func TestCpAsksNoDirectory(t *testing.T) {
 	}
 }
 
+// With -i one file that cannot be compared does not keep the rest from being copied.
+func TestCpAsksOthers(t *testing.T) {
+	t.Parallel()
+	src, out := t.TempDir(), t.TempDir()
+	writeTree(t, src, map[string][]byte{"broken": []byte("new"), "asked": []byte("new")})
+	writeTree(t, out, map[string][]byte{"broken": []byte("old"), "asked": []byte("old")})
+	c := &copyCommand{app: &app{in: strings.NewReader("y\n"), err: io.Discard}, tree: newTree(), localBase: out, ask: true}
+	for name, from := range map[string]fs.FS{"broken": failingFS{errors.New("broken")}, "asked": localFS(src)} {
+		require.NoError(t, c.tree.insert(name, &treeNode{name: name, size: 3, from: from, at: name}))
+	}
+	require.NoError(t, c.passOverBefore(t.Context()))
+	assert.Equal(t, map[string]bool{"asked": true}, c.approved)
+	assert.Equal(t, []string{"asked", "broken"}, c.fileNames(), "the copy says what is wrong")
+	assert.Zero(t, c.left)
+}
+
 // endsWith calls end when it has been read.
 type endsWith struct {
 	io.Reader

@@ -3,6 +3,8 @@ package main
 // Zip files that were made to do harm, and sparse files of any size.
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +13,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +77,35 @@ func TestZipThatLies(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 0, famfsRun(t, "fsck", device).status)
+}
+
+// A path of tens of thousands of directories would take gigabytes to walk through.
+func TestZipTooDeep(t *testing.T) {
+	t.Parallel()
+	device, local := newDevice(t, "64M"), filepath.Join(t.TempDir(), "deep.zip")
+	for _, c := range []struct {
+		path   string
+		status int
+	}{{strings.Repeat("d/", mostPackedPath/2-1) + "f", 0}, {strings.Repeat("d/", mostPackedPath/2) + "f", 1}, {strings.Repeat("d/", 30_000) + "f", 1}} {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		w, err := z.Create(c.path)
+		require.NoError(t, err)
+		_, err = w.Write([]byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, z.Close())
+		require.NoError(t, os.WriteFile(local, b.Bytes(), 0o644))
+		asMaster(t, "cp", "--replace", local, device+":/deep.zip")
+		assert.Equal(t, c.status, famfsRun(t, "find", device+":/deep.zip/").status, len(c.path))
+	}
+	// What could not be read is not packed either.
+	cmd := &copyCommand{app: &app{}, tree: newTree()}
+	long := strings.Repeat("d/", mostPackedPath/2) + "f"
+	require.NoError(t, cmd.tree.insert(long, &treeNode{name: "f", size: 1}))
+	cmd.refuseUnpackable()
+	require.Len(t, cmd.refused, 1)
+	assert.ErrorContains(t, cmd.refused[0].err, "has a path of ")
+	assert.Empty(t, cmd.fileNames())
 }
 
 // Sizes that do not fit into 64 bits when they are rounded up, or added, do not become negative.

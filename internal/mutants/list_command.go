@@ -99,7 +99,7 @@ var commandMutants = []mutant{
 	},
 	{
 		name: "cp-i-same", why: "cp -i asks about files with the same content", file: "cmd/famfs/cp_before.go",
-		old: "case same, there.IsDir():", new: "case there.IsDir():", tests: "TestCpAsks",
+		old: "case err != nil, same, there.IsDir():", new: "case err != nil, there.IsDir():", tests: "TestCpAsks",
 	},
 	{
 		name: "cp-dry-writes", why: "a dry run opens the device for writing", file: "cmd/famfs/cp_place.go",
