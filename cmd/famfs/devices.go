@@ -3,6 +3,7 @@ package main
 // famfs devices: lists the devices of a file system. famfs devadd: adds some.
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -161,8 +162,8 @@ file system, for good: they would take files on other devices for files on this 
 			}
 			added := addedJSON{Device: device, Added: []string{}}
 			for _, path := range args[1:] {
-				if err := fsys.AddDevice(path, opts...); err != nil {
-					return deviceFailed(path, err)
+				if err = deviceFailed(path, fsys.AddDevice(path, opts...)); err != nil {
+					break // those before it are there for good, and are said
 				}
 				added.Added = append(added.Added, path)
 				if !asJSON {
@@ -174,9 +175,9 @@ file system, for good: they would take files on other devices for files on this 
 			}
 			if asJSON {
 				added.Devices = describeDevices(fsys.Devices(), fsys.UsageByDevice())
-				return a.printJSON(added)
+				return errors.Join(err, a.printJSON(added))
 			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "add a device although there is something on it, which is lost")

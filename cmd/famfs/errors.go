@@ -223,6 +223,15 @@ var commandWords = strings.NewReplacer(
 	" on the master (Admit)", " with famfs hosts admit, on the master",
 	" (WithSystemUUID),", " (--system-uuid),",
 	" (see Hosts)", " (see famfs hosts)",
+	" (see Reclaim)", " (see famfs reclaim)",
+	" (Evict)", " with famfs hosts evict",
+	" with Reuse, want", " with --reuse, want",
+	"; opening with ReadWrite on the master writes it anew", "",
+	", or the master opens it with ReadWrite", "",
+	"Salvage shows names and reads copies, and does not map", "--salvage shows names and reads copies, and does not map",
+	"; Salvage may get files out", "; --salvage may get files out",
+	"; Grow writes that", "; famfs grow writes that",
+	", which Grow writes", ", which famfs grow writes",
 	"; read through fs.FS", "",
 	"formatted without Reuse", "made without --reuse",
 	"it was opened with Salvage, which", "--salvage",
@@ -308,8 +317,11 @@ func (a *app) wayOut(f *failure) string {
 	case is(famfs.ErrNoSpace):
 		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s; what removed files had, famfs compact gives back", device, device)
 	case f.about == aboutDevice && is(famfs.ErrBusy):
-		return fmt.Sprintf("finish it on the master with: famfs compact %s", device)
-	case is(famfs.ErrBusy):
+		if strings.Contains(f.err.Error(), "was interrupted") {
+			return fmt.Sprintf("finish it on the master with: famfs compact %s", device)
+		}
+		return "" // the error says who uses it
+	case is(famfs.ErrBusy) && strings.HasPrefix(a.command, "famfs queue"):
 		return "wait until the other process is done: each end of a queue is one process's at a time"
 	case is(famfs.ErrLocked):
 		return "another process is writing: try again, or wait longer with --lock-timeout"

@@ -308,6 +308,52 @@ func TestFsckNamesDevice(t *testing.T) {
 	assert.Equal(t, empty, parse[[]reportJSON](t, r)[0].Device)
 }
 
+// A device that cannot be added leaves those before it in the output: they cannot be taken away.
+func TestDevaddSaysWhatWasAdded(t *testing.T) {
+	t.Parallel()
+	device, more := newDevice(t, "64M"), sparse(t, "second", "third")
+	r := famfsRun(t, "--system-uuid", host, "devadd", "--json", device, more[0], more[0]+".missing", more[1])
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, more[0]+".missing: ")
+	added := parse[addedJSON](t, r)
+	assert.Equal(t, more[:1], added.Added)
+	assert.Len(t, added.Devices, 2)
+}
+
+// Messages name commands and options, and say what helps, also of devices that somebody uses.
+func TestBusyMessages(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("needs mappings that hold memory")
+	}
+	device, other := filepath.Join(testDir(t), "device"), newDevice(t, "64M")
+	asMaster(t, "mkfs", "--reuse", "--create", "32MiB", device)
+	asMaster(t, "creat", "-s", "12M", device+":/f")
+	fsys, err := famfs.Open(device, famfs.WithSystemUUID(mustUUID(t, host)))
+	require.NoError(t, err)
+	defer fsys.Close()
+	m, err := fsys.Map("f")
+	require.NoError(t, err)
+	defer m.Close()
+	asMaster(t, "rm", device+":/f")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"mkfs", "--force", device}, "has to be evicted with famfs hosts evict: still in use\n"},
+		{[]string{"mkfs", "--kill", "--force", device}, "has to be evicted with famfs hosts evict: still in use\n"},
+		{[]string{"devadd", "--force", other, device}, "has to be evicted with famfs hosts evict: still in use\n"},
+		{[]string{"devadd", other, other}, "it is a device of this file system already: still in use\n"},
+		{[]string{"creat", "-s", "12M", device + ":/g"}, "as somebody may still reach them (see famfs reclaim)"},
+		{[]string{"mkfs", "--reuse", "--unit", "4KiB", "--create", "64M", device + "2"}, "allocation unit 4096 with --reuse, want 2097152"},
+	} {
+		r := famfsRun(t, append([]string{"--system-uuid", host}, c.args...)...)
+		assert.Equal(t, 1, r.status, c.args)
+		assert.Contains(t, r.err, c.want)
+		assert.NotContains(t, r.err, "finish it on the master")
+	}
+}
+
 // A file that is made as a device and cannot be one does not stay.
 func TestMkfsTooLarge(t *testing.T) {
 	t.Parallel()
