@@ -354,6 +354,24 @@ func TestBusyMessages(t *testing.T) {
 	}
 }
 
+// What cannot be looked at, because the device was cut short, is not sound.
+func TestScrubCutShort(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "3M", "--seal", device+":/f")
+	assert.Equal(t, 0, famfsRun(t, "scrub", "-q", device).status)
+	require.NoError(t, os.Truncate(device, 11*mib))
+	r := famfsRun(t, "scrub", "-q", device)
+	assert.Equal(t, 2, r.status)
+	assert.Contains(t, r.err, "files may be missing")
+	assert.Equal(t, device+": 0 files, 0 sealed: not everything was read\n", r.out)
+	r = famfsRun(t, "scrub", "--json", device)
+	assert.Equal(t, 2, r.status)
+	found := parse[[]map[string]any](t, r)
+	require.Len(t, found, 2, "and what failed")
+	assert.Equal(t, []any{false, true}, []any{found[0]["clean"], found[0]["ended"]})
+}
+
 // A file that is made as a device and cannot be one does not stay.
 func TestMkfsTooLarge(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ type scrubJSON struct {
 	Bad    []badRangeJSON `json:"bad"`
 	// More says that more was found than is listed.
 	More bool `json:"more,omitempty"`
-	// Ended says that it was ended before everything was read.
+	// Ended says that not everything was read: it was ended before, or the log has what is passed over.
 	Ended bool `json:"ended,omitempty"`
 }
 
@@ -76,14 +76,17 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 				}))
 				p.finish("read "+count(report.Files, "file", "files"), "")
 				d := describeScrub(t.device, report)
-				d.Clean = d.Clean && err == nil
-				d.Ended = err != nil
+				d.Ended = err != nil || len(leftOut(fsys, ".")) > 0
+				d.Clean = d.Clean && !d.Ended
 				all, found = append(all, d), found || !d.Clean
 				if !asJSON {
 					a.printScrub(d)
 				}
 				if ctx.Err() != nil {
 					return &statusError{status: signalStatus(ctx)} // said below
+				}
+				if err == nil {
+					a.reportLeftOut(fsys, t)
 				}
 				return err
 			}, nil)
