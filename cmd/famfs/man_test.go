@@ -79,6 +79,18 @@ func TestManualNotUnderstood(t *testing.T) {
 	assert.Contains(t, r.err, file)
 }
 
+// Pages are written as all files are: whole, and never over a device.
+func TestManualKeepsDevice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	page := filepath.Join(dir, "famfs-cp.1")
+	asMaster(t, "mkfs", "--create", "16MiB", page)
+	r := famfsRun(t, "man", "--dir", dir)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, page+": is a famfs device itself, which is never replaced")
+	assert.Equal(t, 0, famfsRun(t, "fsck", page).status)
+}
+
 // What is plain text in help is so in the manual.
 func TestManualIsPlain(t *testing.T) {
 	t.Parallel()
