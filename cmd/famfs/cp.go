@@ -41,6 +41,7 @@ type copyCommand struct {
 	written        writtenFiles
 	approved       map[string]bool // files of the tree that the user lets replace others (-i)
 	left           int             // files that are left as they are (-n, -i)
+	planned        []plannedJSON   // these files, for --dry-run
 	space          spaceNeeded
 	refused        []refusal // what will not be copied, as far as this is known in advance
 	progress       *progress

@@ -171,6 +171,9 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 				continue
 			}
 		}
+		if n := c.tree.nodes[name]; c.dryRun {
+			c.planned = append(c.planned, plannedJSON{n.source.String(), c.destName(name), n.size, "pass over"})
+		}
 		c.tree.remove(name)
 		c.left++
 	}
@@ -198,7 +201,8 @@ func localOrTargetFailed(dest target, name string, err error) error {
 	return failed(failure{about: aboutName, what: name, device: dest.device, err: err})
 }
 
-// plannedJSON says what --dry-run would do with a file: copy, replace, pass over or refuse.
+// plannedJSON says what would be done with a file: copy, replace or pass over. What cannot be copied is
+// among the errors.
 type plannedJSON struct {
 	Source string `json:"source"`
 	Dest   string `json:"dest"`
@@ -247,7 +251,7 @@ func (c *copyCommand) leftAsItIs() error {
 // sayWhatWouldBe is --dry-run: it prints what would be done with each file. Content is compared as
 // the copy would compare it.
 func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
-	all := []plannedJSON{}
+	all := append([]plannedJSON{}, c.planned...)
 	counts := make(map[string]int)
 	for _, name := range c.fileNames() {
 		n, do := c.tree.nodes[name], "copy"

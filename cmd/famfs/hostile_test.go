@@ -212,6 +212,19 @@ func TestDryRunIsTrue(t *testing.T) {
 	}
 }
 
+// What -n passes over --dry-run names, as it does all else.
+func TestDryRunPassesOver(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"a": []byte("a"), "b": []byte("b")})
+	asMaster(t, "creat", "-s", "5", device+":/a")
+	args := []string{"cp", "-rT", "-n", "--dry-run", src, device + ":/"}
+	a, b := filepath.Join(src, "a"), filepath.Join(src, "b")
+	assert.Equal(t, "pass over "+a+" -> "+device+":/a\ncopy      "+b+" -> "+device+":/b\n", asMaster(t, args...).out)
+	j := parse[dryRunJSON](t, asMaster(t, append(args, "--json")...))
+	assert.Equal(t, []plannedJSON{{a, device + ":/a", 1, "pass over"}, {b, device + ":/b", 1, "copy"}}, j.Files)
+}
+
 // A dry run that was interrupted while it looked at the source says so.
 func TestDryRunInterrupted(t *testing.T) {
 	t.Parallel()
