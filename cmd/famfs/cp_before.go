@@ -151,6 +151,7 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 		return nil
 	}
 	answers := bufio.NewReader(c.in)
+	interrupted := func() error { return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was copied")} }
 	for _, name := range c.fileNames() {
 		there := c.destStat(name)
 		if there == nil {
@@ -160,15 +161,17 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 			same, err := c.sameAsDest(ctx, name, there)
 			switch {
 			case ctx.Err() != nil:
-				return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was copied")}
+				return interrupted()
 			case err != nil, same, there.IsDir(): // if it cannot be read, or is a directory, the copy fails
 				continue
-			case c.confirm(answers, name):
+			case c.confirm(ctx, answers, name):
 				if c.approved == nil {
 					c.approved = make(map[string]bool)
 				}
 				c.approved[name] = true
 				continue
+			case ctx.Err() != nil:
+				return interrupted()
 			}
 		}
 		if n := c.tree.nodes[name]; c.dryRun {
@@ -180,10 +183,18 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 	return nil
 }
 
-// confirm asks whether a file is to be replaced. The end of the input is a no.
-func (c *copyCommand) confirm(answers *bufio.Reader, name string) bool {
+// confirm asks whether a file is to be replaced. The end of the input is a no, and so is a signal,
+// which nobody has to follow up with an answer.
+func (c *copyCommand) confirm(ctx context.Context, answers *bufio.Reader, name string) bool {
 	fmt.Fprintf(c.err, "%s: %s has other content: replace it? [y/N] ", c.command, printable(c.destName(name)))
-	return yes(answers)
+	answer := make(chan bool, 1)
+	go func() { answer <- yes(answers) }()
+	select {
+	case is := <-answer:
+		return is
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // yes reads an answer. The end of the input is a no.

@@ -59,6 +59,29 @@ func TestInterruptedStatus(t *testing.T) {
 	}
 }
 
+// Ctrl-C ends cp -i while it waits for an answer.
+func TestCpAsksInterrupted(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"f": []byte("new")})
+	asMaster(t, "creat", "-s", "3", device+":/f")
+	for attempt := 1; attempt <= attempts; attempt++ {
+		in, answers, err := os.Pipe()
+		require.NoError(t, err)
+		cmd := command("--system-uuid", host, "cp", "-i", filepath.Join(src, "f"), device+":/")
+		cmd.Stdin = in
+		begun := time.Now()
+		r, inTime := interruptWhen(t, cmd, func() bool { return time.Since(begun) > time.Duration(attempt)*100*time.Millisecond })
+		in.Close()
+		answers.Close()
+		if inTime {
+			assert.Contains(t, r.err, "interrupted: nothing was copied")
+			return
+		}
+	}
+	t.Fatal("was never interrupted while it waited")
+}
+
 // Taking what is there is not done when a signal ends it; following is.
 func TestQueueGetInterrupted(t *testing.T) {
 	t.Parallel()
