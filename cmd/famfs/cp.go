@@ -117,7 +117,8 @@ files do not take a unit each: what is in a single directory, or several SOURCEs
 their names, empty files too, with paths of up to 4 KiB, without owners. famfs ls, cat,
 find, du and cp read through it (DEVICE:NAME.zip/PATH), and so does every program that
 knows zip files. Entries begin at multiples of 64 bytes, and from 4 KiB on of pages, so
-that who maps the file has them in place.
+that who maps the file has them in place. One that is there is not compared: it is
+passed over with -n, replaced with --replace, and otherwise refused.
 
 A file that changes while it is copied to a device is not made there: that is an error,
 or with --skip-changed it is passed over and said.
