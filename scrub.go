@@ -225,10 +225,19 @@ func (s *scrub) records(m *member) {
 	case f.sb.hasDevices(): // else the reference has added it, without a superblock
 		list(0, superblockSize, Guard(func() error { return m.checkSuperblock(head, f.sb.UUID) }))
 	}
-	_, err := loadCopy(head)
+	copied := func() error {
+		b, err := loadCopy(head)
+		if err == nil { // its own CRC does not cover the superblock's
+			if _, unsound := decodeEither(&b, m.dev.info.Size); errors.Is(unsound, ErrChecksum) {
+				err = fmt.Errorf("second copy: %w", unsound)
+			}
+		}
+		return err
+	}
+	err := copied()
 	if err != nil && !errors.Is(err, errNoCopy) { // the master may be writing it
 		f.config.pause(settleTimes[0])
-		_, err = loadCopy(head)
+		err = copied()
 	}
 	if err != nil && !errors.Is(err, errNoCopy) {
 		list(copyAt, copySize, fmt.Errorf("%w; opening with ReadWrite on the master writes it anew", err))

@@ -456,8 +456,10 @@ func TestScrubAllRecords(t *testing.T) {
 	}{
 		"log header":             {0, logOffset + logHeaderCRC, BadRange{Offset: logOffset, Length: logHeaderSize}},
 		"copy":                   {0, copyAt + fsUUIDAt, BadRange{Offset: copyAt, Length: copySize}},
+		"superblock in a copy":   {0, copyAt + superblockCRC, BadRange{Offset: copyAt, Length: copySize}},
 		"secondary's superblock": {1, systemUUIDAt, BadRange{Length: superblockSize}},
 		"secondary's CRC":        {1, superblockCRC, BadRange{Length: superblockSize}},
+		"that of a secondary":    {1, copyAt + superblockCRC, BadRange{Offset: copyAt, Length: copySize}},
 		"secondary's copy":       {1, copyAt + copyCRC, BadRange{Offset: copyAt, Length: copySize}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -104,14 +104,19 @@ func (c *checker) list(fsys *famfs.FS, t target, dir string) (checks []check, er
 		return checks, err
 	}
 	// What only the directory has.
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		rel, relErr := filepath.Rel(dir, path)
+	root, err := filepath.EvalSymlinks(dir) // a link would be all that is walked
+	if err != nil {
+		return checks, localFailed(dir, err)
+	}
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		rel, relErr := filepath.Rel(root, path)
+		path = filepath.Join(dir, rel)
 		switch {
 		case c.ctx.Err() != nil:
 			return fs.SkipAll
 		case err != nil || relErr != nil:
 			return localFailed(path, errors.Join(err, relErr))
-		case rel == "." || path == dir:
+		case rel == ".":
 			return nil
 		case t.name == "." && rel == metaDir && d.IsDir():
 			return fs.SkipDir

@@ -34,6 +34,25 @@ var referenceOptions = map[string]string{
 	"pcq":     "-b --bsize -n --nbuckets -S --seed -N --nmessages -f --statusfile -t --time -s --status -P --setperm -u --uid -g --gid -C --create -p --producer -c --consumer -i --info -d --drain -D --dontflush",
 }
 
+// README.md has a row for each command.
+func TestCommandsInReadme(t *testing.T) {
+	t.Parallel()
+	_, table, ok := strings.Cut(readme, "\n| command | what it does |\n")
+	require.True(t, ok)
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := map[string]bool{}
+	for _, line := range lines(table) {
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(strings.Split(line, "|")[1], -1) {
+			rows[m[1]] = true
+		}
+	}
+	for _, c := range (&app{}).rootCommand().Commands() {
+		if c.Name() != "help" && !c.Hidden {
+			assert.True(t, rows[c.Name()], c.Name())
+		}
+	}
+}
+
 // README.md says for each command and option of the C tools what is here in its place, or why
 // nothing is; and what it says is here is here.
 func TestComingFromC(t *testing.T) {
@@ -91,6 +110,8 @@ func TestComingFromC(t *testing.T) {
 				found++
 			} else if sub, _, err := c.Find([]string{word}); err == nil && sub != c {
 				c = sub
+			} else if c.HasSubCommands() {
+				assert.True(t, strings.HasPrefix(word, "-"), "%q: there is no %s", words, word)
 			}
 		}
 	}

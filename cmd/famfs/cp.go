@@ -41,6 +41,7 @@ type copyCommand struct {
 	written        writtenFiles
 	approved       map[string]bool // files of the tree that the user lets replace others (-i)
 	left           int             // files that are left as they are (-n, -i)
+	planned        []plannedJSON   // these files, for --dry-run
 	space          spaceNeeded
 	refused        []refusal // what will not be copied, as far as this is known in advance
 	progress       *progress
@@ -113,10 +114,11 @@ is not how much comes. A DEST of - is standard output.
 
 With --pack all becomes one uncompressed zip file, DEVICE:NAME.zip, so that many small
 files do not take a unit each: what is in a single directory, or several SOURCEs under
-their names, empty files too, with paths of any length. famfs ls, cat, find, du and cp
-read through it (DEVICE:NAME.zip/PATH), and so does every program that knows zip files.
-Entries begin at multiples of 64 bytes, and from 4 KiB on of pages, so that who maps the
-file has them in place.
+their names, empty files too, with paths of up to 4 KiB, without owners. famfs ls, cat,
+find, du and cp read through it (DEVICE:NAME.zip/PATH), and so does every program that
+knows zip files. Entries begin at multiples of 64 bytes, and from 4 KiB on of pages, so
+that who maps the file has them in place. One that is there is not compared: it is
+passed over with -n, replaced with --replace, and otherwise refused.
 
 A file that changes while it is copied to a device is not made there: that is an error,
 or with --skip-changed it is passed over and said.
@@ -196,7 +198,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	if err := c.passOverBefore(ctx); err != nil {
 		return err
 	}
-	if c.replace || len(c.approved) > 0 {
+	if c.replace || c.atomic && len(c.approved) > 0 {
 		opts = append(opts, famfs.Replace())
 	}
 	if c.device != nil {
@@ -218,7 +220,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	var errs []error
 	switch {
 	case c.atomic && len(c.refused) > 0:
-		errs = []error{targetFailed(c.to, because(fs.ErrInvalid, "is left as it is: not all can be copied there, and --atomic copies all or nothing"))}
+		errs = []error{c.leftAsItIs()}
 	case c.device != nil:
 		errs = c.copyIn(ctx, opts)
 	default:

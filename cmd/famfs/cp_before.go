@@ -12,7 +12,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"strings"
+
+	"famfs"
 )
 
 // spaceNeeded is how much space of a device the files of a copy take that are not there yet.
@@ -76,7 +79,9 @@ func (c *copyCommand) destStat(name string) (st fs.FileInfo) {
 	if c.device != nil {
 		st, err = c.device.Stat(name)
 	} else {
-		st, err = os.Lstat(c.local(name))
+		if st, err = os.Stat(c.local(name)); err != nil {
+			st, err = os.Lstat(c.local(name)) // a link to nothing
+		}
 	}
 	if err != nil {
 		return nil // what is wrong the copy finds out
@@ -94,7 +99,7 @@ func (c *copyCommand) destName(name string) string {
 
 // sameAsDest reports whether the file that is at DEST has the content of a file of the tree.
 func (c *copyCommand) sameAsDest(ctx context.Context, name string, there fs.FileInfo) (bool, error) {
-	if there.IsDir() || there.Size() != c.tree.nodes[name].size {
+	if !there.Mode().IsRegular() || there.Size() != c.tree.nodes[name].size {
 		return false, nil
 	}
 	var to fs.File
@@ -146,6 +151,7 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 		return nil
 	}
 	answers := bufio.NewReader(c.in)
+	interrupted := func() error { return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was copied")} }
 	for _, name := range c.fileNames() {
 		there := c.destStat(name)
 		if there == nil {
@@ -155,18 +161,21 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 			same, err := c.sameAsDest(ctx, name, there)
 			switch {
 			case ctx.Err() != nil:
-				return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was copied")}
-			case err != nil:
-				return localOrTargetFailed(c.to, c.destName(name), err)
-			case same:
+				return interrupted()
+			case err != nil, same, there.IsDir(): // if it cannot be read, or is a directory, the copy fails
 				continue
-			case !there.IsDir() && c.confirm(answers, name):
+			case c.confirm(ctx, answers, name):
 				if c.approved == nil {
 					c.approved = make(map[string]bool)
 				}
 				c.approved[name] = true
 				continue
+			case ctx.Err() != nil:
+				return interrupted()
 			}
+		}
+		if n := c.tree.nodes[name]; c.dryRun {
+			c.planned = append(c.planned, plannedJSON{n.source.String(), c.destName(name), n.size, "pass over"})
 		}
 		c.tree.remove(name)
 		c.left++
@@ -174,10 +183,18 @@ func (c *copyCommand) passOverBefore(ctx context.Context) error {
 	return nil
 }
 
-// confirm asks whether a file is to be replaced. The end of the input is a no.
-func (c *copyCommand) confirm(answers *bufio.Reader, name string) bool {
+// confirm asks whether a file is to be replaced. The end of the input is a no, and so is a signal,
+// which nobody has to follow up with an answer.
+func (c *copyCommand) confirm(ctx context.Context, answers *bufio.Reader, name string) bool {
 	fmt.Fprintf(c.err, "%s: %s has other content: replace it? [y/N] ", c.command, printable(c.destName(name)))
-	return yes(answers)
+	answer := make(chan bool, 1)
+	go func() { answer <- yes(answers) }()
+	select {
+	case is := <-answer:
+		return is
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // yes reads an answer. The end of the input is a no.
@@ -195,7 +212,8 @@ func localOrTargetFailed(dest target, name string, err error) error {
 	return failed(failure{about: aboutName, what: name, device: dest.device, err: err})
 }
 
-// plannedJSON says what --dry-run would do with a file: copy, replace, pass over or refuse.
+// plannedJSON says what would be done with a file: copy, replace or pass over. What cannot be copied is
+// among the errors.
 type plannedJSON struct {
 	Source string `json:"source"`
 	Dest   string `json:"dest"`
@@ -211,36 +229,85 @@ type dryRunJSON struct {
 	Errors []failureJSON `json:"errors"`
 }
 
+// fileAbove returns what is a file at DEST and a directory in the tree, above a file of the tree; ""
+// if there is none.
+func (c *copyCommand) fileAbove(name string) string {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if st := c.destStat(dir); st != nil {
+			if st.IsDir() {
+				return ""
+			}
+			return dir
+		}
+	}
+	return ""
+}
+
+// countReplaced counts the space of a file that replaces one of the same size, which is known only
+// when they were compared. It reports whether there is as much.
+func (c *copyCommand) countReplaced(n *treeNode) bool {
+	need := units(n.size, c.device.Superblock().AllocUnit)
+	if need > c.space.free-c.space.need {
+		return false
+	}
+	c.space.add(n.size, need)
+	return true
+}
+
+// leftAsItIs is the error of --atomic if something cannot be copied.
+func (c *copyCommand) leftAsItIs() error {
+	return targetFailed(c.to, because(fs.ErrInvalid, "is left as it is: not all can be copied there, and --atomic copies all or nothing"))
+}
+
 // sayWhatWouldBe is --dry-run: it prints what would be done with each file. Content is compared as
 // the copy would compare it.
 func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
-	all := []plannedJSON{}
+	all := append([]plannedJSON{}, c.planned...)
 	counts := make(map[string]int)
 	for _, name := range c.fileNames() {
 		n, do := c.tree.nodes[name], "copy"
-		if there := c.destStat(name); there != nil {
-			same, err := c.sameAsDest(ctx, name, there)
-			switch {
-			case ctx.Err() != nil:
-				return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was to be copied")}
-			case err != nil:
-				c.reportFailure(localOrTargetFailed(c.to, c.destName(name), err))
-				continue
-			case same:
-				do = "pass over"
-			case !there.IsDir() && (c.device != nil && c.replace || c.device == nil && c.force):
-				do = "replace"
-			default:
-				why := refused("is there already, and has other content")
-				if there.IsDir() {
-					why = refused("is a directory")
-				}
-				c.refused = append(c.refused, refusal{thereRefusal, localOrTargetFailed(c.to, c.destName(name), why)})
-				continue
-			}
+		refuse := func(kind refusalKind, why error) {
+			c.refused = append(c.refused, refusal{kind, localOrTargetFailed(c.to, c.destName(name), why)})
+		}
+		if dir := c.fileAbove(name); dir != "" {
+			refuse(thereRefusal, refused(fmt.Sprintf("cannot be made: %s is a file, not a directory", c.destName(dir))))
+			continue
+		}
+		there := c.destStat(name)
+		same, err := false, error(nil)
+		if there != nil {
+			same, err = c.sameAsDest(ctx, name, there)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was to be copied")}
+		case there == nil:
+		case err != nil:
+			c.reportFailure(localOrTargetFailed(c.to, c.destName(name), err))
+			continue
+		case same:
+			do = "pass over"
+		case there.IsDir():
+			refuse(thereRefusal, refused("is a directory"))
+			continue
+		case !(c.device != nil && c.replace || c.device == nil && c.force):
+			refuse(thereRefusal, refused("is there already, and has other content"))
+			continue
+		case c.device != nil && there.Size() == n.size && !c.countReplaced(n):
+			refuse(spaceRefusal, because(famfs.ErrNoSpace, "does not fit: it takes %s, and %s would be free", human(units(n.size, c.device.Superblock().AllocUnit)), human(c.space.free-c.space.need)))
+			continue
+		default:
+			do = "replace"
 		}
 		counts[do]++
 		all = append(all, plannedJSON{n.source.String(), c.destName(name), n.size, do})
+	}
+	notCopied := len(c.refused)
+	if c.atomic && notCopied > 0 {
+		notCopied += counts["copy"] + counts["replace"]
+		all, counts = []plannedJSON{}, map[string]int{"pass over": counts["pass over"]}
+		c.space = spaceNeeded{free: c.space.free}
+		c.reportFailure(c.leftAsItIs())
 	}
 	for _, r := range c.refused {
 		c.reportRefusal(r)
@@ -258,8 +325,8 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 		return nil
 	}
 	what := fmt.Sprintf("would copy %s, replace %s, pass over %s that are there already", count(counts["copy"], "file", "files"), grouped(counts["replace"]), grouped(counts["pass over"]+c.left))
-	if n := len(c.refused); n > 0 {
-		what += "; " + grouped(n) + " not copied"
+	if notCopied > 0 {
+		what += "; " + grouped(notCopied) + " not copied"
 	}
 	fmt.Fprintln(c.err, what)
 	if c.device != nil {

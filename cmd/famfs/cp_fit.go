@@ -99,6 +99,7 @@ func checkPath(name string) (refusalKind, error) {
 // whether its content is the same. The other files are tried in the order in which they are
 // copied, so that a file that fits is copied even if an earlier one does not fit.
 func (c *copyCommand) refuseUnfit() {
+	c.reclaim()
 	usage, unit := c.device.Usage(), c.device.Superblock().AllocUnit
 	c.space = spaceNeeded{free: usage.Free}
 	free, entries := usage.Free, usage.LogCapacity-usage.LogUsed
@@ -140,6 +141,14 @@ func (c *copyCommand) refuseUnfit() {
 		}
 		return nil
 	})
+}
+
+// reclaim gives out again what nobody can reach any more, as making a file does that finds no space:
+// it is free too. What is wrong the copy finds out.
+func (c *copyCommand) reclaim() {
+	if !c.dryRun && c.device.Hosts() != nil {
+		c.device.Reclaim()
+	}
 }
 
 // refuseNode removes a file, or a directory and everything in it, from the tree.

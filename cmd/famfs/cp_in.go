@@ -16,8 +16,17 @@ import (
 // copyIn copies the tree to the device.
 func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (errs []error) {
 	for {
-		err := c.copyTree(ctx, opts)
-		errs = append(errs, c.separateCopyErrors(err)...)
+		var err error
+		if c.replace || c.atomic || len(c.approved) == 0 {
+			err = c.copyTree(ctx, c.tree, opts)
+			errs = append(errs, c.separateCopyErrors(err)...)
+		} else { // what others make meanwhile is replaced only if the user was asked about it
+			for approved, opts := range map[bool][]famfs.CreateOption{false: opts, true: append(opts[:len(opts):len(opts)], famfs.Replace())} {
+				one := c.copyTree(ctx, &partOfTree{c.tree, func(name string) bool { return c.approved[name] == approved }}, opts)
+				errs = append(errs, c.separateCopyErrors(one)...)
+				err = errors.Join(err, one)
+			}
+		}
 		if c.atomic || !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
 			return errs
 		}
@@ -33,20 +42,17 @@ func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (er
 	}
 }
 
-// copyTree copies the present content of the tree.
-func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) error {
+// copyTree copies the present content of the tree, or a part of it.
+func (c *copyCommand) copyTree(ctx context.Context, from fs.FS, opts []famfs.CreateOption) error {
 	var last int64
-	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...)}
-	if c.preserve {
-		how = append(how, famfs.CreateFrom(ownerFrom))
-	}
+	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...), famfs.CreateFrom(c.createFrom)}
 	if c.skipChanged {
 		how = append(how, famfs.SkipChanged())
 	}
 	if c.atomic {
 		how = append(how, famfs.Atomically())
 	}
-	return c.device.CopyFS(ctx, ".", c.tree, append(how, famfs.OnProgress(func(p famfs.Progress) {
+	return c.device.CopyFS(ctx, ".", from, append(how, famfs.OnProgress(func(p famfs.Progress) {
 		c.progress.bytes(p.Bytes - last)
 		last = p.Bytes
 		switch {
@@ -65,10 +71,16 @@ func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) e
 	}))...)
 }
 
-// ownerFrom returns the option that gives a file the owner of its source, if that is known.
-func ownerFrom(source fs.FileInfo) []famfs.CreateOption {
-	if uid, gid, ok := ownerOf(source); ok {
+// createFrom returns the option that gives a file the owner of its source, if that is to be kept
+// and known. Otherwise the file is another's, and does not get the bits that are for its owner,
+// unless --mode says so.
+func (c *copyCommand) createFrom(source fs.FileInfo) []famfs.CreateOption {
+	uid, gid, ok := ownerOf(source)
+	switch mode := source.Mode(); {
+	case c.preserve && ok:
 		return []famfs.CreateOption{famfs.Owner(uid, gid)}
+	case mode&ownersBits != 0 && !mode.IsDir() && !c.tree.mode.set:
+		return []famfs.CreateOption{famfs.Mode(mode &^ ownersBits)}
 	}
 	return nil
 }

@@ -111,6 +111,9 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 	return errs
 }
 
+// ownersBits let whoever runs a file act as its owner or group. They must not be those of another.
+const ownersBits = fs.ModeSetuid | fs.ModeSetgid
+
 // preserve gives a local file or directory the owner and the mode of its source. Who may not give
 // files away, as only root may, keeps them.
 func preserve(name string, source fs.FileInfo) error {
@@ -118,10 +121,12 @@ func preserve(name string, source fs.FileInfo) error {
 	if uid, gid, ok := ownerOf(source); ok {
 		switch err := os.Lchown(name, int(uid), int(gid)); {
 		case errors.Is(err, fs.ErrPermission), errors.Is(err, errors.ErrUnsupported):
-			mode &^= fs.ModeSetuid | fs.ModeSetgid // they would be for the wrong owner
+			mode &^= ownersBits
 		case err != nil:
 			return err
 		}
+	} else { // in a zip file
+		mode &^= ownersBits
 	}
 	return os.Chmod(name, mode)
 }
@@ -214,10 +219,12 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 		if !c.force && !c.approved[name] {
 			return false, refused("is there already and " + how + "; --force replaces files")
 		}
-		if err := from.Close(); err != nil {
+		again, err := c.tree.Open(name)
+		if err != nil {
 			return false, err
 		}
-		if from, err = c.tree.Open(name); err != nil {
+		from, again = again, from
+		if err := again.Close(); err != nil {
 			return false, err
 		}
 	}
@@ -291,6 +298,8 @@ func (c *copyCommand) compareWithLocal(ctx context.Context, from io.Reader, size
 	switch {
 	case st.IsDir():
 		return "is a directory", nil
+	case !st.Mode().IsRegular(): // opening a pipe would wait for ever
+		return fmt.Sprintf("is no plain file (%v)", st.Mode().Type()), nil
 	case st.Size() != size:
 		return fmt.Sprintf("has %d bytes instead of %d", st.Size(), size), nil
 	}

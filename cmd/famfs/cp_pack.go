@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +63,7 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 		case st.IsDir():
 			return targetFailed(to, because(fs.ErrInvalid, "is a directory; name the zip file to make"))
 		case c.keep:
-			return nil
+			return c.passedOver(st.Size())
 		case !c.replace:
 			return targetFailed(to, because(fs.ErrExist, "is there already"))
 		}
@@ -70,19 +71,27 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 	if err := c.packTree(ctx, args[:len(args)-1]); err != nil {
 		return err
 	}
-	entries := c.packEntries()
-	size, err := layOut(entries)
-	if err != nil {
-		return err
+	if ctx.Err() != nil {
+		return c.packInterrupted(ctx)
 	}
+	entries := c.packEntries()
 	files, bytes := c.tree.total()
 	wanted := files + len(c.refused)
 	c.announce(wanted)
 	announced := len(c.refused)
-	if files == 0 {
+	c.reclaim()
+	usage := c.device.Usage()
+	switch {
+	case files == 0:
 		return c.failPack(refusal{otherRefusal, targetFailed(to, because(fs.ErrInvalid, "would be empty: there is nothing to pack"))})
+	case bytes > usage.Size: // finding a place for each of them would take for ever
+		return c.failPack(refusal{spaceRefusal, targetFailed(to, because(famfs.ErrNoSpace, "does not fit: it would have more than %s, and the device has %s", human(bytes), human(usage.Size)))})
 	}
-	usage, need := c.device.Usage(), units(size, c.device.Superblock().AllocUnit)
+	size, err := layOut(entries)
+	if err != nil {
+		return err
+	}
+	need := units(size, c.device.Superblock().AllocUnit)
 	if !c.quiet && !c.asJSON {
 		fmt.Fprintf(c.err, "%s: %s of %s in one of %s, which takes %s; %s free\n", c.command, count(files, "file", "files"), human(bytes), human(size), human(need), human(usage.Free))
 	}
@@ -104,9 +113,13 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 		}
 	}
 	if ctx.Err() != nil && c.copied == 0 {
-		return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s was not made", to)}
+		return c.packInterrupted(ctx)
 	}
 	return nil
+}
+
+func (c *copyCommand) packInterrupted(ctx context.Context) error {
+	return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s was not made", c.to)}
 }
 
 func (c *copyCommand) failPack(r refusal) error {
@@ -143,12 +156,28 @@ func (c *copyCommand) packTree(ctx context.Context, sources []string) error {
 			c.reportLeftOut(fsys, s)
 		}
 	}
-	for _, name := range c.fileNames() {
-		if !fs.ValidPath(name) {
-			c.refuseNode(name, nameRefusal, because(fs.ErrInvalid, "has a name that is not UTF-8; rename it"))
-		}
-	}
+	c.refuseUnpackable()
 	return nil
+}
+
+// refuseUnpackable takes out of the tree what no zip file can name.
+func (c *copyCommand) refuseUnpackable() {
+	fs.WalkDir(c.tree, ".", func(name string, d fs.DirEntry, _ error) error {
+		switch {
+		case !fs.ValidPath(name):
+			c.refuseNode(name, nameRefusal, because(fs.ErrInvalid, "has a name that is not UTF-8; rename it"))
+		case strings.Contains(d.Name(), `\`):
+			c.refuseNode(name, nameRefusal, because(fs.ErrInvalid, `has a \ in its name, which readers of zip files take for a slash; rename it`))
+		case len(name) >= mostPackedPath: // a directory's ends with a slash
+			c.refuseNode(name, longRefusal, because(fs.ErrInvalid, "has a path of %d bytes, want less than %d; pack what is in a directory of it", len(name), mostPackedPath))
+		default:
+			return nil
+		}
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	})
 }
 
 // packEntries returns the entries in the order of the tree.
@@ -317,8 +346,8 @@ func (w *memoryWriter) Write(b []byte) (int, error) {
 }
 
 // readSources reads every source to its place. Nothing is made if one fails.
-func (c *copyCommand) readSources(ctx context.Context, entries []*packed, mem []byte) error {
-	ctx, stop := context.WithCancel(ctx)
+func (c *copyCommand) readSources(whole context.Context, entries []*packed, mem []byte) error {
+	ctx, stop := context.WithCancel(whole)
 	defer stop()
 	var mu sync.Mutex
 	var errs []error
@@ -348,7 +377,7 @@ func (c *copyCommand) readSources(ctx context.Context, entries []*packed, mem []
 	}
 	close(work)
 	running.Wait()
-	return errors.Join(append(errs, context.Cause(ctx))...)
+	return errors.Join(append(errs, context.Cause(whole))...)
 }
 
 // readSource reads a source of exactly so many bytes.
@@ -375,8 +404,11 @@ func (c *copyCommand) readSource(ctx context.Context, e *packed, to []byte) (err
 		return ctx.Err()
 	}
 	var more [1]byte
-	if n, _ := f.Read(more[:]); n > 0 {
+	switch n, err := f.Read(more[:]); {
+	case n > 0:
 		return because(famfs.ErrChanged, "became longer while it was read; nothing was made")
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
 	}
 	return reformatted(e.node.from)
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 
 	"famfs"
 )
@@ -57,7 +58,7 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 	if st, err := fsys.Stat(t.name); err == nil && st.IsDir() {
 		return targetFailed(t, because(fs.ErrInvalid, "is a directory; name the file that standard input is to become"))
 	} else if err == nil && c.keep {
-		return nil
+		return c.passedOver(st.Size())
 	}
 	if c.create.mode.set {
 		opts = append(opts, famfs.Mode(c.create.mode.mode))
@@ -67,10 +68,17 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 	}
 	c.progress = c.newProgress("copied", 1, size, c.quiet || c.asJSON, c.verbose > 0)
 	done := make(chan error, 1) // a read of standard input cannot be ended
-	go func() { done <- c.fillFrom(ctx, fsys, t, size, opts) }()
+	var ends sync.Once          // either in the file, or by a signal
+	go func() { done <- c.fillFrom(ctx, fsys, t, size, opts, &ends) }()
+	interrupted := false
 	select {
 	case err = <-done:
 	case <-ctx.Done():
+		if ends.Do(func() { interrupted = true }); !interrupted {
+			err = <-done // it is being made at this moment
+		}
+	}
+	if interrupted || err != nil && ctx.Err() != nil && isInterruption(ctx, err) {
 		return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s was not made", t)}
 	}
 	if err != nil {
@@ -82,6 +90,14 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 		return c.printJSON(copyJSON{Files: 1, Bytes: size, Copied: 1, Errors: []failureJSON{}})
 	}
 	return nil
+}
+
+// passedOver is the end of a copy to one file that is there, with -n.
+func (c *copyCommand) passedOver(size int64) error {
+	if !c.asJSON {
+		return nil
+	}
+	return c.printJSON(copyJSON{Files: 1, Bytes: size, Passed: 1, Errors: []failureJSON{}})
 }
 
 // restOf returns how many bytes standard input has: it must be a file.
@@ -102,8 +118,8 @@ func restOf(in io.Reader) (int64, error) {
 	return max(st.Size()-at, 0), nil
 }
 
-// fillFrom makes a file of exactly size bytes from standard input.
-func (c *copyCommand) fillFrom(ctx context.Context, fsys *famfs.FS, t target, size int64, opts []famfs.CreateOption) error {
+// fillFrom makes a file of exactly size bytes from standard input, unless that has ended before.
+func (c *copyCommand) fillFrom(ctx context.Context, fsys *famfs.FS, t target, size int64, opts []famfs.CreateOption, ends *sync.Once) error {
 	p, err := fsys.CreateContext(ctx, t.name, size, opts...)
 	if err != nil {
 		return err
@@ -119,7 +135,9 @@ func (c *copyCommand) fillFrom(ctx context.Context, fsys *famfs.FS, t target, si
 	case n < size:
 		return because(io.ErrUnexpectedEOF, "standard input ended after %d of %d bytes; nothing was made", n, size)
 	}
-	return p.Commit()
+	err = context.Canceled
+	ends.Do(func() { err = p.Commit() })
+	return err
 }
 
 // countingReader tells the progress of what it reads.

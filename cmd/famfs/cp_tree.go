@@ -49,7 +49,7 @@ func (t *tree) total() (files int, bytes int64) {
 	for _, n := range t.nodes {
 		if !n.mode.IsDir() {
 			files++
-			bytes += n.size
+			bytes = plus(bytes, n.size)
 		}
 	}
 	return files, bytes
@@ -261,6 +261,18 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
 	return entries, nil
+}
+
+// partOfTree is a tree with some of its files.
+type partOfTree struct {
+	*tree
+	has func(name string) bool
+}
+
+// ReadDir lists a directory, without the files that the part has not.
+func (p *partOfTree) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := p.tree.ReadDir(name)
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && !p.has(path.Join(name, e.Name())) }), err
 }
 
 // Stat describes a file or directory of the tree.

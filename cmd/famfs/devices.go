@@ -201,7 +201,7 @@ only with --device.`,
 					err = add()
 				}
 				if err != nil {
-					return err
+					break // those before it are there for good, and are said
 				}
 				added.Added = append(added.Added, path)
 				if !asJSON {
@@ -213,9 +213,11 @@ only with --device.`,
 			}
 			if asJSON {
 				added.Devices = describeDevices(fsys.Devices(), fsys.UsageByDevice())
-				return a.printJSON(added)
+				return errors.Join(err, a.printJSON(added))
 			}
-			_, err = fmt.Fprint(a.out, "    "+cToolsRefuse+"\n"+a.howToFind(fsys.Devices()))
+			if len(added.Added) > 0 {
+				fmt.Fprint(a.out, "    "+cToolsRefuse+"\n"+a.howToFind(fsys.Devices()))
+			}
 			return err
 		},
 	}

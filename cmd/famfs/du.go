@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 
 	"github.com/spf13/cobra"
@@ -98,8 +99,7 @@ func (d *duCommand) measure(fsys *famfs.FS, t target) error {
 	if err != nil {
 		return err
 	}
-	d.sum.Taken += sum.Taken
-	d.sum.Size += sum.Size
+	d.sum.Taken, d.sum.Size = plus(d.sum.Taken, sum.Taken), plus(d.sum.Size, sum.Size)
 	d.sum.Files += sum.Files
 	return nil
 }
@@ -123,8 +123,7 @@ func (d *duCommand) below(in fs.FS, t target, name string, st fs.FileInfo, depth
 			if err != nil {
 				return sum, err
 			}
-			sum.Taken += part.Taken
-			sum.Size += part.Size
+			sum.Taken, sum.Size = plus(sum.Taken, part.Taken), plus(sum.Size, part.Size)
 			sum.Files += part.Files
 		}
 	}
@@ -147,7 +146,7 @@ func (d *duCommand) row(shown string, sum duJSON) {
 	case d.apparent:
 		size = num(n)
 	default:
-		size = num((n + 1023) / 1024)
+		size = num(units(n, 1024) / 1024)
 	}
 	d.rows = append(d.rows, []string{size, d.displayName(shown)})
 }
@@ -164,5 +163,19 @@ func taken(st fs.FileInfo, unit int64) (n int64) {
 	return n
 }
 
-// units rounds n up to whole units.
-func units(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
+// units rounds n up to whole units, as far as that can be.
+func units(n, unit int64) int64 {
+	whole := n / unit
+	if n%unit > 0 && whole < math.MaxInt64/unit {
+		whole++
+	}
+	return whole * unit
+}
+
+// plus adds sizes, as far as that can be: sparse files may say that they have 8 EiB each.
+func plus(a, b int64) int64 {
+	if b > math.MaxInt64-a {
+		return math.MaxInt64
+	}
+	return a + b
+}

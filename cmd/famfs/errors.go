@@ -230,6 +230,10 @@ var commandWords = strings.NewReplacer(
 	"opening with ReadWrite on the master writes it anew", "the next command on the master that writes to the device makes it anew",
 	", or the master opens it with ReadWrite", ", or famfs compact finishes it on the master",
 	"; Salvage may get files out", "; --salvage may get files out",
+	" with Reuse, want", " with --reuse, want",
+	"Salvage shows names and reads copies, and does not map", "--salvage shows names and reads copies, and does not map",
+	"; Grow writes that", "; famfs grow writes that",
+	", which Grow writes", ", which famfs grow writes",
 	"; read through fs.FS", "",
 	"formatted without Reuse", "made without --reuse",
 	"it was opened with Salvage, which", "--salvage",
@@ -321,8 +325,11 @@ func (a *app) wayOut(f *failure) string {
 	case is(famfs.ErrBusy) && strings.Contains(f.err.Error(), "may have files mapped"):
 		return fmt.Sprintf("see who that is with: famfs hosts %s", device)
 	case f.about == aboutDevice && is(famfs.ErrBusy):
-		return fmt.Sprintf("finish it on the master with: famfs compact %s", device)
-	case is(famfs.ErrBusy):
+		if strings.Contains(f.err.Error(), "was interrupted") {
+			return fmt.Sprintf("finish it on the master with: famfs compact %s", device)
+		}
+		return "" // the error says who uses it
+	case is(famfs.ErrBusy) && strings.HasPrefix(a.command, "famfs queue"):
 		return "wait until the other process is done: each end of a queue is one process's at a time"
 	case is(famfs.ErrLocked):
 		return "another process is writing: try again, or wait longer with --lock-timeout"

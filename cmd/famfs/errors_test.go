@@ -20,7 +20,7 @@ import (
 )
 
 // apiWords are Go names that people at the command line must not see.
-var apiWords = regexp.MustCompile(`\b(famfs\.[A-Z]\w+|CreateBacking|ReadWrite|WithSystemUUID|WithClientWrites|WithLockTimeout|Tolerant|Salvage|Force|LogSize|DropProblems|WithDevices|RestoreSuperblock|Evict|Reclaim)\b`)
+var apiWords = regexp.MustCompile(`\b(famfs\.[A-Z]\w+|CreateBacking|ReadWrite|WithSystemUUID|WithClientWrites|WithLockTimeout|Tolerant|Salvage|Force|LogSize|DropProblems|Evict|Admit|Reclaim|Reuse|Grow|RestoreSuperblock|WithDevices)\b`)
 
 // Errors name the device, the path, and what to do, which fits the failure.
 func TestErrors(t *testing.T) {

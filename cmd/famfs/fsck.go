@@ -71,6 +71,10 @@ Of several devices, the highest.`,
 			reports := []reportJSON{}
 			for _, arg := range args {
 				t, err := parseOnDevice(arg)
+				device := arg
+				if err == nil {
+					device = t.device
+				}
 				var report *famfs.Report
 				if err == nil && t.name != "." {
 					return usageError(fmt.Errorf("%s: a device is checked as a whole: leave the path out", t))
@@ -79,13 +83,13 @@ Of several devices, the highest.`,
 					report, err = famfs.Check(t.device, a.options()...)
 				}
 				if err != nil {
-					err = deviceFailed(arg, err)
-					reports = append(reports, reportJSON{Device: arg, Status: 2, Error: separate(err)[0].message(), Problems: []problemJSON{}, Notes: []noteJSON{}})
+					err = deviceFailed(device, err)
+					reports = append(reports, reportJSON{Device: device, Status: 2, Error: separate(err)[0].message(), Problems: []problemJSON{}, Notes: []noteJSON{}})
 					a.reportFailure(err)
 					continue
 				}
 				r := describeReport(report, a.stopsAt(t.device))
-				r.Notes = halfQueues(t.device)
+				r.Notes = halfQueues(t.device, a.options()...)
 				status = max(status, r.Status)
 				reports = append(reports, r)
 				if !asJSON {

@@ -29,9 +29,9 @@ const (
 )
 
 // halfQueues notes the files that are one half of a queue whose other half is missing.
-func halfQueues(device string) []noteJSON {
+func halfQueues(device string, opts ...famfs.Option) []noteJSON {
 	notes := []noteJSON{}
-	fsys, err := famfs.Open(device, famfs.Tolerant())
+	fsys, err := famfs.Open(device, append(opts, famfs.Tolerant())...)
 	if err != nil {
 		return notes // which is said elsewhere
 	}

@@ -224,7 +224,9 @@ func (a *app) opening(device string, opts []famfs.Option) (*famfs.FS, error) {
 	if err != nil {
 		return nil, deviceFailed(device, err)
 	}
-	a.opened[device] = true
+	if !a.opened[device] { // a mount opens it again, while others look
+		a.opened[device] = true
+	}
 	return fsys, nil
 }
 

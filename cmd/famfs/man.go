@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,15 +78,9 @@ func writeManual(cmd *cobra.Command, dir string) (n int, err error) {
 			n += below
 		}
 	}
-	f, err := os.Create(filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1"))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	if err := doc.GenMan(cmd, manHeader(), f); err != nil {
-		return 0, err
-	}
-	return n + 1, f.Close()
+	name := filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")
+	err = writeLocal(name, func(w io.Writer) error { return doc.GenMan(cmd, manHeader(), w) })
+	return n + 1, localFailed(name, err)
 }
 
 // manHeader is the header of every page. The date is that of the commit, so that the same build
@@ -105,7 +100,12 @@ func prepareManual(cmd *cobra.Command) {
 	cmd.DisableAutoGenTag = true
 	cmd.InitDefaultHelpFlag()
 	cmd.Long, cmd.Short = markdown(cmd.Long), markdown(cmd.Short)
-	plain := func(f *pflag.Flag) { f.Usage = markdown(strings.ReplaceAll(f.Usage, "`", "")) }
+	plain := func(f *pflag.Flag) {
+		f.Usage = markdown(strings.ReplaceAll(f.Usage, "`", ""))
+		if f.Value.Type() == "int" && f.DefValue != f.Value.String() { // 0 in its place keeps it out of help
+			f.DefValue = f.Value.String()
+		}
+	}
 	cmd.LocalNonPersistentFlags().VisitAll(plain)
 	cmd.PersistentFlags().VisitAll(plain)
 	for _, c := range cmd.Commands() {

@@ -49,6 +49,12 @@ func TestManual(t *testing.T) {
 	cp, err := os.ReadFile(filepath.Join(dir, "famfs-cp.1"))
 	require.NoError(t, err)
 	assert.Contains(t, string(cp), `\fB--replace\fP`)
+	for _, option := range []string{"find maxdepth", "du max-depth"} { // 0 would mean nothing below PATH
+		command, name, _ := strings.Cut(option, " ")
+		text, err := os.ReadFile(filepath.Join(dir, "famfs-"+command+".1"))
+		require.NoError(t, err)
+		assert.Contains(t, string(text), `\fB--`+name+`\fP=-1`, "what it is without")
+	}
 	if groff, err := exec.LookPath("groff"); err == nil {
 		for _, page := range pages {
 			// -z formats without output; -ww has it say all that it does not like.
@@ -71,6 +77,18 @@ func TestManualNotUnderstood(t *testing.T) {
 	r := famfsRun(t, "man", "--dir", file)
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, file)
+}
+
+// Pages are written as all files are: whole, and never over a device.
+func TestManualKeepsDevice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	page := filepath.Join(dir, "famfs-cp.1")
+	asMaster(t, "mkfs", "--create", "16MiB", page)
+	r := famfsRun(t, "man", "--dir", dir)
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, page+": is a famfs device itself, which is never replaced")
+	assert.Equal(t, 0, famfsRun(t, "fsck", page).status)
 }
 
 // What is plain text in help is so in the manual.

@@ -116,7 +116,16 @@ believed only if nothing else on the device contradicts it; nothing else is chan
 						format = func() error { return createAnd(path, int64(create), inner) }
 					}
 				}
-				err = createAnd(device, int64(create), format)
+				err = createAnd(device, int64(create), func() error {
+					if err := format(); err != nil {
+						return err
+					}
+					fsys, err := famfs.Open(device, a.options()...) // one that is too large to be mapped is of no use
+					if err != nil {
+						return deviceFailed(device, err)
+					}
+					return fsys.Close()
+				})
 			}
 			if err != nil {
 				return err

@@ -96,6 +96,11 @@ is closed; a second signal ends it at once.
 			if o.device, err = filepath.Abs(t.device); err != nil {
 				return deviceFailed(t.device, err)
 			}
+			for i, further := range a.devices { // in the background it has another folder
+				if a.devices[i], err = filepath.Abs(further); err != nil {
+					return deviceFailed(further, err)
+				}
+			}
 			if o.dir, err = filepath.Abs(args[1]); err != nil {
 				return localFailed(args[1], err)
 			}

@@ -433,6 +433,40 @@ func TestMountBackground(t *testing.T) {
 	}
 }
 
+// In the background, names of devices mean what they meant where the command was given, also when
+// the file system that is there is another one later.
+func TestMountBackgroundDevices(t *testing.T) {
+	t.Parallel()
+	needsMounts(t)
+	d, dir := sparse(t, "first", "second"), t.TempDir()
+	again := func(seed string) {
+		asMaster(t, "mkfs", "--force", d[0], d[1])
+		for _, name := range []string{":/a", ":/b"} { // one on each
+			asMaster(t, "--device", d[1], "creat", "-s", "40M", "--seed", seed, d[0]+name)
+		}
+	}
+	read := func(name string) []byte {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil
+		}
+		return got
+	}
+	again("1")
+	cmd := command("--device", filepath.Base(d[1]), "mount", "--background", "-n", "5ms", filepath.Base(d[0]), dir)
+	cmd.Dir = filepath.Dir(d[0])
+	r := finish(t, cmd)
+	require.Equal(t, 0, r.status, r.err)
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	for _, name := range []string{"a", "b"} {
+		assert.True(t, bytes.Equal(pattern(40*mib, 1), read(name)), name)
+	}
+	again("2")
+	for _, name := range []string{"a", "b"} {
+		soon(t, name+" is shown", func() bool { return bytes.Equal(pattern(40*mib, 2), read(name)) })
+	}
+}
+
 // What cannot be mounted is said, with the way out.
 func TestMountRefused(t *testing.T) {
 	t.Parallel()

@@ -71,13 +71,42 @@ func (p *packedFS) open(name string) *packedZip {
 	var z *packedZip
 	if f, err := p.FS.Open(name); err == nil { // open until the device is closed
 		if st, err := f.Stat(); err == nil {
-			if r, err := zip.NewReader(f.(io.ReaderAt), st.Size()); err == nil {
+			if r, err := zip.NewReader(f.(io.ReaderAt), st.Size()); err == nil && canBe(r, st.Size()) {
 				z = newPackedZip(r)
 			}
 		}
 	}
 	p.zips[name] = z
 	return z
+}
+
+const (
+	mostDeflated = 1040    // times what it takes; the format allows 1032
+	mostUnpacked = 1 << 53 // bytes of a file that is compressed otherwise
+	// mostPackedPath is how long paths in a zip file may be, in bytes, as on Linux. The format allows
+	// 64 KiB: so many directories in each other take gigabytes to walk through.
+	mostPackedPath = 4096
+)
+
+// sizesCanBe reports whether the sizes that a zip file of size bytes states of its files can be
+// true. Otherwise it is damaged, or was made to do harm.
+func canBe(r *zip.Reader, size int64) bool {
+	for _, f := range r.File {
+		packed, most := f.CompressedSize64, uint64(mostUnpacked)
+		if packed > uint64(size) || len(f.Name) > mostPackedPath {
+			return false
+		}
+		switch f.Method {
+		case zip.Store:
+			most = packed
+		case zip.Deflate:
+			most = min(packed*mostDeflated, most)
+		}
+		if f.UncompressedSize64 > most {
+			return false
+		}
+	}
+	return true
 }
 
 // Open opens a file or directory, also in a zip file.

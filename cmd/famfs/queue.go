@@ -287,8 +287,10 @@ func (a *app) getMessages(ctx context.Context, c *famfs.Consumer, size, limit in
 	for (limit == 0 || n < limit) && ctx.Err() == nil {
 		message, err := c.Peek(look)
 		switch {
-		case errors.Is(err, context.Canceled), ctx.Err() != nil:
-			return n, nil // Ctrl-C is how it ends
+		case err != nil && ctx.Err() != nil:
+			continue
+		case errors.Is(err, context.Canceled):
+			return n, nil // there are no more
 		case err != nil:
 			return n, err
 		}
@@ -305,7 +307,10 @@ func (a *app) getMessages(ctx context.Context, c *famfs.Consumer, size, limit in
 		}
 		n++
 	}
-	return n, nil
+	if ctx.Err() != nil && !follow && (limit == 0 || n < limit) {
+		return n, &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s taken, and more may be there", count(n, "message was", "messages were"))}
+	}
+	return n, nil // Ctrl-C is how following ends
 }
 
 // queueJSON is what stat says of a queue.
@@ -360,7 +365,10 @@ signal; the status is 0 then. It disturbs nobody.`,
 				if err != nil {
 					return targetFailed(t, err)
 				}
-				if !more && !first {
+				switch {
+				case !more && !follow:
+					return &statusError{signalStatus(ctx), errors.New("interrupted: it was not looked at twice")}
+				case !more && !first:
 					return nil
 				}
 				switch {

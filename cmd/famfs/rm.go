@@ -32,7 +32,8 @@ that is removed is printed.
 Each PATH goes at one moment, on all hosts, a directory with all that is in it. Whoever
 has a file open or mapped keeps what it was. Its name can be used again at once; its
 memory is not given out again, as hosts that do not know of the removal yet may be
-reading it: famfs df shows how much that is, and famfs compact gives it back. A removal
+reading it: famfs df shows how much that is, and famfs compact gives it back. On a device
+made with mkfs --reuse it is given out again when no host can reach it any more. A removal
 takes an entry of the log for each file and directory. The C tools go on showing what
 was removed.
 

@@ -90,7 +90,7 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 					a.printScrub(d)
 				}
 				if ctx.Err() != nil {
-					return nil // said once, at the end
+					return &statusError{status: signalStatus(ctx)} // said below
 				}
 				return err
 			}, nil)

@@ -49,10 +49,13 @@ cp --seal and creat --seal seal what they make, without reading it again.`,
 			}
 			ctx, stop := interruptible()
 			defer stop()
+			interrupted := func(t target) error {
+				return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s and what comes after it is not sealed", t)}
+			}
 			all := []sealedJSON{}
 			err := a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
 				if ctx.Err() != nil {
-					return &statusError{signalStatus(ctx), fmt.Errorf("interrupted: %s and what comes after it is not sealed", t)}
+					return interrupted(t)
 				}
 				if t.name == "." {
 					return because(fs.ErrInvalid, "is the root directory: only files can be sealed")
@@ -60,6 +63,9 @@ cp --seal and creat --seal seal what they make, without reading it again.`,
 				err := fsys.Seal(t.name, famfs.SealWith(sum), famfs.WithContext(ctx))
 				if errors.Is(err, fs.ErrExist) && already {
 					err = nil
+				}
+				if err != nil && ctx.Err() != nil {
+					return interrupted(t)
 				}
 				if err != nil {
 					return err

@@ -41,6 +41,9 @@ func parseSize(s string) (int64, error) {
 	bad := func(why string) error {
 		return fmt.Errorf("size %q %s; want a number of bytes such as 4096, 64M or 2GiB", s, why)
 	}
+	if n, err := strconv.ParseInt(strings.TrimSpace(s), 0, 64); err == nil && n >= 0 {
+		return n, nil // also if it ends with what may be a unit: 0x1B
+	}
 	number := strings.TrimRight(s, "kKmMgGtTpPiIbB ")
 	unit := strings.ToLower(strings.TrimSpace(s[len(number):]))
 	base := 1024.0

@@ -99,7 +99,7 @@ var commandMutants = []mutant{
 	},
 	{
 		name: "cp-i-same", why: "cp -i asks about files with the same content", file: "cmd/famfs/cp_before.go",
-		old: "\t\t\tcase same:\n\t\t\t\tcontinue\n\t\t\tcase !there.IsDir() && c.confirm", new: "\t\t\tcase !there.IsDir() && c.confirm", tests: "TestCpAsks",
+		old: "case err != nil, same, there.IsDir():", new: "case err != nil, there.IsDir():", tests: "TestCpAsks",
 	},
 	{
 		name: "cp-dry-writes", why: "a dry run opens the device for writing", file: "cmd/famfs/cp_place.go",
@@ -108,7 +108,23 @@ var commandMutants = []mutant{
 	},
 	{
 		name: "cp-p-setuid", why: "cp -p keeps setuid for the wrong owner", file: "cmd/famfs/cp_out.go",
-		old: "mode &^= fs.ModeSetuid | fs.ModeSetgid", new: "mode &^= 0", tests: "TestCpPreservesAsAnother",
+		old: "errors.ErrUnsupported):\n\t\t\tmode &^= ownersBits", new: "errors.ErrUnsupported):\n\t\t\tmode &^= 0", tests: "TestCpPreservesAsAnother",
+	},
+	{
+		name: "cp-setuid", why: "cp gives whoever copies the setuid of another's file", file: "cmd/famfs/cp_in.go",
+		old: "famfs.Mode(mode &^ ownersBits)", new: "famfs.Mode(mode)", tests: "TestCpSetuid",
+	},
+	{
+		name: "cp-i-others", why: "cp -i replaces what nobody was asked about", file: "cmd/famfs/cp_in.go",
+		old: "return c.approved[name] == approved", new: "return approved", tests: "TestCpAsksFirst",
+	},
+	{
+		name: "zip-sizes", why: "the sizes that a zip file states are trusted", file: "cmd/famfs/packed.go",
+		old: "f.UncompressedSize64 > most", new: "false", tests: "TestZipThatLies",
+	},
+	{
+		name: "check-through-link", why: "check does not see what more a linked directory has", file: "cmd/famfs/check.go",
+		old: "filepath.WalkDir(root,", new: "filepath.WalkDir(dir,", tests: "TestCheckLink",
 	},
 	{
 		name: "cp-stdin-short", why: "standard input that ends early makes a file", file: "cmd/famfs/cp_stream.go",
@@ -124,7 +140,7 @@ var commandMutants = []mutant{
 	},
 	{
 		name: "pack-longer", why: "a source that became longer is packed", file: "cmd/famfs/cp_pack.go",
-		old: "n, _ := f.Read(more[:]); n > 0", new: "n, _ := f.Read(more[:]); n > 1", tests: "TestPackChanged",
+		old: "case n > 0:\n\t\treturn because(famfs.ErrChanged", new: "case n > 1:\n\t\treturn because(famfs.ErrChanged", tests: "TestPackChanged",
 	},
 	{
 		name: "zip-modes", why: "directories in zip files lose their modes", file: "cmd/famfs/packed.go",
