@@ -12,7 +12,9 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -317,7 +319,15 @@ func TestPinsEveryOrder(t *testing.T) {
 	t.Parallel()
 	g := newPinsStage(t)
 	begin := time.Now()
-	nth := simAmount(t, "FAMFS_SIM_EVERY", 20) // 1 is all of them
+	nth := 20
+	if testing.Short() {
+		nth = 500
+	}
+	if s := os.Getenv("FAMFS_SIM_EVERY"); s != "" { // 1 is all of them
+		var err error
+		nth, err = strconv.Atoi(s)
+		require.NoError(t, err, "FAMFS_SIM_EVERY")
+	}
 	orders, err := g.everyOrder(allPinsRules, pinsPrograms, 2, max(nth, 1))
 	require.NoError(t, err)
 	t.Logf("%d orders in %v: %+v", orders, time.Since(begin).Round(time.Millisecond), g.stats)
@@ -329,7 +339,9 @@ func TestPinsEveryOrder(t *testing.T) {
 // takes three, among some of those.
 func TestPinsEveryOrderTeeth(t *testing.T) {
 	needsNoDevice(t)
-	notUnderRace(t)
+	if slow() {
+		t.Skip("it takes long, and finds the same elsewhere")
+	}
 	t.Parallel()
 	g := newPinsStage(t)
 	for _, test := range []struct {
