@@ -99,6 +99,15 @@ func slow() bool {
 	return raceEnabled || underEmulator() || os.Getenv("FAMFS_TEST_SCENARIO") != ""
 }
 
+// notUnderEmulator skips a test that takes long under a user-mode emulator, and shows the same on any
+// processor.
+func notUnderEmulator(t testing.TB) {
+	t.Helper()
+	if underEmulator() {
+		t.Skip("takes long under an emulator, and shows the same on any processor")
+	}
+}
+
 // needsFaults skips a test under a user-mode emulator.
 func needsFaults(t testing.TB) {
 	t.Helper()

@@ -554,6 +554,7 @@ func stoppedCompaction(t *testing.T, stores int) (paths []string, live map[strin
 // A compaction stops at any store. Without one of the devices nothing is finished, and nothing written;
 // with all of them it is, and they belong to the new file system.
 func TestCompactDevicesInterrupted(t *testing.T) {
+	notUnderEmulator(t)
 	notUnderRace(t)
 	t.Parallel()
 	read := func(path string) []byte {
@@ -1031,6 +1032,7 @@ func TestScrubDeviceLostMeanwhile(t *testing.T) {
 
 // Memory fails at any access of AddDevice: if the device was logged, it is here.
 func TestAddDeviceInterrupted(t *testing.T) {
+	notUnderEmulator(t)
 	t.Parallel()
 	logged := 0
 	for after := range 80 {

@@ -662,7 +662,7 @@ func simSeed(t *testing.T) uint64 {
 
 // simAmount returns how much a test should do: n, unless the environment says otherwise; a tenth
 // of it with -short; and little under the race detector, which has nothing to find if all
-// goroutines take turns.
+// goroutines take turns, and under an emulator, which shows the same on any processor.
 func simAmount(t *testing.T, variable string, n int) int {
 	t.Helper()
 	if s := os.Getenv(variable); s != "" {
@@ -673,7 +673,7 @@ func simAmount(t *testing.T, variable string, n int) int {
 	if testing.Short() {
 		n /= 10
 	}
-	if raceEnabled {
+	if raceEnabled || underEmulator() {
 		n /= 50
 	}
 	return n
