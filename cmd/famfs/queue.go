@@ -103,7 +103,8 @@ by all who come later: end both before.`,
 	}
 }
 
-// openQueueEnd opens the device of a queue so that one of its ends may be used.
+// openQueueEnd opens the device of a queue so that one of its ends may be used. It fails if there is
+// plainly no queue.
 func (a *app) openQueueEnd(arg string) (*famfs.FS, target, error) {
 	t, err := parseOnDevice(arg)
 	if err != nil {
@@ -113,7 +114,14 @@ func (a *app) openQueueEnd(arg string) (*famfs.FS, target, error) {
 		return nil, t, usageError(errors.New("--tolerant and --salvage only read, and this writes"))
 	}
 	fsys, err := a.opening(t.device, append(a.options(), famfs.WithClientWrites()))
-	return fsys, t, err
+	if err != nil {
+		return nil, t, err
+	}
+	if err := checkQueue(fsys, t); err != nil {
+		fsys.Close() // nothing was written
+		return nil, t, targetFailed(t, err)
+	}
+	return fsys, t, nil
 }
 
 // checkQueue says what t is if it is plainly no queue. The rest the library finds out.
@@ -152,9 +160,6 @@ again it goes on with what it is given then. With -v it says how many it has put
 				return err
 			}
 			defer fsys.Close()
-			if err := checkQueue(fsys, t); err != nil {
-				return targetFailed(t, err)
-			}
 			p, err := fsys.Producer(t.name)
 			if err != nil {
 				return targetFailed(t, err)
@@ -248,9 +253,6 @@ the status is 0 then.`,
 				return err
 			}
 			defer fsys.Close()
-			if err := checkQueue(fsys, t); err != nil {
-				return targetFailed(t, err)
-			}
 			c, err := fsys.Consumer(t.name)
 			if err != nil {
 				return targetFailed(t, err)
