@@ -546,3 +546,23 @@ func TestSealAfterFailedCommit(t *testing.T) {
 		require.NoError(t, m.Verify(name))
 	}
 }
+
+// A file that is filled byte by byte, each other one first, has its sum, and keeps a bounded number of parts.
+func TestSealFilledInStrides(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, 64*mib)
+	content := pattern(2*(maxParts+300), 9)
+	p, err := m.Create("f", int64(len(content)), Seal())
+	require.NoError(t, err)
+	defer p.Close()
+	for _, first := range []int{1, 0} {
+		for at := first; at < len(content); at += 2 {
+			_, err := p.WriteAt(content[at:at+1], int64(at))
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(p.sums.parts), maxParts)
+		}
+	}
+	require.NoError(t, p.Commit())
+	assert.Equal(t, crcSum(crc32c(content)), attrOf(t, m, "f").Sum)
+	require.NoError(t, m.Verify("f"))
+}

@@ -483,6 +483,16 @@ func TestScrubAllRecords(t *testing.T) {
 	}
 }
 
+// That there is no second copy, as on what the reference has formatted, is nothing to list.
+func TestScrubWithoutCopy(t *testing.T) {
+	t.Parallel()
+	f := newForgery(t)
+	f.write(copyAt, make([]byte, copySize))
+	report, err := openTest(t, f.path).Scrub(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, report.Bad)
+}
+
 // The rate holds for each time that bytes are read.
 func TestScrubPacesSecondPass(t *testing.T) {
 	t.Parallel()
