@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -199,7 +200,9 @@ func openTest(t testing.TB, path string, opts ...Option) *FS {
 	t.Helper()
 	fsys, err := Open(path, append([]Option{WithSystemUUID(testHost), withDevices(path)}, opts...)...)
 	require.NoError(t, err)
-	t.Cleanup(func() { fsys.Close() })
+	t.Cleanup(func() { // what stays open would hold its locks in the tests after this one
+		assert.NotErrorIs(t, fsys.Close(), ErrBusy, "the test leaves something open")
+	})
 	return fsys
 }
 

@@ -664,8 +664,14 @@ func TestQueueHostile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, m.CreateQueue("q", 8, 64, Replace()))
 			spoilQueue(t, m, fields)
-			_, perr := m.Producer("q")
-			_, cerr := m.Consumer("q")
+			p, perr := m.Producer("q")
+			c, cerr := m.Consumer("q")
+			if perr == nil { // else the queue is held on, also in the tests after this one on a real device
+				require.NoError(t, p.Close())
+			}
+			if cerr == nil {
+				require.NoError(t, c.Close())
+			}
 			err := errors.Join(perr, cerr)
 			require.ErrorIs(t, err, ErrCorrupt)
 			assert.ErrorContains(t, err, "queue: ")
