@@ -29,6 +29,7 @@ type copyConfig struct {
 	progress    func(Progress)
 	create      []CreateOption
 	from        func(fs.FileInfo) []CreateOption
+	replaceOnly func(name string) bool
 	skipChanged bool
 	atomically  bool
 }
@@ -75,6 +76,14 @@ func CreateFrom(options func(fs.FileInfo) []CreateOption) CopyOption {
 	return copyOption(func(c *copyConfig) { c.from = options })
 }
 
+// ReplaceOnly replaces files that are there with other content as CreateWith(Replace()) does, but
+// only those of which which says so, given the name on the device: for example those that a person
+// was asked about. What others make meanwhile under another name is not replaced. Calls are made
+// from any goroutine, several at a time, and more than once for one file.
+func ReplaceOnly(which func(name string) bool) CopyOption {
+	return copyOption(func(c *copyConfig) { c.replaceOnly = which })
+}
+
 // SkipChanged passes over files whose source changes while it is copied: such files are not
 // there afterwards, and OnProgress is told of each. Without SkipChanged, each of them is an
 // error that wraps ErrChanged.
@@ -87,7 +96,7 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // Running CopyFS again resumes a copy. A file that is there already with the same content is
 // passed over, even if another process made it meanwhile. If this FS made it and a failing disk may
 // lose it, CopyFS first makes it certain. A file that is there with other content is an error that
-// wraps fs.ErrExist, unless CreateWith(Replace()) says to replace it. Of a sealed file the sum in the seal
+// wraps fs.ErrExist, unless CreateWith(Replace()) or ReplaceOnly says to replace it. Of a sealed file the sum in the seal
 // is compared with the source. With Replace its content is verified too, and files on memory that fails,
 // or that the system lists as bad, are replaced: so copying again from a sound source repairs what is
 // damaged; give a seal again (Seal).
@@ -110,7 +119,7 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // it, because the copy would never end. CopyFS can tell only if src, or a directory in it,
 // belongs to an FS on the same device or to fs.Sub of one. Then the error is fs.ErrInvalid.
 //
-// Several goroutines call src and the functions of OnProgress and CreateFrom at the same time.
+// Several goroutines call src and the functions of OnProgress, CreateFrom and ReplaceOnly at the same time.
 // None may wait for CopyFS. If one of them panics or calls runtime.Goexit, CopyFS does the same, after
 // the files that are being copied are finished.
 func (f *FS) CopyFS(ctx context.Context, dir string, src fs.FS, opts ...CopyOption) error {
@@ -279,6 +288,15 @@ func (c *copier) options(ctx context.Context, st fs.FileInfo) []CreateOption {
 	return slices.Concat([]CreateOption{Mode(st.Mode())}, from, c.create, []CreateOption{WithContext(ctx)})
 }
 
+// fileOptions returns the options with which the file target is created.
+func (c *copier) fileOptions(ctx context.Context, target string, st fs.FileInfo) []CreateOption {
+	opts := c.options(ctx, st)
+	if c.replaceOnly != nil && c.replaceOnly(target) {
+		opts = append(opts, Replace())
+	}
+	return opts
+}
+
 // copyFile copies one file, or passes it over.
 func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	from, st, err := c.open(name)
@@ -287,7 +305,7 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	target := path.Join(c.dir, name)
-	opts := c.options(ctx, st)
+	opts := c.fileOptions(ctx, target, st)
 	var p *PendingFile
 	there, missing := c.fs.Stat(target)
 	if missing != nil {
@@ -366,7 +384,7 @@ const (
 func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileInfo, name string) (verdict, error) {
 	target := path.Join(c.dir, name)
 	if err := c.compare(ctx, from, st, there, target); err != nil {
-		if c.replaces() && errors.Is(err, errOther) {
+		if c.replaces(target) && errors.Is(err, errOther) {
 			return toReplace, nil
 		}
 		return leftOut, c.failChanged(target, 0, &fs.PathError{Op: "copy", Path: name, Err: err})
@@ -380,8 +398,10 @@ func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileIn
 	return sameContent, nil
 }
 
-// replaces reports whether files with other content are to be replaced.
-func (c *copier) replaces() bool { return c.fs.newCreateConfig(c.create).replace }
+// replaces reports whether the file target is to be replaced if it has other content.
+func (c *copier) replaces(target string) bool {
+	return c.fs.newCreateConfig(c.create).replace || c.replaceOnly != nil && c.replaceOnly(target)
+}
 
 // fill fills p from its source. untold is the number of bytes not yet reported to OnProgress.
 func (c *copier) fill(ctx context.Context, p *PendingFile, from fs.File, st fs.FileInfo) (untold int64, err error) {
@@ -459,13 +479,13 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 		return differs(fmt.Sprintf("has %d bytes instead of %d", there.Size(), size))
 	}
 	to := there.(*info) // it is what Stat returns
-	if c.replaces() && c.fs.isOnBad(to.node) {
+	if c.replaces(target) && c.fs.isOnBad(to.node) {
 		return differs("lies on memory that the system lists as bad")
 	}
 	read, err := c.fs.sameContent(ctx, from, to.index, to.node)
 	var fault *FaultError
 	switch {
-	case c.replaces() && errors.As(err, &fault) && fault.Name == target:
+	case c.replaces(target) && errors.As(err, &fault) && fault.Name == target:
 		return differs("cannot be read")
 	case err == errOther:
 		return differs("has other content")
@@ -477,7 +497,7 @@ func (c *copier) compare(ctx context.Context, from fs.File, st, there fs.FileInf
 	if err := checkEnd(from, size); err != nil {
 		return checkChanged(from, st, err)
 	}
-	if c.replaces() {
+	if c.replaces(target) {
 		var sum *SumError
 		switch err := c.fs.isSound(ctx, to.index, to.node); {
 		case errors.As(err, &sum) && !sum.Stale:

@@ -14,8 +14,8 @@ import (
 )
 
 // Atomically makes everything that CopyFS copies appear at one moment, on all hosts, or
-// nothing of it. That includes directories. With CreateWith(Replace()), the new files also
-// replace the old ones at that moment, so a new version of a tree can replace an old one.
+// nothing of it. That includes directories. With CreateWith(Replace()) or ReplaceOnly, the new files
+// also replace the old ones at that moment, so a new version of a tree can replace an old one.
 // Files that are only on the device stay as they are.
 //
 // Before CopyFS writes a byte, it knows that no other file or directory is in the way, and
@@ -72,8 +72,12 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 		}
 		err = errors.Join(append(errs, c.fs.lock.release())...)
 	}()
-	config := c.fs.newCreateConfig(c.create)
-	release, err := c.fs.keepRoom(dirs, len(files)*config.entries())
+	entries := 0
+	for i := range files {
+		config := c.config(ctx, &files[i])
+		entries += config.entries()
+	}
+	release, err := c.fs.keepRoom(dirs, entries)
 	if err != nil {
 		return err
 	}
@@ -272,13 +276,18 @@ func (f *FS) keepRoom(dirs []newDir, further int) (release func(), err error) {
 	}, nil
 }
 
+// config returns how a file is created.
+func (c *copier) config(ctx context.Context, file *plannedFile) createConfig {
+	return c.fs.newCreateConfig(c.fileOptions(ctx, path.Join(c.dir, file.name), file.info))
+}
+
 // reserve takes the name and the space of a file.
 func (c *copier) reserve(ctx context.Context, file *plannedFile, planned map[string]bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	target := path.Join(c.dir, file.name)
-	config := c.fs.newCreateConfig(c.options(ctx, file.info))
+	config := c.config(ctx, file)
 	config.planned = planned
 	p, err := c.fs.create(target, file.info.Size(), config)
 	if err != nil {

@@ -69,6 +69,36 @@ func TestCopyFSReplace(t *testing.T) {
 	}
 }
 
+// ReplaceOnly replaces what it names, at one moment or one by one, and nothing else: not even what
+// others make meanwhile, which fails an atomic copy as a whole.
+func TestCopyFSReplaceOnly(t *testing.T) {
+	t.Parallel()
+	m, _ := master(t, testSize)
+	ctx := context.Background()
+	for dir, opts := range map[string][]CopyOption{"one by one": nil, "at once": {Atomically()}} {
+		only := func(names ...string) []CopyOption {
+			return append([]CopyOption{ReplaceOnly(func(name string) bool { return slices.Contains(names, strings.TrimPrefix(name, dir+"/")) })}, opts...)
+		}
+		require.NoError(t, m.CopyFS(ctx, dir, version(1)))
+		changed := version(1)
+		changed["d/b"] = &fstest.MapFile{Data: pattern(2000, 7)}
+		used := m.Usage().LogUsed
+		require.NoError(t, m.CopyFS(ctx, dir, changed, only("d/b")...))
+		assert.Equal(t, used+2, m.Usage().LogUsed)
+		isVersion(t, m, dir, changed)
+
+		err := m.CopyFS(ctx, dir, version(2), only("a", "d/b")...)
+		require.ErrorIs(t, err, fs.ErrExist)
+		assert.ErrorContains(t, err, "d/e/c is there already")
+		want := version(2)
+		want["d/e/c"] = changed["d/e/c"]
+		if dir == "at once" {
+			want = changed
+		}
+		isVersion(t, m, dir, want)
+	}
+}
+
 func TestCopyFSAtomically(t *testing.T) {
 	needsOneDevice(t, "its devices have log entries too")
 	t.Parallel()

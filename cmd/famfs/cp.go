@@ -198,9 +198,6 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	if err := c.passOverBefore(ctx); err != nil {
 		return err
 	}
-	if c.replace || c.atomic && len(c.approved) > 0 {
-		opts = append(opts, famfs.Replace())
-	}
 	if c.device != nil {
 		c.refuseUnfit()
 	}

@@ -16,17 +16,8 @@ import (
 // copyIn copies the tree to the device.
 func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (errs []error) {
 	for {
-		var err error
-		if c.replace || c.atomic || len(c.approved) == 0 {
-			err = c.copyTree(ctx, c.tree, opts)
-			errs = append(errs, c.separateCopyErrors(err)...)
-		} else { // what others make meanwhile is replaced only if the user was asked about it
-			for approved, opts := range map[bool][]famfs.CreateOption{false: opts, true: append(opts[:len(opts):len(opts)], famfs.Replace())} {
-				one := c.copyTree(ctx, &partOfTree{c.tree, func(name string) bool { return c.approved[name] == approved }}, opts)
-				errs = append(errs, c.separateCopyErrors(one)...)
-				err = errors.Join(err, one)
-			}
-		}
+		err := c.copyTree(ctx, opts)
+		errs = append(errs, c.separateCopyErrors(err)...)
 		if c.atomic || !errors.Is(err, famfs.ErrNoSpace) || ctx.Err() != nil {
 			return errs
 		}
@@ -42,17 +33,18 @@ func (c *copyCommand) copyIn(ctx context.Context, opts []famfs.CreateOption) (er
 	}
 }
 
-// copyTree copies the present content of the tree, or a part of it.
-func (c *copyCommand) copyTree(ctx context.Context, from fs.FS, opts []famfs.CreateOption) error {
+// copyTree copies the present content of the tree. What others make meanwhile is replaced with
+// --replace only: with -i the user was not asked about it.
+func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) error {
 	var last int64
-	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...), famfs.CreateFrom(c.createFrom)}
+	how := []famfs.CopyOption{famfs.Workers(c.create.workers), famfs.CreateWith(opts...), famfs.CreateFrom(c.createFrom), famfs.ReplaceOnly(c.replaces)}
 	if c.skipChanged {
 		how = append(how, famfs.SkipChanged())
 	}
 	if c.atomic {
 		how = append(how, famfs.Atomically())
 	}
-	return c.device.CopyFS(ctx, ".", from, append(how, famfs.OnProgress(func(p famfs.Progress) {
+	return c.device.CopyFS(ctx, ".", c.tree, append(how, famfs.OnProgress(func(p famfs.Progress) {
 		c.progress.bytes(p.Bytes - last)
 		last = p.Bytes
 		switch {

@@ -263,18 +263,6 @@ func (t *tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-// partOfTree is a tree with some of its files.
-type partOfTree struct {
-	*tree
-	has func(name string) bool
-}
-
-// ReadDir lists a directory, without the files that the part has not.
-func (p *partOfTree) ReadDir(name string) ([]fs.DirEntry, error) {
-	entries, err := p.tree.ReadDir(name)
-	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && !p.has(path.Join(name, e.Name())) }), err
-}
-
 // Stat describes a file or directory of the tree.
 func (t *tree) Stat(name string) (fs.FileInfo, error) {
 	n := t.nodes[name]

@@ -4,6 +4,7 @@ package main
 // file or rights may change hands.
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -93,6 +94,37 @@ func TestCpAsksFirst(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, string(data), name)
 	}
+}
+
+// So it is with --atomic, which then leaves everything as it was.
+func TestCpAsksFirstAtomic(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	writeTree(t, src, map[string][]byte{"asked": []byte("new"), "made": []byte("new")})
+	asMaster(t, "creat", "-s", "3", device+":/asked")
+	cmd := command("--system-uuid", host, "cp", "-ri", "--atomic", filepath.Join(src, "asked"), filepath.Join(src, "made"), device+":/")
+	answer, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	errs, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	said := bufio.NewReader(errs)
+	question, err := said.ReadString('?')
+	require.NoError(t, err)
+	assert.Contains(t, question, "asked has other content: replace it?")
+	asMaster(t, "creat", "-s", "3", device+":/made") // which nobody was asked about
+	_, err = io.WriteString(answer, "y\n")
+	require.NoError(t, err)
+	rest, err := io.ReadAll(said)
+	require.NoError(t, err)
+	cmd.Wait()
+	assert.Equal(t, 1, cmd.ProcessState.ExitCode(), string(rest))
+	assert.Contains(t, string(rest), "made is there already")
+	assert.Equal(t, map[string]string{"asked": "\x00\x00\x00", "made": "\x00\x00\x00"}, content(t, device))
+
+	r := feed(t, "y\nn\n", "--system-uuid", host, "cp", "-ri", "--atomic", filepath.Join(src, "asked"), filepath.Join(src, "made"), device+":/")
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Equal(t, map[string]string{"asked": "new", "made": "\x00\x00\x00"}, content(t, device), "what was asked about")
 }
 
 // With -i a directory in the place of a file is an error, as it is without.
