@@ -204,23 +204,35 @@ func leastBusy(fsys *famfs.FS, queues []*queue) *queue {
 // makeBatch makes a file of numbers, and returns their sum. It exists, whole, before its name is
 // put into a queue.
 func makeBatch(fsys *famfs.FS, name string, size int64, seed uint64) (sum uint64, err error) {
+	err = makeFile(fsys, name, size, func(data []byte) {
+		clear(data)
+		for i := 0; i+8 <= len(data); i += 8 {
+			x := (seed + 1) * uint64(i+1) * 0x9E3779B97F4A7C15
+			binary.LittleEndian.PutUint64(data[i:], x)
+			sum += x
+		}
+	})
+	return sum, err
+}
+
+// makeFile makes a file of what fill puts into its memory. If memory fails under fill, there is no
+// file: Commit would make one of what was filled so far.
+func makeFile(fsys *famfs.FS, name string, size int64, fill func(data []byte)) error {
 	file, err := fsys.Create(name, size)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer file.Close()
 	if data := file.Bytes(); data != nil { // otherwise Commit says why
-		err = famfs.Guard(func() error {
-			clear(data)
-			for i := 0; i+8 <= len(data); i += 8 {
-				x := (seed + 1) * uint64(i+1) * 0x9E3779B97F4A7C15
-				binary.LittleEndian.PutUint64(data[i:], x)
-				sum += x
-			}
+		err := famfs.Guard(func() error {
+			fill(data)
 			return nil
 		})
+		if err != nil {
+			return err
+		}
 	}
-	return sum, errors.Join(err, file.Commit())
+	return file.Commit()
 }
 
 // consume is what a consumer does: it maps each batch that its queue names, and adds it up.

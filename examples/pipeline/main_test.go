@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -60,6 +61,31 @@ func TestMakerFails(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, c.Close())
 	}
+}
+
+// A batch whose memory fails while it is filled does not exist afterwards.
+func TestFillingFails(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("not every system lets a mapped file be cut off, and says so where it is touched")
+	}
+	device := formatted(t)
+	fsys, err := famfs.Open(device, famfs.ReadWrite(), famfs.WithSystemUUID(testHost))
+	require.NoError(t, err)
+	defer fsys.Close()
+	// Memory that fails while the batch is filled, and not any more when it is to be written back.
+	err = makeFile(fsys, "batch", 64<<10, func(data []byte) {
+		st, err := os.Stat(device)
+		require.NoError(t, err)
+		require.NoError(t, os.Truncate(device, 10<<20))
+		defer func() { require.NoError(t, os.Truncate(device, st.Size())) }()
+		data[0] = 1
+	})
+	require.ErrorIs(t, err, famfs.ErrDevice)
+	_, err = fsys.Stat("batch")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	_, err = makeBatch(fsys, "batch", 64<<10, 1)
+	require.NoError(t, err, "its name and its space are free")
 }
 
 // A maker that is killed, and can do nothing any more, leaves none either.
