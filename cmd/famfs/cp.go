@@ -177,6 +177,9 @@ func (c *copyCommand) run(args []string, sized bool) error {
 		return usageError(fmt.Errorf("--progress %q, want %s", c.progressAs, strings.Join(progressWords, ", ")))
 	}
 	opts, err := c.create.options()
+	if err == nil {
+		err = c.create.kindApart(c.args, args)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +67,9 @@ each file has a size and seed of its own.`,
 				seed = binary.LittleEndian.Uint64(b[:]) >> 1 // so that any program can hold it
 				job.seed = &seed
 			}
+			if err := create.kindApart(a.args, args); err != nil {
+				return err
+			}
 			var jobs []creatJob // one per argument, because arguments may be equal
 			switch {
 			case len(multi) > 0 && (len(args) > 0 || size > 0 || job.seed != nil):
@@ -76,8 +78,6 @@ each file has a size and seed of its own.`,
 				return usageError(errors.New("say which files, as DEVICE:PATH"))
 			case len(multi) == 0 && size <= 0:
 				return usageError(errors.New("say how large with --size, at least 1 byte: famfs has no empty files"))
-			case create.seal != "" && slices.ContainsFunc(args, isSum):
-				return usageError(fmt.Errorf("with a kind, --seal needs an equals sign: --seal=%s", args[slices.IndexFunc(args, isSum)]))
 			case keep && job.seed != nil:
 				return usageError(errors.New("--keep and content from a seed exclude each other"))
 			}

@@ -383,8 +383,6 @@ func (a *app) wayOut(f *failure) string {
 		}
 	case aboutSource:
 		switch {
-		case is(fs.ErrNotExist) && isSum(f.what):
-			return "with a kind, --seal needs an equals sign: --seal=" + f.what
 		case is(fs.ErrNotExist):
 			return "check the name; what is on a device is written DEVICE:PATH"
 		}

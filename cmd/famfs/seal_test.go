@@ -93,7 +93,29 @@ func TestSealedCommands(t *testing.T) {
 	assert.Equal(t, 2, r.status)
 	assert.Contains(t, r.err, "--seal=sha256")
 	assert.Equal(t, 1, famfsRun(t, "stat", device+":/other").status)
-	assert.Contains(t, famfsRun(t, "--system-uuid", host, "cp", "--seal", "sha256", src, device+":/").err, "--seal=sha256")
+	here := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(here, "sha256"), []byte("1"), 0o644))
+	for _, c := range []struct {
+		dir  string
+		args []string
+	}{
+		{"", []string{"--seal", "sha256", src, device + ":/new"}}, {"", []string{src, device + ":/new", "--seal", "sha256"}}, {"", []string{"--seal", "-r", "sha256", src, device + ":/"}},
+		{here, []string{"--seal", "sha256", src, device + ":/"}}, {here, []string{"--seal", "sha256", device + ":/"}},
+	} {
+		cmd := command(append([]string{"--system-uuid", host, "cp"}, c.args...)...)
+		cmd.Dir = c.dir
+		before := usage(t, device)
+		r := finish(t, cmd)
+		assert.Equal(t, 2, r.status, c.args)
+		assert.Contains(t, r.err, "with a kind, --seal needs an equals sign: --seal=sha256; a file of that name is ./sha256", c.args)
+		assert.Equal(t, before, usage(t, device), c.args)
+	}
+	for _, args := range [][]string{{"--seal", "./sha256", device + ":/a"}, {"sha256", device + ":/b"}, {"--seal", "--", "sha256", device + ":/c"}} {
+		cmd := command(append([]string{"--system-uuid", host, "cp"}, args...)...)
+		cmd.Dir = here
+		assert.Equal(t, 0, finish(t, cmd).status, args)
+	}
+	assert.Contains(t, famfsRun(t, "--system-uuid", host, "cp", "sha256", device+":/").err, "check the name")
 	assert.Contains(t, famfsRun(t, "verify", device+":/plain").err, "--against")
 }
 

@@ -218,6 +218,32 @@ func (o *createOptions) options() ([]famfs.CreateOption, error) {
 	return opts, nil
 }
 
+// kindApart returns an error if a kind of sum follows --seal without an equals sign: it would be
+// taken for a file. given are all words of the command line, args those that are no options.
+func (o *createOptions) kindApart(given, args []string) error {
+	if o.seal == "" {
+		return nil
+	}
+	kind := ""
+	for _, word := range args { // options may come between
+		if isSum(word) && !exists(word) {
+			kind = word
+		}
+	}
+	for i, word := range given[:max(len(given)-1, 0)] {
+		if word == "--" {
+			break
+		}
+		if word == "--seal" && isSum(given[i+1]) { // even if there is such a file: which of them is meant?
+			kind = given[i+1]
+		}
+	}
+	if kind == "" {
+		return nil
+	}
+	return usageError(fmt.Errorf("with a kind, --seal needs an equals sign: --seal=%s; a file of that name is ./%s", kind, kind))
+}
+
 // overDevices reports whether files are to be interleaved over all devices.
 func (o *createOptions) overDevices() bool {
 	i, err := o.interleaving()
