@@ -202,6 +202,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 		return err
 	}
 	if c.device != nil {
+		c.sayNarrow(c.device, c.to.device, &c.create)
 		c.refuseUnfit()
 	}
 	if c.dryRun {

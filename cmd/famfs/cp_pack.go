@@ -55,6 +55,7 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 	if c.device, err = c.openOnce(to.device, true); err != nil {
 		return err
 	}
+	c.sayNarrow(c.device, to.device, &c.create)
 	if kind, err := checkPath(to.name); err != nil {
 		return c.failPack(refusal{kind, targetFailed(to, err)})
 	}

@@ -55,6 +55,7 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 		return err
 	}
 	defer fsys.Close()
+	c.sayNarrow(fsys, t.device, &c.create)
 	if st, err := fsys.Stat(t.name); err == nil && st.IsDir() {
 		return targetFailed(t, because(fs.ErrInvalid, "is a directory; name the file that standard input is to become"))
 	} else if err == nil && c.keep {

@@ -95,17 +95,13 @@ each file has a size and seed of its own.`,
 			if workers <= 0 {
 				workers = runtime.GOMAXPROCS(0)
 			}
-			made, warned := []createdJSON{}, map[string]bool{}
+			made := []createdJSON{}
 			err = a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
 				job := jobs[t.place]
 				if t.slash {
 					return because(fs.ErrInvalid, "names a directory, and creat makes files")
 				}
-				if absent := absentDevices(describeDevices(fsys.Devices(), fsys.UsageByDevice())); absent > 0 && create.overDevices() && !warned[t.device] {
-					warned[t.device] = true
-					fmt.Fprintf(a.err, "%s: %s: %s not here: nothing is put there, and strips go to those that are; see famfs devices %s\n",
-						a.command, a.displayName(t.device), count(absent, "device is", "devices are"), a.displayName(t.device))
-				}
+				a.sayNarrow(fsys, t.device, &create)
 				if err := creat(fsys, t.name, job, workers, opts); err != nil {
 					return err
 				}

@@ -130,6 +130,17 @@ func absentDevices(devices []deviceJSON) (n int) {
 	return n
 }
 
+// sayNarrow says, once for each file system, that files are interleaved over fewer devices than it has.
+func (a *app) sayNarrow(fsys *famfs.FS, device string, create *createOptions) {
+	absent := absentDevices(describeDevices(fsys.Devices(), fsys.UsageByDevice()))
+	if absent == 0 || !create.overDevices() || a.hinted["narrow "+device] {
+		return
+	}
+	a.hinted["narrow "+device] = true
+	fmt.Fprintf(a.err, "%s: %s: %s not here: nothing is put there, and strips go to those that are; see famfs devices %s\n",
+		a.command, printable(device), count(absent, "device is", "devices are"), printable(device))
+}
+
 // printMissing says of devices that are not here what to do.
 func (a *app) printMissing(devices []deviceJSON) error {
 	for _, x := range devices {

@@ -6,6 +6,7 @@ package main
 import (
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -206,6 +207,17 @@ func TestAdviceAboutFurtherDevices(t *testing.T) {
 	r = famfsRun(t, "--device", d[1], "creat", "-s", "6M", "-N", "3", "-B", "0", d[0]+":/narrow")
 	assert.Zero(t, r.status)
 	assert.Contains(t, r.err, "1 device is not here")
+	src := t.TempDir()
+	writeTree(t, src, map[string][]byte{"a": pattern(6*mib, 1), "b": pattern(6*mib, 2)})
+	for _, args := range [][]string{{"-r", src, d[0] + ":/tree"}, {"-r", "--dry-run", src, d[0] + ":/dry"}, {"-r", "--pack", src, d[0] + ":/p.zip"}, {"-r", "--atomic", src, d[0] + ":/whole"}, {"--size", "3", "-", d[0] + ":/from-stdin"}} {
+		for option, want := range map[string]int{"--interleave=2,0": 1, "--interleave=1": 0} {
+			args := append([]string{"--device", d[1], "cp", option}, args...)
+			args[len(args)-1] += fmt.Sprint(want)
+			r := feed(t, "abc", args...)
+			assert.Zero(t, r.status, "%v: %s", args, r.err)
+			assert.Equal(t, want, strings.Count(r.err, d[0]+": 1 device is not here: nothing is put there"), "%v: %s", args, r.err)
+		}
+	}
 
 	for _, c := range []struct {
 		args         []string
