@@ -12,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -172,9 +170,6 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	}()
 	if c.create.workers <= 0 {
 		c.create.workers = runtime.GOMAXPROCS(0)
-	}
-	if !slices.Contains(progressWords, c.progressAs) {
-		return usageError(fmt.Errorf("--progress %q, want %s", c.progressAs, strings.Join(progressWords, ", ")))
 	}
 	opts, err := c.create.options()
 	if err == nil {

@@ -43,8 +43,8 @@ type app struct {
 	salvage     bool
 	verbose     int // number of times that -v was given
 	lockTimeout time.Duration
-	devices     []string // where added devices may be
-	progressAs  string   // how commands that show progress show it
+	devices     []string      // where added devices may be
+	progressAs  progressValue // how commands that show progress show it
 
 	command     string          // for example "famfs ls"; errors begin with it
 	opened      map[string]bool // devices that were opened successfully

@@ -158,9 +158,10 @@ func printable(s string) string {
 	return b.String()
 }
 
-// displayName returns a name for stdout: unchanged for programs, and safe for terminals.
+// displayName returns a name for stdout: unchanged for programs, and safe for terminals, which stderr
+// may be too (see people).
 func (a *app) displayName(name string) string {
-	if terminalWidth(a.out) > 0 {
+	if terminalWidth(a.out) > 0 || a.progressAs == "json" {
 		return printable(name)
 	}
 	return name

@@ -5,7 +5,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,11 +44,33 @@ type progress struct {
 
 // registerProgress adds the option that says how progress is shown.
 func (a *app) registerProgress(flags *pflag.FlagSet) {
-	flags.StringVar(&a.progressAs, "progress", "auto", "show progress as `WORD`: auto, bar, lines, none, or json, lines of JSON on stdout")
+	a.progressAs = "auto"
+	flags.Var(&a.progressAs, "progress", "show progress as `WORD`: auto, bar, lines, none, or json, lines of JSON on stdout")
 }
 
-// progressWords are the values of --progress.
-var progressWords = []string{"auto", "bar", "lines", "none", "json"}
+// progressValue is an option that says how progress is shown.
+type progressValue string
+
+func (v *progressValue) Type() string   { return "WORD" }
+func (v *progressValue) String() string { return string(*v) }
+
+func (v *progressValue) Set(s string) error {
+	words := []string{"auto", "bar", "lines", "none", "json"}
+	if !slices.Contains(words, s) {
+		return fmt.Errorf("want %s", strings.Join(words, ", "))
+	}
+	*v = progressValue(s)
+	return nil
+}
+
+// people is where to print what is for people: lines of progress for programs have stdout for
+// themselves.
+func (a *app) people() io.Writer {
+	if a.progressAs == "json" {
+		return a.err
+	}
+	return a.out
+}
 
 // newProgress returns a progress of so many files of size bytes together.
 func (a *app) newProgress(verb string, files int, size int64, quiet, perFile bool) *progress {

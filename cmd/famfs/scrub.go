@@ -74,7 +74,7 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 					p.of(now.All)
 					p.bytes(now.Bytes - last.Bytes)
 					if now.Files > last.Files {
-						p.file(now.Name, "")
+						p.file(t.at(now.Name), "")
 					}
 					last = now
 				}))
@@ -112,6 +112,7 @@ Status: 0 all sound, 1 something was found, 2 not everything could be looked at.
 	}
 	cmd.Flags().Var(&rate, "rate", "read at most so many bytes a second, e.g. 500M")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress")
+	a.registerProgress(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as a JSON array, one object a device")
 	return cmd
 }
@@ -174,7 +175,7 @@ func (a *app) printScrub(d scrubJSON) {
 		if b.File != "" {
 			where = printable(b.File)
 		}
-		fmt.Fprintf(a.out, "%s: %s: %s at %d: %s\n", a.displayName(d.Device), where, human(b.Length), b.Offset, printable(b.Message))
+		fmt.Fprintf(a.people(), "%s: %s: %s at %d: %s\n", a.displayName(d.Device), where, human(b.Length), b.Offset, printable(b.Message))
 	}
 	what := "clean"
 	absent := d.count(kindAbsent)
@@ -193,5 +194,5 @@ func (a *app) printScrub(d scrubJSON) {
 	if d.Ended {
 		what = strings.TrimPrefix(what+", and not everything was read", "clean, and ")
 	}
-	fmt.Fprintf(a.out, "%s: %s, %s sealed: %s\n", a.displayName(d.Device), count(d.Files, "file", "files"), grouped(d.Sealed), what)
+	fmt.Fprintf(a.people(), "%s: %s, %s sealed: %s\n", a.displayName(d.Device), count(d.Files, "file", "files"), grouped(d.Sealed), what)
 }

@@ -156,6 +156,7 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 func (v *verifier) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&v.quiet, "quiet", "q", false, "say nothing of files that are as they should be, and show no progress")
 	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print what was found as a JSON array")
+	v.registerProgress(cmd.Flags())
 	cmd.Flags().IntVarP(&v.workers, "threadct", "t", 0, "how many files to check at a time (default: the number of processors)")
 }
 
@@ -250,7 +251,7 @@ func (v *verifier) runCheck(c check) {
 	switch {
 	case err == nil:
 		if !v.quiet && !v.asJSON {
-			v.progress.aside(func() { fmt.Fprintf(v.out, "ok       %s\n", v.displayName(found.File)) })
+			v.progress.aside(func() { fmt.Fprintf(v.people(), "ok       %s\n", v.displayName(found.File)) })
 		}
 	case errors.As(err, &sum):
 		err = &differs{-1, commandWords.Replace(strings.TrimPrefix(sum.Error(), "content of "+sum.Name+": "))}
@@ -260,7 +261,7 @@ func (v *verifier) runCheck(c check) {
 		v.wrong++
 		found.Found, found.Offset = d.how, d.offset
 		if !v.asJSON {
-			v.progress.aside(func() { fmt.Fprintf(v.out, "DIFFERS  %s: %s\n", v.displayName(found.File), v.displayName(d.how)) })
+			v.progress.aside(func() { fmt.Fprintf(v.people(), "DIFFERS  %s: %s\n", v.displayName(found.File), v.displayName(d.how)) })
 		}
 	default:
 		v.trouble++

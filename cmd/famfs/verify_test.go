@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -29,6 +31,56 @@ func TestVerifyTrouble(t *testing.T) {
 	found := parse[[]verdict](t, r)
 	require.Len(t, found, 2)
 	assert.False(t, found[0].OK || found[1].OK)
+}
+
+// Lines of progress for programs have stdout for themselves.
+func TestVerifyProgressJSON(t *testing.T) {
+	t.Parallel()
+	device := newDevice(t, "64M")
+	asMaster(t, "creat", "-s", "3M", "--seed", "1", "--seal", device+":/a", device+":/b\n1")
+	asMaster(t, "creat", "-s", "1M", "--seed", "2", "--seal", device+":/c")
+	dir := t.TempDir()
+	for _, c := range []struct {
+		args   []string
+		status int
+		said   string
+	}{
+		{[]string{"verify", "--seed", "1", device}, 1, "DIFFERS  " + device + ":/c"}, {[]string{"verify", device}, 0, "ok       " + device + `:/b\n1`},
+		{[]string{"chkread", device}, 0, "ok       " + device + ":/a"}, {[]string{"scrub", device}, 0, device + ": 3 files, 3 sealed: clean"},
+		{[]string{"check", device, dir}, 1, "DIFFERS  " + device + ":/a"},
+	} {
+		r := famfsRun(t, append([]string{c.args[0], "--progress", "json"}, c.args[1:]...)...)
+		assert.Equal(t, c.status, r.status, r.err)
+		assert.Contains(t, r.err, c.said)
+		var seen []progressJSON
+		files := make(map[string]bool)
+		for _, line := range lines(r.out) {
+			var p progressJSON
+			require.NoError(t, json.Unmarshal([]byte(line), &p), "%v: %s", c.args, line)
+			seen = append(seen, p)
+			if p.Event == "file" {
+				files[p.File] = true
+			}
+		}
+		assert.Equal(t, map[string]bool{device + ":/a": true, device + ":/b\n1": true, device + ":/c": true}, files, c.args)
+		first, end := seen[0], seen[len(seen)-1]
+		assert.Equal(t, []any{"start", 3, 0}, []any{first.Event, first.Files, first.Done}, c.args)
+		assert.Equal(t, []any{"end", 3}, []any{end.Event, end.Done}, c.args)
+		if c.status == 0 { // of what differs the rest is not read
+			assert.Equal(t, end.Size, end.Bytes, c.args)
+		}
+
+		r = famfsRun(t, append([]string{c.args[0], "--progress", "json", "--json"}, c.args[1:]...)...)
+		dec := json.NewDecoder(strings.NewReader(r.out))
+		values := 0
+		for ; dec.More(); values++ {
+			var v any
+			require.NoError(t, dec.Decode(&v), r.out)
+		}
+		assert.Greater(t, values, 5, c.args)
+		assert.NotContains(t, famfsRun(t, append([]string{c.args[0], "--progress", "none"}, c.args[1:]...)...).err, "3 files,", c.args)
+		assert.Equal(t, 2, famfsRun(t, append([]string{c.args[0], "--progress", "loud"}, c.args[1:]...)...).status)
+	}
 }
 
 // Memory that is gone is an error of the file. What the caches hold is dropped before anything
