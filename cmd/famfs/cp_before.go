@@ -23,6 +23,7 @@ type spaceNeeded struct {
 	files       int
 	bytes, need int64
 	free        int64 // before the copy
+	removed     int64 // of that: memory of removed files, which the copy would give out again
 }
 
 func (s *spaceNeeded) add(size, need int64) {
@@ -37,7 +38,11 @@ func (s *spaceNeeded) String() string {
 	if s.files == 1 {
 		take = "takes"
 	}
-	return fmt.Sprintf("%s of %s %s %s; %s free", count(s.files, "new file", "new files"), human(s.bytes), take, human(s.need), human(s.free))
+	line := fmt.Sprintf("%s of %s %s %s; %s free", count(s.files, "new file", "new files"), human(s.bytes), take, human(s.need), human(s.free))
+	if s.removed > 0 {
+		line += fmt.Sprintf(", %s of that of removed files that nobody holds any more", human(s.removed))
+	}
+	return line
 }
 
 // padded reports whether most of what files take is not theirs.
@@ -223,10 +228,12 @@ type plannedJSON struct {
 
 // dryRunJSON is the output of --dry-run for programs.
 type dryRunJSON struct {
-	Files  []plannedJSON `json:"files"`
-	Taken  int64         `json:"taken"`
-	Free   int64         `json:"free"`
-	Errors []failureJSON `json:"errors"`
+	Files []plannedJSON `json:"files"`
+	Taken int64         `json:"taken"`
+	Free  int64         `json:"free"`
+	// Removed is how much of Free is memory of removed files that nobody holds any more.
+	Removed int64         `json:"removed,omitempty"`
+	Errors  []failureJSON `json:"errors"`
 }
 
 // fileAbove returns what is a file at DEST and a directory in the tree, above a file of the tree; ""
@@ -306,7 +313,7 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 	if c.atomic && notCopied > 0 {
 		notCopied += counts["copy"] + counts["replace"]
 		all, counts = []plannedJSON{}, map[string]int{"pass over": counts["pass over"]}
-		c.space = spaceNeeded{free: c.space.free}
+		c.space = spaceNeeded{free: c.space.free, removed: c.space.removed}
 		c.reportFailure(c.leftAsItIs())
 	}
 	for _, r := range c.refused {
@@ -314,7 +321,7 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 	}
 	c.sayMore()
 	if c.asJSON {
-		return c.printJSON(dryRunJSON{all, c.space.need, c.space.free, c.listFailures()})
+		return c.printJSON(dryRunJSON{all, c.space.need, c.space.free, c.space.removed, c.listFailures()})
 	}
 	for _, p := range all {
 		if _, err := fmt.Fprintf(c.out, "%-9s %s -> %s\n", p.Do, c.displayName(p.Source), c.displayName(p.Dest)); err != nil {

@@ -87,7 +87,7 @@ func TestCpDryRun(t *testing.T) {
 	planned := parse[dryRunJSON](t, r)
 	assert.Equal(t, dryRunJSON{[]plannedJSON{
 		{source("a"), device + ":/a", 1, "pass over"}, {source("b"), device + ":/b", 3, "replace"}, {source("d/c"), device + ":/d/c", 1, "copy"},
-	}, 4 * mib, 50 * mib, []failureJSON{}}, planned)
+	}, 4 * mib, 50 * mib, 0, []failureJSON{}}, planned)
 
 	r = famfsRun(t, "cp", "--dry-run", source("a"), device+":/x")
 	assert.Equal(t, 1, r.status)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -102,7 +103,15 @@ func (c *copyCommand) refuseUnfit() {
 	c.reclaim()
 	usage, unit := c.device.Usage(), c.device.Superblock().AllocUnit
 	c.space = spaceNeeded{free: usage.Free}
-	free, entries := usage.Free, usage.LogCapacity-usage.LogUsed
+	if c.dryRun { // nothing is given out again for that
+		c.space.removed = reclaimable(c.device)
+		c.space.free += c.space.removed
+	}
+	held := ""
+	if n := usage.Removed - c.space.removed; n > 0 && c.device.Hosts() != nil {
+		held = fmt.Sprintf("; %s of removed files are held back, as somebody may still reach them (see famfs hosts)", human(n))
+	}
+	free, entries := c.space.free, usage.LogCapacity-usage.LogUsed
 	fs.WalkDir(c.tree, ".", func(name string, d fs.DirEntry, _ error) error {
 		if name == "." {
 			return nil
@@ -125,7 +134,7 @@ func (c *copyCommand) refuseUnfit() {
 		case entries < each:
 			kind, err = logRefusal, because(famfs.ErrLogFull, "finds no entry in the log, which holds %s", grouped(usage.LogCapacity))
 		case need > free:
-			kind, err = spaceRefusal, because(famfs.ErrNoSpace, "does not fit: it takes %s, and %s would be free", human(need), human(free))
+			kind, err = spaceRefusal, because(famfs.ErrNoSpace, "does not fit: it takes %s, and %s would be free%s", human(need), human(free), held)
 		default:
 			free -= need
 			entries -= each
@@ -149,6 +158,24 @@ func (c *copyCommand) reclaim() {
 	if !c.dryRun && c.device.Hosts() != nil {
 		c.device.Reclaim()
 	}
+}
+
+// reclaimable returns how much memory of removed files making a file would give out again, as far as
+// this can be known without writing.
+func reclaimable(fsys *famfs.FS) int64 {
+	hosts := fsys.Hosts()
+	if hosts == nil { // a file system without reuse
+		return 0
+	}
+	held := int64(0) // a slot holds what was removed since it last followed, so the one that is last holds all
+	for _, h := range hosts {
+		for _, s := range h.Slots {
+			if h.State == famfs.HostAdmitted {
+				held = max(held, s.Holds)
+			}
+		}
+	}
+	return max(fsys.Usage().Removed-held, 0)
 }
 
 // refuseNode removes a file, or a directory and everything in it, from the tree.

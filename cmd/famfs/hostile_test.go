@@ -301,15 +301,27 @@ func TestCpReclaims(t *testing.T) {
 		require.NoError(t, err)
 		defer m.Close()
 		asMaster(t, "rm", device+":/old")
-		r := famfsRun(t, "--system-uuid", host, "cp", "-r", filepath.Join(src, "t"), device+":/t")
-		assert.Equal(t, 1, r.status)
-		assert.Contains(t, r.err, "does not fit: it takes 18 MiB, and 8 MiB would be free")
+		for _, dry := range []string{"--dry-run", "--dry-run=false"} {
+			r := famfsRun(t, "--system-uuid", host, "cp", "-r", dry, filepath.Join(src, "t"), device+":/t")
+			assert.Equal(t, 1, r.status)
+			assert.Contains(t, r.err, "does not fit: it takes 18 MiB, and 8 MiB would be free; 12 MiB of removed files are held back, as somebody may still reach them (see famfs hosts)")
+		}
 	}
 	held()
+	before, err := os.ReadFile(device)
+	require.NoError(t, err)
+	r := famfsRun(t, "--system-uuid", host, "cp", "-r", "--dry-run", filepath.Join(src, "t"), device+":/t")
+	assert.Equal(t, 0, r.status, r.err)
+	assert.Contains(t, r.err, "1 new file of 18 MiB takes 18 MiB; 20 MiB free, 12 MiB of that of removed files that nobody holds any more\n")
+	planned := parse[dryRunJSON](t, famfsRun(t, "--system-uuid", host, "cp", "-r", "--dry-run", "--json", filepath.Join(src, "t"), device+":/t"))
+	assert.Equal(t, []int64{18 * mib, 20 * mib, 12 * mib}, []int64{planned.Taken, planned.Free, planned.Removed})
+	after, err := os.ReadFile(device)
+	require.NoError(t, err)
+	assert.True(t, string(before) == string(after), "nothing was written")
 	asMaster(t, "cp", filepath.Join(src, "t", "f"), device+":/t")
 	asMaster(t, "rm", device+":/t")
 	held()
-	r := asMaster(t, "cp", "-r", "--pack", filepath.Join(src, "t"), device+":/t.zip")
+	r = asMaster(t, "cp", "-r", "--pack", filepath.Join(src, "t"), device+":/t.zip")
 	assert.Contains(t, r.err, "; 20 MiB free")
 }
 
