@@ -44,18 +44,22 @@ type copyCommand struct {
 	refused        []refusal // what will not be copied, as far as this is known in advance
 	progress       *progress
 	copied, passed int
-	changed        []string // files of the tree that changed and were passed over
+	changed        []string                 // files of the tree that changed and were passed over
+	sealed         map[string]famfs.SumKind // sealed files of the device that may be replaced
+	unsealed       []string                 // those that were
 	said           map[refusalKind]int
 	again          string // what to add to the advice to run it again
 }
 
 // copyJSON is the output of cp for programs.
 type copyJSON struct {
-	Files       int           `json:"files"`
-	Bytes       int64         `json:"bytes"`
-	Copied      int           `json:"copied"`
-	Passed      int           `json:"passed_over"`
-	Changed     int           `json:"changed"`
+	Files   int   `json:"files"`
+	Bytes   int64 `json:"bytes"`
+	Copied  int   `json:"copied"`
+	Passed  int   `json:"passed_over"`
+	Changed int   `json:"changed"`
+	// Unsealed is how many files that are not sealed have replaced sealed ones.
+	Unsealed    int           `json:"unsealed,omitempty"`
 	NotCopied   int           `json:"not_copied"`
 	Interrupted bool          `json:"interrupted"`
 	Errors      []failureJSON `json:"errors"`
@@ -85,10 +89,11 @@ is there is passed over, without comparing; with -i cp asks before it replaces a
 other content. --dry-run says what would be done, and does nothing. With --replace the files
 on a device with other content are replaced, each at one moment; directories never are.
 Whoever has an old file open or mapped keeps it; its memory is not given out again, see
-famfs rm. With --atomic all that is copied to a device appears at one moment, or nothing
+famfs rm. What replaces a sealed file is sealed only with --seal, and cp says if it is
+not. With --atomic all that is copied to a device appears at one moment, or nothing
 does: if any of it cannot be copied, or the copy is broken off, DEST is left as it is.
-Until it is done no other process can write. With both, a new version takes the place of
-an old one; what only the old one has is left there.
+Until it is done no other process can write. With both, a new version takes the place
+of an old one; what only the old one has is left there.
 
 DEST means, when a copy is run again, what it meant the first time: if the copy made
 it, it is the copy. That is written down while the copy is under way, in
@@ -198,6 +203,11 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	}
 	if c.device != nil {
 		c.sayNarrow(c.device, c.to.device, &c.create)
+		for _, name := range c.fileNames() {
+			if c.replaces(name) {
+				c.noteSealed(c.device, name)
+			}
+		}
 		c.refuseUnfit()
 	}
 	if c.dryRun {
@@ -238,8 +248,9 @@ func (c *copyCommand) run(args []string, sized bool) error {
 		c.reportRefusal(r)
 	}
 	c.sayMore()
+	c.sayUnsealed()
 	if c.asJSON {
-		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, c.passed, len(c.changed), wanted - there - len(c.changed), interrupted, c.listFailures()}); err != nil {
+		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, c.passed, len(c.changed), len(c.unsealed), wanted - there - len(c.changed), interrupted, c.listFailures()}); err != nil {
 			return err
 		}
 	}

@@ -305,6 +305,7 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 			continue
 		default:
 			do = "replace"
+			c.replaced(name)
 		}
 		counts[do]++
 		all = append(all, plannedJSON{n.source.String(), c.destName(name), n.size, do})
@@ -314,12 +315,14 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 		notCopied += counts["copy"] + counts["replace"]
 		all, counts = []plannedJSON{}, map[string]int{"pass over": counts["pass over"]}
 		c.space = spaceNeeded{free: c.space.free, removed: c.space.removed}
+		c.unsealed = nil
 		c.reportFailure(c.leftAsItIs())
 	}
 	for _, r := range c.refused {
 		c.reportRefusal(r)
 	}
 	c.sayMore()
+	c.sayUnsealed()
 	if c.asJSON {
 		return c.printJSON(dryRunJSON{all, c.space.need, c.space.free, c.space.removed, c.listFailures()})
 	}

@@ -58,6 +58,7 @@ func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) e
 			c.progress.file(c.to.at(p.Name), " was there already")
 		case p.Done:
 			c.copied++
+			c.replaced(p.Name)
 			c.progress.file(c.to.at(p.Name), "")
 		}
 	}))...)

@@ -68,6 +68,7 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 		case !c.replace:
 			return targetFailed(to, because(fs.ErrExist, "is there already"))
 		}
+		c.noteSealed(c.device, to.name)
 	}
 	if err := c.packTree(ctx, args[:len(args)-1]); err != nil {
 		return err
@@ -100,6 +101,7 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 	err = c.writePacked(ctx, entries, size, opts)
 	if err == nil {
 		c.copied = files
+		c.replaced(to.name)
 	}
 	c.summarise(ctx.Err() != nil || err != nil, wanted-c.copied)
 	if err != nil && ctx.Err() == nil {
@@ -108,8 +110,9 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 	for _, r := range c.refused[announced:] {
 		c.reportRefusal(r)
 	}
+	c.sayUnsealed()
 	if c.asJSON {
-		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, 0, 0, wanted - c.copied, ctx.Err() != nil, c.listFailures()}); err != nil {
+		if err := c.printJSON(copyJSON{wanted, bytes, c.copied, 0, 0, len(c.unsealed), wanted - c.copied, ctx.Err() != nil, c.listFailures()}); err != nil {
 			return err
 		}
 	}

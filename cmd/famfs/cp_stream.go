@@ -64,7 +64,9 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 	if c.create.mode.set {
 		opts = append(opts, famfs.Mode(c.create.mode.mode))
 	}
+	c.to = t
 	if c.replace {
+		c.noteSealed(fsys, t.name)
 		opts = append(opts, famfs.Replace())
 	}
 	c.progress = c.newProgress("copied", 1, size, c.quiet || c.asJSON, c.verbose > 0)
@@ -87,8 +89,10 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 	}
 	c.progress.file(t.String(), "")
 	c.progress.finish("copied 1 file", "")
+	c.replaced(t.name)
+	c.sayUnsealed()
 	if c.asJSON {
-		return c.printJSON(copyJSON{Files: 1, Bytes: size, Copied: 1, Errors: []failureJSON{}})
+		return c.printJSON(copyJSON{Files: 1, Bytes: size, Copied: 1, Unsealed: len(c.unsealed), Errors: []failureJSON{}})
 	}
 	return nil
 }

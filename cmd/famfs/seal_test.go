@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -117,6 +118,44 @@ func TestSealedCommands(t *testing.T) {
 	}
 	assert.Contains(t, famfsRun(t, "--system-uuid", host, "cp", "sha256", device+":/").err, "check the name")
 	assert.Contains(t, famfsRun(t, "verify", device+":/plain").err, "--against")
+}
+
+// What replaces a sealed file is not sealed without --seal, and that is said.
+func TestCpSaysUnsealed(t *testing.T) {
+	t.Parallel()
+	device, src := newDevice(t, "64M"), t.TempDir()
+	tree := filepath.Join(src, "t")
+	writeTree(t, tree, map[string][]byte{"a": []byte("1"), "b": []byte("1"), "plain": []byte("1"), "same": []byte("1")})
+	asMaster(t, "cp", "--seal", filepath.Join(tree, "a"), filepath.Join(tree, "same"), device+":/")
+	asMaster(t, "cp", "--seal=sha256", filepath.Join(tree, "b"), device+":/")
+	asMaster(t, "cp", filepath.Join(tree, "plain"), device+":/")
+	writeTree(t, tree, map[string][]byte{"a": []byte("2"), "b": []byte("2"), "plain": []byte("2"), "new": []byte("2")})
+	said := func(words string) string {
+		return "famfs cp: " + device + ":/a: " + words + " (crc32c)\nfamfs cp: " + device + ":/b: " + words + " (sha256)\n"
+	}
+	again := []string{"cp", "-qrT", "--replace", tree, device + ":/"}
+	r := asMaster(t, append(again, "--dry-run")...)
+	assert.Equal(t, said("would not be sealed, and what it would replace is")+"    cp seals what it copies with --seal=crc32c or --seal=sha256\n", r.err)
+	r = asMaster(t, append(again, "-t", "1")...)
+	assert.Equal(t, said("is not sealed, and what it replaced was")+"    seal it with: famfs seal --sum crc32c or famfs seal --sum sha256; cp does with --seal=crc32c or --seal=sha256\n", r.err)
+	assert.Empty(t, asMaster(t, again...).err, "there is nothing to replace any more")
+	assert.Equal(t, 1, strings.Count(famfsRun(t, "ls", "-l", device).out, "(sealed"), "what was passed over")
+
+	// Every way of replacing, and what says --seal.
+	asMaster(t, "seal", device+":/a", device+":/b")
+	writeTree(t, tree, map[string][]byte{"a": []byte("3")})
+	r = feed(t, "y\n", "--system-uuid", host, "cp", "-i", "--json", filepath.Join(tree, "a"), device+":/")
+	assert.Contains(t, r.err, device+":/a: is not sealed, and what it replaced was (crc32c)\n    seal it with: famfs seal --sum crc32c;")
+	assert.Equal(t, 1, parse[copyJSON](t, r).Unsealed)
+	r = feed(t, "4", "--system-uuid", host, "cp", "--json", "--replace", "--size", "1", "-", device+":/b")
+	assert.Contains(t, r.err, device+":/b: is not sealed")
+	assert.Equal(t, 1, parse[copyJSON](t, r).Unsealed)
+	asMaster(t, "seal", device+":/a", device+":/b")
+	r = asMaster(t, "cp", "-r", "--pack", "--json", "--replace", tree, device+":/a")
+	assert.Contains(t, r.err, device+":/a: is not sealed")
+	assert.Equal(t, 1, parse[copyJSON](t, r).Unsealed)
+	assert.NotContains(t, asMaster(t, "cp", "--replace", "--seal", filepath.Join(tree, "b"), device+":/b").err, "not sealed")
+	assert.NotContains(t, famfsRun(t, "--system-uuid", host, "cp", filepath.Join(tree, "a"), device+":/b").err, "not sealed", "which was refused")
 }
 
 // A seal and a removal of what is lost have no space, and nobody needs to make a file again for them.
