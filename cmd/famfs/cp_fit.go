@@ -124,6 +124,9 @@ func (c *copyCommand) refuseUnfit() {
 			}
 			each = 2 // one more for the removal of the old file
 		}
+		if c.create.seal != "" && !d.IsDir() {
+			each++
+		}
 		kind, err := checkPath(name)
 		need := int64(0)
 		if !d.IsDir() {

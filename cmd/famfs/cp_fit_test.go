@@ -183,6 +183,15 @@ func TestCpLogFull(t *testing.T) {
 	assert.Contains(t, r.err, "finds no entry in the log, which holds 15,420")
 	assert.Contains(t, r.err, "--loglen")
 	assert.Equal(t, "1", famfsRun(t, "cat", device+":/t/a").out)
+
+	// A seal takes an entry too.
+	asMaster(t, "mkfs", "--force", device)
+	fillLog(t, device, 15420-4)
+	r = famfsRun(t, "--system-uuid", host, "cp", "-r", "--seal", filepath.Join(src, "t"), device+":/")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "of 3 files, 2 will not be copied: 2 have no room in the log")
+	assert.Equal(t, 2, strings.Count(r.err, "finds no entry in the log, which holds 15,420"), "each is named")
+	assert.Equal(t, map[string]string{"t/a": "1"}, content(t, device))
 }
 
 // The device itself may be in the tree that is copied to it.
