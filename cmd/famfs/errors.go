@@ -293,6 +293,11 @@ func (a *app) wayOut(f *failure) string {
 	var known *statusError
 	switch is := func(target error) bool { return errors.Is(f.err, target) }; {
 	case errors.As(f.err, &known) && known.status == statusUsage:
+		for name, instead := range habits {
+			if strings.HasPrefix(f.message(), fmt.Sprintf("unknown command %q for ", name)) {
+				return instead
+			}
+		}
 		return "see " + a.command + " --help"
 	case is(context.Canceled), f.about == aboutOutput:
 		return ""
@@ -392,6 +397,12 @@ func (a *app) wayOut(f *failure) string {
 		}
 	}
 	return ""
+}
+
+// habits says what to do instead of commands that people type out of habit and that are not there.
+var habits = map[string]string{
+	"mv":   "a file stays where it is made: copy it with famfs cp DEVICE:OLD DEVICE:NEW, and remove it with famfs rm",
+	"tree": "see what is there with: famfs ls -R, famfs find, or famfs du -a",
 }
 
 // isSum reports whether word is a kind of sum, which a person may have written after --seal.

@@ -204,6 +204,18 @@ func TestNotUnderstood(t *testing.T) {
 	}
 }
 
+// Commands of other tools say what there is instead.
+func TestHabits(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"mv": "famfs rm", "tree": "famfs ls -R"} {
+		r := famfsRun(t, name, "a", "b")
+		assert.Equal(t, 2, r.status)
+		assert.Contains(t, r.err, "famfs: unknown command \""+name+"\" for \"famfs\"\n    ")
+		assert.Contains(t, r.err, want)
+	}
+	assert.Contains(t, famfsRun(t, "cp", "-u", "a", "b").err, "want the number of a user or group")
+}
+
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish"} {

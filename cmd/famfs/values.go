@@ -137,7 +137,7 @@ func (v *idValue) String() string {
 func (v *idValue) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {
-		return fmt.Errorf("%q, want a number of at most 32 bits", s)
+		return fmt.Errorf("%q, want the number of a user or group, of at most 32 bits", s)
 	}
 	v.id, v.set = uint32(n), true
 	return nil
