@@ -115,8 +115,20 @@ var commandMutants = []mutant{
 		old: "famfs.Mode(mode &^ ownersBits)", new: "famfs.Mode(mode)", tests: "TestCpSetuid",
 	},
 	{
-		name: "cp-i-others", why: "cp -i replaces what nobody was asked about", file: "cmd/famfs/cp_in.go",
-		old: "return c.approved[name] == approved", new: "return approved", tests: "TestCpAsksFirst",
+		name: "cp-i-others", why: "cp -i replaces what nobody was asked about", file: "cmd/famfs/cp_before.go",
+		old: "return c.replace || c.approved[name]", new: "return c.replace || len(c.approved) > 0", tests: "TestCpAsksFirst",
+	},
+	{
+		name: "cp-unsealed", why: "cp replaces sealed files by unsealed ones in silence", file: "cmd/famfs/cp_in.go",
+		old: "c.copied++\n\t\t\tc.replaced(p.Name)", new: "c.copied++", tests: "TestCpSaysUnsealed",
+	},
+	{
+		name: "cp-seal-entries", why: "cp counts no log entries for seals", file: "cmd/famfs/cp_fit.go",
+		old: "each++", new: "each += 0", tests: "TestCpLogFull",
+	},
+	{
+		name: "cp-dry-held", why: "a dry run takes memory of removed files for free that is held", file: "cmd/famfs/cp_fit.go",
+		old: "Removed-held, 0", new: "Removed, 0", tests: "TestCpReclaims",
 	},
 	{
 		name: "zip-sizes", why: "the sizes that a zip file states are trusted", file: "cmd/famfs/packed.go",

@@ -204,15 +204,19 @@ var trustMutants = []mutant{
 	},
 	{
 		name: "copy-damaged", why: "a copy that may replace passes over a sealed file that is damaged", file: "copyfs.go",
-		old: "if c.replaces() {\n\t\tvar sum", new: "if c.replaces() && false {\n\t\tvar sum", tests: "TestCopyReplacesDamagedSealed",
+		old: "if c.replaces(target) {\n\t\tvar sum", new: "if c.replaces(target) && false {\n\t\tvar sum", tests: "TestCopyReplacesDamagedSealed",
+	},
+	{
+		name: "copy-only", why: "ReplaceOnly replaces everything", file: "copyfs.go",
+		old: "c.replaceOnly != nil && c.replaceOnly(target)\n}", new: "c.replaceOnly != nil\n}", tests: "TestCopyFSReplaceOnly",
 	},
 	{
 		name: "copy-on-bad", why: "a copy that may replace leaves a file on memory that is listed as bad", file: "copyfs.go",
-		old: "if c.replaces() && c.fs.isOnBad", new: "if false && c.fs.isOnBad", tests: "TestCopyReplacesOnBadMemory",
+		old: "if c.replaces(target) && c.fs.isOnBad", new: "if false && c.fs.isOnBad", tests: "TestCopyReplacesOnBadMemory",
 	},
 	{
 		name: "copy-faults", why: "a copy that may replace fails with a file that cannot be read", file: "copyfs.go",
-		old: "case c.replaces() && errors.As(err, &fault)", new: "case false && errors.As(err, &fault)", tests: "TestCopyReplacesWhatFaults",
+		old: "case c.replaces(target) && errors.As(err, &fault)", new: "case false && errors.As(err, &fault)", tests: "TestCopyReplacesWhatFaults",
 	},
 	{
 		name: "verify-cached", why: "Verify reads what the caches have", file: "seal.go",
