@@ -157,7 +157,8 @@ func (f *FS) withSecondaries(members []*member, use func([]sharedMemory) error) 
 func (f *FS) compactable() error {
 	// Without the feature no file is on another device that is not among the problems, and what
 	// the reference has added has no superblock to be changed.
-	if err := f.absent(); err != nil && f.sb.hasDevices() {
+	// The log says that, as it is now: somebody may have added a device since f.sb was read.
+	if err := f.absent(); err != nil && f.replica.sb.hasDevices() {
 		return fmt.Errorf("every device must be here: %w", err)
 	}
 	problems := f.passedOver()

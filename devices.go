@@ -103,11 +103,11 @@ func (m *member) release() error {
 }
 
 // checkSuperblock returns an error if head, the beginning of an added device, has no sound superblock of
-// the file system fsUUID and of this device.
+// the file system fsUUID, if that is known, and of this device.
 func (m *member) checkSuperblock(head sharedMemory, fsUUID UUID) error {
 	b := loadSuperblock(head)
 	sb, err := decodeSecondary(&b)
-	if err == nil && (sb.UUID != fsUUID || sb.DeviceUUID != m.uuid) {
+	if err == nil && (sb.UUID != fsUUID && fsUUID != UUID{} || sb.DeviceUUID != m.uuid) {
 		err = fmt.Errorf("found device %s of file system %s, want %s of %s", sb.DeviceUUID, sb.UUID, m.uuid, fsUUID)
 	}
 	if err != nil {

@@ -1129,3 +1129,25 @@ func TestReuseDeadSlotWithoutDevice(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, defaultUnit, removed.Freed, "until a process comes that has all devices")
 }
+
+// A device that was added while Compact waited for the lock, and is not here, would be lost.
+func TestCompactDeviceAddedMeanwhile(t *testing.T) {
+	t.Parallel()
+	m, path := oneDevice(t, 16*mib)
+	addFile(t, m, "gone", 5000)
+	require.NoError(t, m.Remove("gone"))
+	c := newOpenConfig([]Option{WithSystemUUID(testHost)})
+	c.readWrite = true
+	f, err := open(path, c)
+	require.NoError(t, err)
+	defer f.Close()
+	added := fileBacking(t, 16*mib)
+	require.NoError(t, m.AddDevice(added))
+	content := addFile(t, m, "on1", 5000, OnDevice(1))
+	require.NoError(t, m.Close())
+	require.NoError(t, f.lock.acquire(t.Context(), c.lockTimeout))
+	err = f.compact()
+	require.NoError(t, f.lock.release())
+	assert.ErrorIs(t, err, ErrDevice)
+	assertContent(t, openTest(t, path, WithDevices(added)), "on1", content)
+}

@@ -206,7 +206,7 @@ func (s *scrub) readMetadata(ctx context.Context, m *member) error {
 	return err
 }
 
-// records checks the log header, the superblocks of secondary devices, and each second copy.
+// records checks the log header of the first device, or the superblock of another, and the second copy.
 func (s *scrub) records(m *member) {
 	f := s.fs
 	head := &mappedMemory{dev: m.dev, mem: m.window.mem}
@@ -216,13 +216,12 @@ func (s *scrub) records(m *member) {
 			s.bad(BadRange{Offset: at, Length: length, Err: fmt.Errorf("%s: %w", m.dev.info.Path, err)})
 		}
 	}
-	switch {
-	case m.index == 0:
+	if m.index == 0 {
 		f.mu.Lock()
 		err := Guard(func() error { _, err := f.replica.readLogHeader(); return err })
 		f.mu.Unlock()
 		list(logOffset, logHeaderSize, err)
-	case f.sb.hasDevices(): // else the reference has added it, without a superblock
+	} else { // it was found by its superblock
 		list(0, superblockSize, Guard(func() error { return m.checkSuperblock(head, f.sb.UUID) }))
 	}
 	copied := func() error {
@@ -335,14 +334,18 @@ func (s *scrub) file(ctx context.Context, index int64, n node) error {
 		case crcSum(parts.parts[0].crc) != want:
 			err = f.readAgain(index, n, want, crcSum(parts.parts[0].crc), pace)
 		}
-		if errors.Is(err, ErrRemoved) {
+		var sum *SumError
+		var fault *FaultError
+		_, lost := f.homeOf(n.place())
+		switch {
+		case errors.Is(err, ErrRemoved):
 			return nil
-		}
-		if errors.Is(err, ErrReformatted) || ctx.Err() != nil {
+		case errors.Is(err, ErrReformatted), ctx.Err() != nil:
 			return errors.Join(err, context.Cause(ctx))
-		}
-		if err != nil {
+		case errors.As(err, &sum), errors.As(err, &fault), err != nil && lost != nil:
 			s.bad(BadRange{Name: name, Length: n.size, Err: err})
+		case err != nil: // it says nothing of this file: the host was evicted, for example
+			return err
 		}
 	}
 	s.mu.Lock()

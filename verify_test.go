@@ -504,3 +504,71 @@ func TestScrubPacesSecondPass(t *testing.T) {
 		assert.Equal(t, scrub.report.Bytes+(passes-1)*size, scrub.paced, "%v", kind)
 	}
 }
+
+// The superblock of a device that was added since the file system was opened is looked at too.
+func TestScrubAddedDevice(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"who adds it", "who had it open"} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			m, path := oneDevice(t, 16*mib)
+			added := fileBacking(t, 16*mib)
+			scrubber := m
+			if who != "who adds it" {
+				scrubber = openTest(t, path, WithDevices(added))
+			}
+			require.NoError(t, m.AddDevice(added))
+			refreshed(t, scrubber)
+			require.NoError(t, scrubber.absent())
+			report, err := scrubber.Scrub(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, report.Bad)
+			b := bytesAt(t, added, systemUUIDAt, 1)
+			writeTo(t, added, systemUUIDAt, []byte{b[0] ^ 1})
+			report, err = scrubber.Scrub(t.Context())
+			require.NoError(t, err)
+			require.Len(t, report.Bad, 1)
+			assert.ErrorIs(t, report.Bad[0], ErrChecksum)
+		})
+	}
+}
+
+// A host that is evicted while Scrub reads a file for the second time has not found damage.
+func TestScrubEvictedInSecondPass(t *testing.T) {
+	t.Parallel()
+	needsFaults(t)
+	m, path := reusing(t)
+	p, err := m.Create("f", 5000, Seal())
+	require.NoError(t, err)
+	_, err = p.Write(pattern(5000, 1))
+	require.NoError(t, err)
+	require.NoError(t, p.Commit())
+	evict := func() {}
+	c := openClient(t, path, openOption(func(c *openConfig) { c.pause = func(time.Duration) { evict() } }))
+	require.NoError(t, c.View("f", func([]byte) error { return nil }))
+	at := layoutByte(&attrOf(t, m, "f").Layout, 17)
+	b := bytesAt(t, path, at, 1)
+	writeTo(t, path, at, []byte{b[0] ^ 1})
+	evict = func() { assert.NoError(t, m.Evict(otherHost)) }
+	report, err := c.Scrub(t.Context())
+	assert.ErrorIs(t, err, ErrEvicted)
+	for _, bad := range report.Bad {
+		assert.NotErrorIs(t, bad, ErrEvicted)
+	}
+}
+
+// Where nothing says which file system it was, devices of it are not listed for that.
+func TestScrubSalvagedDevices(t *testing.T) {
+	t.Parallel()
+	m, paths := severalDevices(t, 2, 32*mib)
+	content := addFile(t, m, "on1", 5000, OnDevice(1))
+	require.NoError(t, m.Close())
+	writeTo(t, paths[0], 0, make([]byte, superblockArea))
+	s := openTest(t, paths[0], Salvage(), WithDevices(paths[1]))
+	require.Zero(t, s.sb.UUID)
+	assertContent(t, s, "on1", content)
+	report, err := s.Scrub(t.Context())
+	require.NoError(t, err)
+	require.Len(t, report.Bad, 1, "the first superblock")
+	assert.ErrorIs(t, report.Bad[0], ErrNotFormatted)
+}
