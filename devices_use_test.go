@@ -1151,3 +1151,74 @@ func TestCompactDeviceAddedMeanwhile(t *testing.T) {
 	assert.ErrorIs(t, err, ErrDevice)
 	assertContent(t, openTest(t, path, WithDevices(added)), "on1", content)
 }
+
+// forgotten returns how many bytes of files on a device ops invalidate.
+func forgotten(t testing.TB, f *FS, device int, ops []recordedOp) (n int64) {
+	m, err := f.on(device)
+	require.NoError(t, err)
+	from := addressOf(m.window.mem) + uintptr(f.metadataOf(m))
+	for _, op := range ops {
+		if op.kind == "invalidate" && op.from >= from && m.inWindow(op.from) {
+			n += int64(op.lines * lineSize)
+		}
+	}
+	return n
+}
+
+// What a dead process may have stored on the devices that are here is thrown out of the caches once,
+// and not at each Create, although its slot stays in use.
+func TestReuseDeadSlotForgetsOnce(t *testing.T) {
+	t.Parallel()
+	m, c, paths := reusingDevices(t, 2)
+	require.NoError(t, c.Close())
+	require.NoError(t, m.Close())
+	dead := openMaster(t, paths[0], WithDevices(paths[1]))
+	require.NoError(t, dead.takeSlot(slotCreates))
+	require.NoError(t, dead.pins.unlock()) // as the system does when a process dies
+	dead.pins.unlock = func() error { return nil }
+	shared, ops := asSharedMemory()
+	left := openMaster(t, paths[0], shared)
+	for i := range 3 {
+		*ops = nil
+		require.NoError(t, left.WriteFile(fmt.Sprint("f", i), pattern(100, 1), 0o644))
+		n := forgotten(t, left, 0, *ops)
+		if i == 0 {
+			assert.GreaterOrEqual(t, n, int64(reuseUnits*defaultUnit))
+		} else {
+			assert.LessOrEqual(t, n, int64(defaultUnit), "for file %d", i)
+		}
+	}
+}
+
+// A process has died that used a device which was added since this one has read the log: what it stored
+// there is thrown out of the caches too before its slot is free.
+func TestReuseDeadSlotOnNewDevice(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"create", "map", "reclaim"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			m, path := reusing(t)
+			require.NoError(t, m.WriteFile("a", big(1, 1), 0o644))
+			added := fileBacking(t, reuseSize)
+			shared, ops := asSharedMemory()
+			behind := openMaster(t, path, shared, WithDevices(added))
+			require.NoError(t, m.AddDevice(added))
+			require.NoError(t, m.takeSlot(slotCreates))
+			require.NoError(t, m.pins.unlock()) // as the system does when a process dies
+			m.pins.unlock = func() error { return nil }
+			*ops = nil
+			switch what {
+			case "create":
+				require.NoError(t, behind.WriteFile("b", big(1, 2), 0o644))
+			case "map":
+				require.NoError(t, behind.View("a", func([]byte) error { return nil }))
+				refreshed(t, behind)
+			case "reclaim":
+				_, err := behind.Reclaim()
+				require.NoError(t, err)
+			}
+			require.Len(t, behind.Devices(), 2)
+			assert.GreaterOrEqual(t, forgotten(t, behind, 1, *ops), int64(reuseSize-superblockArea))
+		})
+	}
+}

@@ -68,7 +68,8 @@ func (f *FS) reclaim() error {
 	})
 }
 
-// sweepAll frees the slots of processes of this host that have died.
+// sweepAll frees the slots of processes of this host that have died. The writers' lock must be held, and
+// the log must have been replayed since.
 func (f *FS) sweepAll() error {
 	f.pins.mu.Lock()
 	defer f.pins.mu.Unlock()
@@ -80,7 +81,7 @@ func (f *FS) sweepAll() error {
 		case err != nil:
 			return err
 		}
-		return f.sweepSlots(place, 0)
+		return f.sweepSlots(place, 0, nil)
 	})
 }
 

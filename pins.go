@@ -268,9 +268,9 @@ func evictHost(m sharedMemory, at int64, place int) error {
 // the lock of a slot and returns how to unlock it, or nil if a living process has it. m is where
 // this host's slots are written, and base where the first is. isDead says of a slot whose lock is
 // free whether that means that its process is dead. forget throws everything out of the caches
-// that a dead process may have stored to files. Where it cannot, as a device is not here, the slot
+// that the dead process of a slot may have stored to files. Where it cannot, as a device is not here, the slot
 // stays in use, for a process of this host that has the device: kept says which and why.
-func (r *replica) freeDead(place int, m sharedMemory, base int64, isDead func(*pinSlot) bool, try func(slot int) (func() error, error), forget func() error) (kept, err error) {
+func (r *replica) freeDead(place int, m sharedMemory, base int64, isDead func(*pinSlot) bool, try func(slot int) (func() error, error), forget func(*pinSlot) error) (kept, err error) {
 	for _, s := range readSlots(r.meta, r.pinsAt(), place) {
 		if !isDead(&s) {
 			continue
@@ -294,14 +294,14 @@ func (r *replica) freeDead(place int, m sharedMemory, base int64, isDead func(*p
 
 // freeDeadSlot frees a slot, whose lock the caller has. notForgotten says why forget failed, so that
 // the slot stays in use.
-func (r *replica) freeDeadSlot(s pinSlot, own *ownSlot, isDead func(*pinSlot) bool, forget func() error) (notForgotten, err error) {
+func (r *replica) freeDeadSlot(s pinSlot, own *ownSlot, isDead func(*pinSlot) bool, forget func(*pinSlot) error) (notForgotten, err error) {
 	var b [slotSize]byte
 	own.m.load(b[:], own.off) // it may have changed before it was locked
 	if s.decode(b[:]); s.word == 0 || !isDead(&s) {
 		return nil, nil
 	}
 	if s.flags != 0 {
-		if err := forget(); err != nil {
+		if err := forget(&s); err != nil {
 			return fmt.Errorf("slot %d of process %d, which has died, is not freed: %w", s.slot, s.owner.pid, err), nil
 		}
 	}

@@ -164,18 +164,10 @@ func (f *FS) beginCreates() error {
 	if !f.pins.on || !f.dev.shared {
 		return nil
 	}
-	f.pins.mu.Lock()
-	// That others share the lock is not enough: they may be taking the slot just now, or fail to.
-	f.pins.creators++
-	if f.pins.slot != nil && f.pins.flags&slotCreates != 0 {
-		f.pins.mu.Unlock()
+	shared, err := f.shareSlot()
+	if shared {
 		return nil
 	}
-	place, err := f.openSlots()
-	if err == nil {
-		err = Guard(func() error { return f.sweepSlots(place, slotCreates) })
-	}
-	f.pins.mu.Unlock()
 	if err == nil {
 		err = f.takeSlot(slotCreates)
 	}
@@ -183,6 +175,27 @@ func (f *FS) beginCreates() error {
 		err = errors.Join(err, f.endCreates())
 	}
 	return err
+}
+
+// shareSlot counts one who creates, and reports whether the slot says already that somebody does. If not,
+// it frees the slots of those that have died while they did.
+func (f *FS) shareSlot() (shared bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pins.mu.Lock()
+	defer f.pins.mu.Unlock()
+	// That others share the lock is not enough: they may be taking the slot just now, or fail to.
+	f.pins.creators++
+	if f.pins.slot != nil && f.pins.flags&slotCreates != 0 {
+		return true, nil
+	}
+	return false, Guard(func() error {
+		place, err := f.openSlots()
+		if err != nil {
+			return err
+		}
+		return f.sweepSlots(place, slotCreates, f.catchUpKnown)
+	})
 }
 
 func (f *FS) endCreates() error {

@@ -39,12 +39,19 @@ type pinning struct {
 	// writers is how many regions are mapped for writing, or being mapped, and creators how many
 	// share the writers' lock.
 	writers, creators int
-	// keptDead says that slots of dead processes could not be freed, and that this was logged.
-	keptDead bool
+	// keptDead are slots of dead processes that could not be freed, by their numbers.
+	keptDead map[int]keptSlot
 	// draining says that users of files may still be there who looked them up before target was
 	// replayed.
 	draining bool
 	target   uint64
+}
+
+// keptSlot is a slot of a dead process that could not be freed, as a device is not here.
+type keptSlot struct {
+	pinSlot
+	here int // so many devices were, and what the process may have stored on them is forgotten
+	why  error
 }
 
 // takeSlot takes a slot, if there is none yet, and sets its flags. f.mu must not be held.
@@ -74,7 +81,7 @@ func (f *FS) takeSlotLocked(flags uint64) error {
 		return err
 	}
 	p := &f.pins
-	if err := f.sweepSlots(place, 0); err != nil {
+	if err := f.sweepSlots(place, 0, f.catchUpKnown); err != nil {
 		return err
 	}
 	if err := f.replica.mayPin(place); err != nil {
@@ -282,8 +289,10 @@ func programName() string {
 }
 
 // sweepSlots frees the slots of processes of this host that have died: all, or, if only is not 0,
-// those with any of these flags.
-func (f *FS) sweepSlots(place int, only uint64) error {
+// those with any of these flags. A dead process may have used devices that were added since this one has
+// read the log: so catchUp is called before anything is thrown out of the caches. It may be nil if the
+// log was read while the writers' lock was held, as it still is.
+func (f *FS) sweepSlots(place int, only uint64, catchUp func() error) error {
 	p := &f.pins
 	m := newMappedFile(p.dev, p.region.mem)
 	hosts := readHosts(f.replica.meta, f.replica.pinsAt())
@@ -304,10 +313,31 @@ func (f *FS) sweepSlots(place int, only uint64) error {
 		}
 		return func() error { return p.dev.unlockByte(at) }, nil
 	}
-	kept, err := f.replica.freeDead(place, m, p.base, isDead, try, f.forgetAllData)
-	if kept != nil && !p.keptDead {
+	told := true
+	forget := func(s *pinSlot) error {
+		if catchUp != nil {
+			if err := catchUp(); err != nil {
+				return err
+			}
+		}
+		// It takes long, and each Create comes here: a dead process stores nothing more.
+		here := len(f.members())
+		if kept := p.keptDead[s.slot]; kept.pinSlot == *s && kept.here == here {
+			return kept.why
+		}
+		delete(p.keptDead, s.slot)
+		err := f.forgetAllData()
+		if err != nil {
+			if p.keptDead == nil {
+				p.keptDead = make(map[int]keptSlot)
+			}
+			p.keptDead[s.slot], told = keptSlot{*s, here, err}, false
+		}
+		return err
+	}
+	kept, err := f.replica.freeDead(place, m, p.base, isDead, try, forget)
+	if !told {
 		f.config.log.Warn("what dead processes of this host held is held on: open with all devices (WithDevices) to free it", "path", f.dev.info.Path, "err", kept)
 	}
-	p.keptDead = kept != nil // told once, and not at each Create
 	return err
 }

@@ -279,7 +279,7 @@ func (s *pinsRun) finish() error {
 		place := s.place(i)
 		m := &simImage{mem: s.medium.mem}
 		kept, err := r.freeDead(place, m, s.sb.logEnd()+slotAt(place, 0), func(*pinSlot) bool { return true },
-			func(int) (func() error, error) { return func() error { return nil }, nil }, func() error { return nil })
+			func(int) (func() error, error) { return func() error { return nil }, nil }, func(*pinSlot) error { return nil })
 		if err := errors.Join(kept, err); err != nil {
 			return err
 		}
@@ -445,7 +445,7 @@ func (p *pinsProcess) tryLock(slot int) (func() error, error) {
 }
 
 // forgetAll throws all data out of the host's caches.
-func (p *pinsProcess) forgetAll() error {
+func (p *pinsProcess) forgetAll(*pinSlot) error {
 	if p.rules.dead {
 		p.host.invalidate(pinsData, pinsDevice-pinsData)
 		p.host.fenceLoads()
