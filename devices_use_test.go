@@ -1222,3 +1222,32 @@ func TestReuseDeadSlotOnNewDevice(t *testing.T) {
 		})
 	}
 }
+
+// Adding the first device to a file system with Reuse is interrupted: nothing of the log is lost, so
+// Salvage serves content too.
+func TestSalvageInterruptedAddDevice(t *testing.T) {
+	t.Parallel()
+	for stores, done := 0, false; !done; stores++ {
+		m, path := reusing(t)
+		content := addFile(t, m, "f", mib)
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					require.Equal(t, crashed{}, r)
+				}
+			}()
+			left := stores
+			sb := m.sb
+			require.NoError(t, addFeature(stoppingMemory{m.replica.meta, &left}, &sb, m.size(), m.usedFrom))
+			done = true
+		}()
+		require.NoError(t, m.Close())
+		s := openTest(t, path, Salvage())
+		b, err := s.ReadFile("f")
+		assert.NoError(t, err, "after %d stores", stores)
+		if err == nil {
+			requireBytes(t, content, b, "f")
+		}
+		require.NoError(t, s.Close())
+	}
+}

@@ -116,11 +116,11 @@ func clearInterrupted(b []byte, at int64) {
 }
 
 // soundSuperblock reports whether the superblock has its magic and a right CRC, whatever its
-// fields say.
+// fields say. No CRC covers the flags, without which nobody takes one without a log for anything.
 func soundSuperblock(m sharedMemory) bool {
 	var b [superblockSize]byte
 	read(m, b[:], 0)
-	return binary.LittleEndian.Uint64(b[magicAt:]) == superblockMagic && hasSum(b[:], superblockCRC)
+	return binary.LittleEndian.Uint64(b[magicAt:]) == superblockMagic && hasSum(b[:], superblockCRC) && hasNoLog(&b) == isSecondary(&b)
 }
 
 func restoreMagic(b *[superblockSize]byte) {
@@ -236,6 +236,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 		return err
 	})
 	var records compactionRecords
+	noted := false // wrong has something with which nothing is lost
 	recordsErr := Guard(func() error {
 		records = readRecords(m, f.size())
 		c, stands, underWay := records.underWay(m, f.size())
@@ -243,7 +244,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 			return nil
 		}
 		wrong = append(wrong, c.interrupted())
-		if c.replacing() && err != nil { // all else is as it was
+		if noted = c.replacing(); noted && err != nil { // all else is as it was
 			f.sb, err = decodeSuperblock(&c.superblock, f.size())
 		}
 		return nil
@@ -260,6 +261,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 		return nil, err // nothing is damaged: its entries may have an unknown meaning
 	}
 	if err != nil {
+		noted = false
 		lost := err
 		if checkDeviceSize(f.size()) != nil {
 			return append(wrong, lost), lost // the device ends before the end of any log
@@ -304,7 +306,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 		}
 	}
 	r.publishProblems()
-	if len(wrong) > 0 || err != nil {
+	if len(wrong) > 0 && !noted || err != nil {
 		r.skipped.Store(true)
 	}
 	return nil, f.endSearch()

@@ -203,8 +203,13 @@ func decodeSuperblock(b *[superblockSize]byte, deviceSize int64) (Superblock, er
 
 // isSecondary reports whether b is the superblock of a device without a log.
 func isSecondary(b *[superblockSize]byte) bool {
+	return binary.LittleEndian.Uint32(b[flagsAt:]) == flagSecondary && hasNoLog(b)
+}
+
+// hasNoLog reports whether b is that, whatever its flags say. No CRC covers them.
+func hasNoLog(b *[superblockSize]byte) bool {
 	le := binary.LittleEndian
-	return le.Uint32(b[flagsAt:]) == flagSecondary && le.Uint64(b[logOffsetAt:]) == 0 && le.Uint64(b[logSizeAt:]) == 0
+	return le.Uint64(b[logOffsetAt:]) == 0 && le.Uint64(b[logSizeAt:]) == 0
 }
 
 // decodeSecondary decodes b, a copy, of a device that is to be a secondary one.

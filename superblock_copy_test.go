@@ -556,3 +556,19 @@ func TestRestoreBesideReaders(t *testing.T) {
 		})
 	}
 }
+
+// The flags of a secondary device, which no CRC covers, are damaged: it can be put back like the rest.
+func TestRestoreSecondaryFlags(t *testing.T) {
+	t.Parallel()
+	m, paths := severalDevices(t, 2, 16*mib)
+	content := addFile(t, m, "file", mib, OnDevice(1))
+	require.NoError(t, m.Close())
+	all := WithDevices(paths[1])
+	want := bytesAt(t, paths[1], 0, superblockSize)
+	writeTo(t, paths[1], flagsAt, []byte{3})
+	_, err := openTest(t, paths[0], all).ReadFile("file")
+	require.ErrorIs(t, err, ErrDevice)
+	require.NoError(t, RestoreSuperblock(paths[1], WithSystemUUID(testHost)))
+	requireBytes(t, want, bytesAt(t, paths[1], 0, superblockSize), "the superblock")
+	assertContent(t, openTest(t, paths[0], all), "file", content)
+}
