@@ -572,3 +572,48 @@ func TestRestoreSecondaryFlags(t *testing.T) {
 	requireBytes(t, want, bytesAt(t, paths[1], 0, superblockSize), "the superblock")
 	assertContent(t, openTest(t, paths[0], all), "file", content)
 }
+
+// tornMemory is stoppingMemory that stops between the words of a store, as when a process is killed.
+type tornMemory struct{ stoppingMemory }
+
+func (m tornMemory) store(off int64, p []byte) {
+	for ; len(p) > 0; off, p = off+8, p[8:] {
+		m.stoppingMemory.store(off, p[:8])
+	}
+}
+
+// RestoreSuperblock is interrupted between any two words: the same call succeeds then.
+func TestRestoreInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, damage := range lose {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newForgery(t)
+			f.good("first", firstUnit)
+			m := openMaster(t, f.path)
+			want := f.read(0, superblockSize)
+			done := false
+			for stores := 0; !done; stores++ {
+				damage(f)
+				func() {
+					defer func() {
+						if r := recover(); r != nil {
+							require.Equal(t, crashed{}, r)
+						}
+					}()
+					left := stores
+					require.NoError(t, putSuperblock(tornMemory{stoppingMemory{m.replica.meta, &left}}, (*[superblockSize]byte)(want)))
+					done = true
+				}()
+				err := RestoreSuperblock(f.path, WithSystemUUID(testHost))
+				if !errors.Is(err, fs.ErrExist) { // all words that count are there
+					assert.NoError(t, err, "after %d words", stores)
+				}
+				if err == nil {
+					requireBytes(t, want, f.read(0, superblockSize), "the superblock")
+				}
+				f.write(0, want)
+			}
+		})
+	}
+}

@@ -134,17 +134,21 @@ func (c openConfig) devicesAgree(path string) error {
 	return nil
 }
 
-// putSuperblock writes a superblock over a damaged one. What its CRC does not cover comes first, so that
-// it is complete as soon as the CRC is right. The magic is not taken away before: whoever has the file
-// system open would take that for a device that is formatted anew.
+// putSuperblock writes a superblock over a damaged one. Its UUIDs come first: with any part of it beside
+// other UUIDs, what an interruption leaves would be another file system's (isOfAnother), and the copy would
+// not be believed any more. What its CRC does not cover comes with them, so that it is complete as soon as
+// the CRC is right. The magic is not taken away before: whoever has the file system open would take that
+// for a device that is formatted anew.
 func putSuperblock(m sharedMemory, b *[superblockSize]byte) error {
 	m.invalidate(magicAt, superblockSize)
 	m.fenceLoads()
+	m.store(fsUUIDAt, b[fsUUIDAt:superblockCRC])
 	m.store(flagsAt, b[flagsAt:])
-	if err := flushAndFence(m, flagsAt, superblockSize-flagsAt); err != nil {
+	if err := flushAndFence(m, fsUUIDAt, superblockSize-fsUUIDAt); err != nil {
 		return err
 	}
-	m.store(magicAt, b[:flagsAt])
+	m.store(magicAt, b[:fsUUIDAt])
+	m.store(superblockCRC, b[superblockCRC:flagsAt])
 	return flushAndFence(m, magicAt, flagsAt)
 }
 

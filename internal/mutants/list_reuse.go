@@ -67,4 +67,12 @@ var reuseMutants = []mutant{
 		name: "reuse-corrupt", why: "data is served behind a corrupt entry", file: "pins_slot.go",
 		old: "if bad := f.replica.bad; bad != nil {", new: "if bad := f.replica.bad; bad != nil && false {", tests: "TestReuseCorrupt",
 	},
+	{
+		name: "reuse-sweep-behind", why: "devices that were added since are not thrown out of the caches", file: "pins_slot.go",
+		old: "\t\tif catchUp != nil {\n", new: "\t\tif false {\n", tests: "TestReuseDeadSlotOnNewDevice",
+	},
+	{
+		name: "reuse-sweep-again", why: "each Create throws all data out of the caches", file: "pins_slot.go",
+		old: "kept.pinSlot == *s && kept.here == here", new: "false", tests: "TestReuseDeadSlotForgetsOnce",
+	},
 }

@@ -231,4 +231,20 @@ var severalMutants = []mutant{
 		name: "several-compact-missing", why: "a compaction is finished without one of the devices", file: "compact.go",
 		old: "\t\tcase sb.hasDevices():\n\t\t\treturn members,", new: "\t\tcase sb.hasDevices() && false:\n\t\t\treturn members,", tests: "TestCompactDevicesInterrupted",
 	},
+	{
+		name: "several-compact-added", why: "a device that was added since the superblock was read is left behind", file: "compact.go",
+		old: "f.replica.sb.hasDevices()", new: "f.sb.hasDevices()", tests: "TestCompactDeviceAddedMeanwhile",
+	},
+	{
+		name: "several-scrub-added", why: "the superblock of a device that was added since is not looked at", file: "scrub.go",
+		old: "\t} else { // it was found", new: "\t} else if f.sb.hasDevices() { // it was found", tests: "TestScrubAddedDevice",
+	},
+	{
+		name: "several-scrub-salvaged", why: "devices of a file system that nobody knows any more are listed", file: "devices.go",
+		old: " && fsUUID != UUID{}", new: "", tests: "TestScrubSalvagedDevices",
+	},
+	{
+		name: "several-salvage-adding", why: "adding a device that was interrupted passes for a corrupt entry", file: "salvage.go",
+		old: "len(wrong) > 0 && !noted", new: "len(wrong) > 0", tests: "TestSalvageInterruptedAddDevice",
+	},
 }

@@ -87,8 +87,8 @@ var trustMutants = []mutant{
 	},
 	{
 		name: "restore-no-tail-first", why: "the superblock counts before what its CRC does not cover is there", file: "superblock_restore.go",
-		old: "\tif err := flushAndFence(m, flagsAt, superblockSize-flagsAt); err != nil {\n\t\treturn err\n\t}\n\tm.store(magicAt, b[:flagsAt])\n\treturn flushAndFence(m, magicAt, flagsAt)\n",
-		new: "\tm.store(magicAt, b[:flagsAt])\n\treturn flushAndFence(m, magicAt, superblockSize)\n", tests: "TestCrashCopy",
+		old: "\tif err := flushAndFence(m, fsUUIDAt, superblockSize-fsUUIDAt); err != nil {\n\t\treturn err\n\t}\n\tm.store(magicAt, b[:fsUUIDAt])\n\tm.store(superblockCRC, b[superblockCRC:flagsAt])\n\treturn flushAndFence(m, magicAt, flagsAt)\n",
+		new: "\tm.store(magicAt, b[:fsUUIDAt])\n\tm.store(superblockCRC, b[superblockCRC:flagsAt])\n\treturn flushAndFence(m, magicAt, superblockSize)\n", tests: "TestCrashCopy",
 	},
 	{
 		name: "restore-takes-magic", why: "restoring looks like formatting to who has it open", file: "superblock_restore.go",
@@ -249,5 +249,17 @@ var trustMutants = []mutant{
 	{
 		name: "sum-overlap", why: "the sum of bytes that were overwritten counts", file: "sum.go",
 		old: "return p.parts[i].to > from })", new: "return p.parts[i].to > from+1 })", tests: "TestCRCParts",
+	},
+	{
+		name: "restore-uuids-last", why: "what an interrupted restoring leaves is another file system's", file: "superblock_restore.go",
+		old: "\tm.store(fsUUIDAt, b[fsUUIDAt:superblockCRC])\n", new: "\tm.store(magicAt, b[magicAt:superblockCRC])\n", tests: "TestRestoreInterrupted",
+	},
+	{
+		name: "restore-flags", why: "a secondary device whose flags are damaged cannot be put back", file: "salvage.go",
+		old: " && hasNoLog(&b) == isSecondary(&b)", new: "", tests: "TestRestoreSecondaryFlags",
+	},
+	{
+		name: "scrub-evicted", why: "a host that was evicted finds damage", file: "scrub.go",
+		old: "err != nil && lost != nil:\n\t\t\ts.bad", new: "err != nil || lost != nil:\n\t\t\ts.bad", tests: "TestScrubEvictedInSecondPass",
 	},
 }
