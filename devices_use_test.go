@@ -1251,3 +1251,43 @@ func TestSalvageInterruptedAddDevice(t *testing.T) {
 		require.NoError(t, s.Close())
 	}
 }
+
+// While the first device is added, version and CRC of the superblock are of two moments for a moment.
+// Who looks just then looks again.
+func TestLookWhileDeviceIsAdded(t *testing.T) {
+	t.Parallel()
+	for name, look := range map[string]func(f *FS) error{
+		"scrub": func(f *FS) error {
+			report, err := f.Scrub(t.Context())
+			assert.Empty(t, report.Bad)
+			return err
+		},
+		"replay": func(f *FS) error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.replica.replay(f.replica.next+1, failAtCorrupt, false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, path := oneDevice(t, 16*mib)
+			goOn := func() {}
+			f := openTest(t, path, openOption(func(c *openConfig) { c.pause = func(time.Duration) { goOn() } }))
+			addFile(t, m, "f", 5000)
+			sb := m.sb
+			func() {
+				defer func() { require.Equal(t, crashed{}, recover()) }()
+				left := 2
+				_ = addFeature(stoppingMemory{m.replica.meta, &left}, &sb, m.size(), m.usedFrom)
+			}()
+			goOn = func() {
+				records := readRecords(m.replica.meta, m.size())
+				c, _, ok := records.underWay(m.replica.meta, m.size())
+				if ok {
+					assert.NoError(t, c.replaceSuperblock(m.replica.meta, &records))
+				}
+			}
+			require.NoError(t, look(f))
+		})
+	}
+}

@@ -35,7 +35,7 @@ func (r *replica) look() (logHeader, error) {
 		h, err := r.loadLogHeader()
 		r.meta.load(r.line[:], 0)
 		if r.line != r.identity {
-			switch other := r.sameFileSystem(); {
+			switch other := r.sameSuperblock(); {
 			case errors.Is(other, ErrReformatted):
 				return logHeader{}, other
 			case other != nil:
@@ -117,8 +117,20 @@ func (r *replica) lookForOther() error {
 	return r.sameFileSystem()
 }
 
-// sameFileSystem returns ErrReformatted if the superblock is no longer the one that was opened.
+// sameFileSystem returns ErrReformatted if the superblock is no longer the one that was opened. One that is
+// unsound is read again: it may be getting a feature just now.
 func (r *replica) sameFileSystem() error {
+	for try := 0; ; try++ {
+		err := r.sameSuperblock()
+		if err == nil || errors.Is(err, ErrReformatted) || try == len(settleTimes) {
+			return err
+		}
+		r.settle(try)
+	}
+}
+
+// sameSuperblock is sameFileSystem, and reads it once.
+func (r *replica) sameSuperblock() error {
 	sb, err := readSuperblock(r.meta, r.geo.size)
 	switch {
 	case errors.Is(err, ErrNotFormatted):

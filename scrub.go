@@ -218,6 +218,7 @@ func (s *scrub) records(m *member) {
 	}
 	if m.index == 0 {
 		f.mu.Lock()
+		f.replica.settled.Store(0) // or what other calls have waited would count
 		err := Guard(func() error { _, err := f.replica.readLogHeader(); return err })
 		f.mu.Unlock()
 		list(logOffset, logHeaderSize, err)

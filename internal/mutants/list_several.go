@@ -247,4 +247,8 @@ var severalMutants = []mutant{
 		name: "several-salvage-adding", why: "adding a device that was interrupted passes for a corrupt entry", file: "salvage.go",
 		old: "len(wrong) > 0 && !noted", new: "len(wrong) > 0", tests: "TestSalvageInterruptedAddDevice",
 	},
+	{
+		name: "several-look-once", why: "a superblock that is getting a feature passes for a damaged one", file: "log_replay.go",
+		old: "if err == nil || errors.Is(err, ErrReformatted) || try == len(settleTimes) {", new: "if true {", tests: "TestLookWhileDeviceIsAdded",
+	},
 }
