@@ -312,8 +312,8 @@ func (r *replica) stageLog(m sharedMemory, records *compactionRecords, log newLo
 	// Nothing but the UUID changes: the size may have grown since it was read first, and there
 	// may be bytes that this package does not know.
 	read(m, c.superblock[:], 0)
-	if now, err := decodeSuperblock(&c.superblock, r.geo.size); err != nil || now.UUID != r.sb.UUID {
-		return nil, fmt.Errorf("superblock: found file system %s, want %s: %w", now.UUID, r.sb.UUID, errors.Join(err, ErrReformatted))
+	if err := checkStands(&c.superblock, r.geo.size, r.sb.UUID); err != nil {
+		return nil, err
 	}
 	copy(c.superblock[fsUUIDAt:], uuid[:])
 	binary.LittleEndian.PutUint64(c.superblock[superblockCRC:], checksum(c.superblock[:superblockCRC]))

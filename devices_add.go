@@ -126,6 +126,9 @@ func (f *FS) noteDevices() error {
 	}
 	err := Guard(func() error {
 		r := f.replica
+		if err := r.sameFileSystem(); err != nil { // which tells a damaged one from another
+			return err
+		}
 		if err := addFeature(r.meta, &r.sb, f.size(), f.usedFrom); err != nil {
 			return err
 		}
@@ -139,8 +142,8 @@ func (f *FS) noteDevices() error {
 func addFeature(m sharedMemory, sb *Superblock, size, usedFrom int64) error {
 	records := readRecords(m, size)
 	c := compactionRecord{state: recordUnderWay, uuid: sb.UUID, count: uint64(usedFrom), superblock: loadSuperblock(m)}
-	if now, err := decodeSuperblock(&c.superblock, size); err != nil || now.UUID != sb.UUID {
-		return fmt.Errorf("superblock: found file system %s, want %s: %w", now.UUID, sb.UUID, errors.Join(err, ErrReformatted))
+	if err := checkStands(&c.superblock, size, sb.UUID); err != nil {
+		return err
 	}
 	setFeature(&c.superblock, featureDevices)
 	if err := records.write(m, c); err != nil {

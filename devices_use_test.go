@@ -1291,3 +1291,18 @@ func TestLookWhileDeviceIsAdded(t *testing.T) {
 		})
 	}
 }
+
+// A superblock that is damaged is not that of a device which was formatted anew: once it is put back,
+// whoever has the file system open goes on, also who tried to add a device meanwhile.
+func TestAddDeviceToDamaged(t *testing.T) {
+	t.Parallel()
+	m, path := oneDevice(t, 16*mib)
+	b := bytesAt(t, path, systemUUIDAt, 1)
+	writeTo(t, path, systemUUIDAt, []byte{b[0] ^ 1})
+	err := m.AddDevice(fileBacking(t, 16*mib))
+	require.ErrorIs(t, err, ErrCorrupt)
+	assert.NotErrorIs(t, err, ErrReformatted)
+	require.NoError(t, RestoreSuperblock(path, WithSystemUUID(testHost)))
+	content := addFile(t, m, "f", 5000)
+	assertContent(t, m, "f", content)
+}

@@ -232,6 +232,20 @@ func decodeSecondary(b *[superblockSize]byte) (Superblock, error) {
 	return sb, nil
 }
 
+// checkStands returns an error if b, which stands on a device and is to be changed, is not sound, or not of
+// the file system uuid any more.
+func checkStands(b *[superblockSize]byte, deviceSize int64, uuid UUID) error {
+	switch now, err := decodeSuperblock(b, deviceSize); {
+	case errors.Is(err, ErrNotFormatted):
+		return errors.Join(err, ErrReformatted)
+	case err != nil: // it is damaged, and may be put back
+		return err
+	case now.UUID != uuid:
+		return fmt.Errorf("superblock: found file system %s, want %s: %w", now.UUID, uuid, ErrReformatted)
+	}
+	return nil
+}
+
 // decodeEither decodes b, a copy, of a device with a log or of a secondary one.
 func decodeEither(b *[superblockSize]byte, deviceSize int64) (Superblock, error) {
 	if isSecondary(b) {

@@ -251,4 +251,8 @@ var severalMutants = []mutant{
 		name: "several-look-once", why: "a superblock that is getting a feature passes for a damaged one", file: "log_replay.go",
 		old: "if err == nil || errors.Is(err, ErrReformatted) || try == len(settleTimes) {", new: "if true {", tests: "TestLookWhileDeviceIsAdded",
 	},
+	{
+		name: "several-damaged-is-other", why: "who adds a device to a file system with a damaged superblock has lost it for good", file: "devices_add.go",
+		old: "err := r.sameFileSystem(); err != nil { // which", new: "err := r.sameFileSystem(); err != nil { return ErrReformatted // which", tests: "TestAddDeviceToDamaged",
+	},
 }
