@@ -10,11 +10,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
-	"math/bits"
-	"os"
-	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -22,62 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// orderSwitch is a switch to another program before the meeting at.
-type orderSwitch struct{ at, to int }
-
-// orderRun runs programs in an order that is given.
-type orderRun struct {
-	*simWorld
-	first    []int // programs: each runs to its end before the next one begins,
-	switches []orderSwitch
-	alive    uint   // a bit for each program
-	target   int    // of the switch that is under way, or -1
-	trace    []uint // at each meeting, the programs that could have run instead
-}
-
-// meet is called where a line is about to go from a cache to the memory, or the other way.
-func (o *orderRun) meet() {
-	at := len(o.trace)
-	o.trace = append(o.trace, o.alive&^(1<<o.current))
-	if len(o.switches) > 0 && o.switches[0].at == at {
-		o.target, o.switches = o.switches[0].to, o.switches[1:]
-		o.pass()
-	}
-}
-
-func (o *orderRun) run(programs ...func()) {
-	next := make([]func() (struct{}, bool), len(programs))
-	for i, p := range programs {
-		var stop func()
-		next[i], stop = iter.Pull(func(yield func(struct{}) bool) {
-			o.yield, o.current = yield, i
-			p()
-		})
-		defer stop()
-	}
-	defer func() { o.yield = nil }()
-	for _, i := range o.first {
-		o.alive |= 1 << i
-	}
-	for now := o.first[0]; o.alive != 0; {
-		o.target = -1
-		_, more := next[now]()
-		if !more {
-			o.alive &^= 1 << now
-		}
-		switch {
-		case o.target >= 0:
-			now = o.target
-		case o.alive != 0: // it has ended, or waits for another
-			at := slices.Index(o.first, now)
-			for {
-				at = (at + 1) % len(o.first)
-				if now = o.first[at]; o.alive&(1<<now) != 0 {
-					break
-				}
-			}
-		}
-	}
+// inOrder returns what runs a master and two readers in an order.
+func (g *pinsStage) inOrder(rules pinsRules) orderRunner {
+	return func(first []int, switches []orderSwitch) ([]uint, error) { return g.runInOrder(rules, first, switches) }
 }
 
 // runInOrder runs a master and two readers in this order.
@@ -118,13 +60,15 @@ func (s *pinsRun) fill() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	for i := range pinsUnits {
+	for i := range s.units() {
 		if err := p.createAt(fmt.Sprint(i)); err != nil {
 			return err
 		}
 	}
-	if err := p.slot.free(); err != nil {
-		return err
+	if p.slot != nil {
+		if err := p.slot.free(); err != nil {
+			return err
+		}
 	}
 	clear(s.locks)
 	s.machines[0].settle()
@@ -139,9 +83,11 @@ func (p *pinsProcess) createAt(path string) error {
 	if ok, err := p.take(slotCreates); !ok || err != nil {
 		return err
 	}
-	p.flags |= slotCreates
-	if err := p.slot.mark(p.flags); err != nil {
-		return err
+	if p.slot != nil {
+		p.flags |= slotCreates
+		if err := p.slot.mark(p.flags); err != nil {
+			return err
+		}
 	}
 	p.nextID++
 	f := &pinsFile{tag: p.nextID}
@@ -268,47 +214,6 @@ func (p *pinsProcess) readPath(path string) error {
 	return nil
 }
 
-// everyOrder runs programs, of which firsts has the orders without switches, in each order with at most so many switches, or every nth of those with
-// the most, and returns how many that were. It ends at the first error.
-func (g *pinsStage) everyOrder(rules pinsRules, firsts [][]int, most, nth int) (orders int, err error) {
-	skipped := 0
-	var with func(first []int, switches []orderSwitch) error
-	with = func(first []int, switches []orderSwitch) error {
-		if len(switches) == most && most > 0 {
-			if skipped++; skipped%nth != 0 {
-				return nil
-			}
-		}
-		trace, err := g.runInOrder(rules, first, switches)
-		orders++
-		if err != nil {
-			return fmt.Errorf("programs %v with switches %v (before which meeting, to whom): %w", first, switches, err)
-		}
-		if len(switches) == most {
-			return nil
-		}
-		from := 0
-		if len(switches) > 0 {
-			from = switches[len(switches)-1].at + 1
-		}
-		for at := from; at < len(trace); at++ {
-			for others := trace[at]; others != 0; others &= others - 1 {
-				more := append(switches[:len(switches):len(switches)], orderSwitch{at, bits.TrailingZeros(others)})
-				if err := with(first, more); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	for _, first := range firsts {
-		if err := with(first, nil); err != nil {
-			return orders, err
-		}
-	}
-	return orders, nil
-}
-
 // pinsPrograms are the orders of the master (0) and two readers, which are alike.
 var pinsPrograms = [][]int{{0, 1, 2}, {1, 0, 2}, {1, 2, 0}}
 
@@ -319,16 +224,8 @@ func TestPinsEveryOrder(t *testing.T) {
 	t.Parallel()
 	g := newPinsStage(t)
 	begin := time.Now()
-	nth := 20
-	if testing.Short() {
-		nth = 500
-	}
-	if s := os.Getenv("FAMFS_SIM_EVERY"); s != "" { // 1 is all of them
-		var err error
-		nth, err = strconv.Atoi(s)
-		require.NoError(t, err, "FAMFS_SIM_EVERY")
-	}
-	orders, err := g.everyOrder(allPinsRules, pinsPrograms, 2, max(nth, 1))
+	nth := everyNth(t, 20)
+	orders, err := everyOrder(g.inOrder(allPinsRules), pinsPrograms, 2, nth)
 	require.NoError(t, err)
 	t.Logf("%d orders in %v: %+v", orders, time.Since(begin).Round(time.Millisecond), g.stats)
 	assert.Positive(t, g.stats.reused)
@@ -358,7 +255,7 @@ func TestPinsEveryOrderTeeth(t *testing.T) {
 	} {
 		rules := allPinsRules
 		test.without(&rules)
-		orders, err := g.everyOrder(rules, test.programs, test.most, test.of)
+		orders, err := everyOrder(g.inOrder(rules), test.programs, test.most, test.of)
 		assert.Error(t, err, "%s: nothing is found in %d orders", test.name, orders)
 		t.Logf("without %s: found in order %d: %v", test.name, orders, err)
 	}

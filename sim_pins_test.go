@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -38,15 +39,19 @@ type pinsFile struct {
 	filled  []bool  // and these since the file was logged
 }
 
-// pinsMemory is a host's memory in which nothing happens where hosts and slots are that nobody has:
-// there are hundreds, and each load of one would be a chance for everybody else to run.
+// pinsMemory is a host's memory in which nothing happens where entries, hosts and slots are that nobody
+// has: there are hundreds, and each load of one would be a chance for everybody else to run.
 type pinsMemory struct {
 	*simHost
-	busy map[int64]bool // lines of the pins unit that are in use
+	busy   map[int64]bool // lines of the pins unit that are in use
+	logged int64          // where entries end, if the log has as many as it ever has
 }
 
 func (m *pinsMemory) quiet(off int64) bool {
-	return off >= logOffset+minLogSize && off < pinsData && !m.busy[off&^(simLineSize-1)]
+	if off < logOffset+minLogSize {
+		return off >= m.logged
+	}
+	return off < pinsData && !m.busy[off&^(simLineSize-1)]
 }
 
 func (m *pinsMemory) load(p []byte, off int64) {
@@ -92,6 +97,7 @@ type pinsStage struct {
 	scratch  []*simScratch
 	places   []int          // of the hosts
 	busy     map[int64]bool // see pinsMemory
+	logged   int64
 	stats    pinsStats
 }
 
@@ -109,7 +115,7 @@ func newPinsStage(t *testing.T) *pinsStage {
 	sb := crashSuperblock(1, minLogSize)
 	sb.Version |= featureReuse
 	sb.DeviceSize = pinsDevice
-	g := &pinsStage{medium: newSimMedium(pinsDevice), sb: sb}
+	g := &pinsStage{medium: newSimMedium(pinsDevice), sb: sb, logged: entryAt(256)}
 	img := &simImage{mem: g.medium.mem}
 	require.NoError(t, writeFileSystem(img, sb))
 	for i := range pinsHosts {
@@ -276,6 +282,9 @@ func (s *pinsRun) finish() error {
 	}
 	// Everybody is dead or has closed: nothing is held once the slots are free.
 	for i := range pinsHosts {
+		if !s.sb.reuses() {
+			break
+		}
 		place := s.place(i)
 		m := &simImage{mem: s.medium.mem}
 		kept, err := r.freeDead(place, m, s.sb.logEnd()+slotAt(place, 0), func(*pinSlot) bool { return true },
@@ -291,11 +300,14 @@ func (s *pinsRun) finish() error {
 	for _, f := range s.files {
 		owned += int64(len(f.lines)) / pinsLines
 	}
-	if free, _ := r.alloc.space(); free != pinsUnits-owned || r.space.held() != 0 {
-		return fmt.Errorf("%d units are free and %d held, and files have %d of %d", free, r.space.held(), owned, pinsUnits)
+	if free, _ := r.alloc.space(); free != s.units()-owned || r.space.held() != 0 {
+		return fmt.Errorf("%d units are free and %d held, and files have %d of %d", free, r.space.held(), owned, s.units())
 	}
 	return nil
 }
+
+// units is how many allocation units files may have.
+func (g *pinsStage) units() int64 { return (pinsDevice - g.sb.dataStart()) / defaultUnit }
 
 // sameFiles checks that the medium has the data of all files.
 func (s *pinsRun) sameFiles() error {
@@ -323,8 +335,10 @@ type pinsProcess struct {
 	flags   uint64
 	mapped  []*pinsMapping
 	used    map[int64]bool
-	holds   bool // the writers' lock
-	boot    uint64
+	// usedFrom is that of FS.
+	usedFrom int64
+	holds    bool // the writers' lock
+	boot     uint64
 }
 
 type pinsMapping struct {
@@ -420,8 +434,8 @@ func (p *pinsProcess) turnOn() {
 }
 
 func (p *pinsProcess) open() error {
-	p.r = p.scratch.replica(&pinsMemory{p.host, p.busy}, p.sb, pinsDevice, p.pass)
-	p.used = map[int64]bool{}
+	p.r = p.scratch.replica(&pinsMemory{p.host, p.busy, p.logged}, p.sb, pinsDevice, p.pass)
+	p.used, p.usedFrom = map[int64]bool{}, math.MaxInt64
 	_, err := p.r.catchUp(failAtCorrupt, true)
 	return err
 }
@@ -469,7 +483,7 @@ func (p *pinsProcess) sweep(only uint64) error {
 
 // take takes a slot, as who maps something first does.
 func (p *pinsProcess) take(flags uint64) (bool, error) {
-	if p.slot != nil {
+	if p.slot != nil || !p.sb.reuses() {
 		return true, nil
 	}
 	if err := p.sweep(0); err != nil {
@@ -586,7 +600,7 @@ func (p *pinsProcess) someFile() (int64, *pinsFile) {
 
 // firstUse forgets lines of earlier owners.
 func (p *pinsProcess) firstUse(index int64, f *pinsFile) {
-	if n := p.r.ns.node(index); !n.inUsedMemory() || p.used[index] || !p.rules.forget {
+	if n := p.r.ns.node(index); !n.inUsedMemory() && index < p.usedFrom || p.used[index] || !p.rules.forget {
 		return
 	}
 	p.invalidate(f)
@@ -935,6 +949,9 @@ func (p *pinsProcess) create() error {
 }
 
 func (p *pinsProcess) endCreate() error {
+	if p.slot == nil { // memory is not given out again
+		return nil
+	}
 	p.flags &^= slotCreates
 	return p.slot.mark(p.flags)
 }

@@ -691,16 +691,25 @@ func notUnderRace(t testing.TB) {
 // simCaller returns the name of the library's function that called the simulated memory, to say
 // which flush or fence it was. It returns "?" if the test itself called.
 func simCaller() string {
-	var pcs [16]uintptr
+	for _, name := range simCallers() {
+		if name != "flushAndFence" {
+			return name
+		}
+	}
+	return "?"
+}
+
+// simCallers returns the names of the library's functions that are being called, the innermost first.
+func simCallers() (names []string) {
+	var pcs [32]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
 	for {
 		f, more := frames.Next()
-		name := f.Function[strings.LastIndexByte(f.Function, '.')+1:]
-		if strings.HasPrefix(f.Function, "famfs.") && !strings.HasSuffix(f.File, "_test.go") && name != "flushAndFence" {
-			return name
+		if strings.HasPrefix(f.Function, "famfs.") && !strings.HasSuffix(f.File, "_test.go") {
+			names = append(names, f.Function[strings.LastIndexByte(f.Function, '.')+1:])
 		}
 		if !more {
-			return "?"
+			return names
 		}
 	}
 }
