@@ -50,7 +50,7 @@ var logMutants = []mutant{
 	},
 	{
 		name: "replica-claims-last", why: "the last unit that an unacceptable entry claims is given out", file: "log_decode.go",
-		old: "end = last/unit + 1", new: "end = min(units, last/unit)", tests: "TestUnacceptableEntries",
+		old: "end = last/unit + 1", new: "end = max(start, last/unit)", tests: "TestUnacceptableEntries",
 	},
 	{
 		name: "replica-passover-claim", why: "the space of an entry that was passed over is given out", file: "replica.go",
@@ -97,8 +97,8 @@ var logMutants = []mutant{
 		old: "\t\tr.setUnread(nil, r.next, r.next)\n", new: "", tests: "TestCorruptEntryStays",
 	},
 	{
-		name: "replica-problems-own", why: "Problems gives out its own slice", file: "replica.go",
-		old: "return slices.Concat(list.passedOver, list.unread)", new: "slices.Concat[[]Problem]()\n\treturn append(list.passedOver, list.unread...)", tests: "TestProblemsAreCopies",
+		name: "replica-problems-own", why: "Problems gives out its own slice", file: "famfs.go",
+		old: "\treturn append(f.devices.listProblems(), f.replica.listProblems()...)\n", new: "\tif all := f.devices.listProblems(); len(all) > 0 {\n\t\treturn append(all, f.replica.listProblems()...)\n\t}\n\treturn f.replica.listed.Load().passedOver\n", tests: "TestProblemsAreCopies",
 	},
 	{
 		name: "replica-problem-text", why: "a problem keeps a slab's text alive", file: "replica.go",
