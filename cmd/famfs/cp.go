@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,7 @@ type copyCommand struct {
 	record    *copyRecord // of a copy that makes DEST; otherwise nil
 
 	written        writtenFiles
+	named          atomic.Bool     // files need names while they are written
 	approved       map[string]bool // files of the tree that the user lets replace others (-i)
 	left           int             // files that are left as they are (-n, -i)
 	planned        []plannedJSON   // these files, for --dry-run

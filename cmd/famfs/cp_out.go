@@ -29,7 +29,7 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 		defer mu.Unlock()
 		errs = append(errs, localFailed(c.shown(name), err))
 	}
-	names := make(chan string)
+	names := make(chan string, 256) // more than a directory often has
 	var running sync.WaitGroup
 	for range c.create.workers {
 		running.Go(func() {
@@ -89,6 +89,7 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 			fail(name, err)
 			return fs.SkipDir
 		}
+		c.written.dirs.find(c.local(name), true) // if that fails, so does each file, and says why
 		if lacks := 0o700 &^ st.Mode().Perm(); lacks != 0 {
 			if there, err := os.Stat(c.local(name)); err == nil {
 				made = append(made, madeDir{c.local(name), there.Mode().Perm() &^ lacks})
@@ -161,10 +162,14 @@ const mostTries = 5
 
 // copyFileOut copies one file, or passes it over.
 func (c *copyCommand) copyFileOut(ctx context.Context, name string) (passed bool, err error) {
-	for range mostTries {
+	for try := range mostTries {
 		// Others may have made the same file: several copies may run at the same time.
-		if passed, err = c.tryFileOut(ctx, name); !errors.Is(err, errTaken) {
-			break
+		passed, err = c.tryFileOut(ctx, name, try == 0)
+		switch {
+		case errors.Is(err, errNoName):
+			c.named.Store(true)
+		case !errors.Is(err, errTaken):
+			return passed, err
 		}
 	}
 	return passed, err
@@ -181,8 +186,14 @@ func (c *copyCommand) checkLocalName(name string) error {
 	return nil
 }
 
-// tryFileOut is copyFileOut. It returns errTaken if somebody else makes or replaces the local file.
-func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool, err error) {
+// unnamedMost is the size in bytes up to which a file has no name while it is written. That spares
+// more than half of the system calls for a small file. Of a larger one people may look how far it is.
+const unnamedMost = 1 << 20
+
+// tryFileOut is copyFileOut. It returns errTaken if somebody else makes or replaces the local file, and
+// errNoName if the file needs a name while it is written. If it is the first try, a directory that this
+// copy has made has no such file.
+func (c *copyCommand) tryFileOut(ctx context.Context, name string, first bool) (passed bool, err error) {
 	if err := c.checkLocalName(name); err != nil {
 		return false, err
 	}
@@ -192,9 +203,12 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	node := c.tree.nodes[name]
-	to, st, err := resolveLocalIn(c.local(name), c.written.dirs.inDev)
-	if err != nil {
-		return false, err
+	to := c.local(name)
+	var st fs.FileInfo
+	if dir, err := c.written.dirs.of(to); err != nil || !first || !dir.made || dir.inDev {
+		if to, st, err = resolveLocalIn(to, c.written.dirs.inDev); err != nil {
+			return false, err
+		}
 	}
 	perm := node.mode.Perm()
 	if st != nil && c.keep {
@@ -234,9 +248,16 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 	if to != c.local(name) { // outside of the directories that the walk visits
 		removeLeftPartsOf(to)
 	}
-	part, err := newPart(to, perm, st)
-	if err != nil {
-		return false, err
+	var part *part
+	if st == nil && node.size <= unnamedMost && !c.preserve && !c.named.Load() {
+		if part, err = newUnnamed(to, perm); err != nil && !errors.Is(err, fs.ErrPermission) {
+			c.named.Store(true)
+		}
+	}
+	if part == nil {
+		if part, err = newPart(to, perm, st); err != nil {
+			return false, err
+		}
 	}
 	w := &holeWriter{ctx: ctx, f: part.File, progress: c.progress}
 	if _, err = io.Copy(w, from); err == nil {
@@ -250,7 +271,7 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string) (passed bool,
 	if err == nil {
 		err = reformatted(node.from)
 	}
-	if err = part.finish(err); errors.Is(err, errTaken) {
+	if err = part.finish(err); errors.Is(err, errTaken) || errors.Is(err, errNoName) {
 		c.progress.bytes(-w.off) // it begins again
 	}
 	return false, err
@@ -334,6 +355,7 @@ type holeWriter struct {
 	ctx      context.Context
 	f        *os.File
 	off      int64
+	filled   int64 // where the last data ends
 	progress *progress
 }
 
@@ -353,6 +375,7 @@ func (w *holeWriter) Write(b []byte) (int, error) {
 		if data > 0 {
 			n, err := w.f.WriteAt(b[written:written+data], w.off)
 			w.advance(int64(n))
+			w.filled = w.off
 			written += n
 			if err != nil {
 				return written, err
@@ -385,4 +408,9 @@ func (w *holeWriter) advance(n int64) {
 }
 
 // end sets the size of the file, which is too small if the file ends with a hole.
-func (w *holeWriter) end() error { return w.f.Truncate(w.off) }
+func (w *holeWriter) end() error {
+	if w.filled == w.off {
+		return nil
+	}
+	return w.f.Truncate(w.off)
+}

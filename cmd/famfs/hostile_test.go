@@ -66,7 +66,7 @@ func TestCpOutRemovedMeanwhile(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(out, "f"), []byte("old"), 0o644))
 	c := &copyCommand{app: &app{}, force: true, tree: newTree(), localBase: out, localName: "f"}
 	require.NoError(t, c.tree.insert("f", &treeNode{name: "f", mode: 0o644, size: 3, from: &opensOnce{FS: localFS(src)}, at: "f"}))
-	_, err := c.tryFileOut(t.Context(), "f")
+	_, err := c.tryFileOut(t.Context(), "f", true)
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 	assert.Equal(t, []string{"f"}, names(t, out))
 }

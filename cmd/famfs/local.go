@@ -167,21 +167,35 @@ type localDirs struct {
 type localDir struct {
 	real  string // its path without symbolic links
 	inDev bool   // what inDev says of files in it
+	made  bool   // by this copy, so that nothing was in it
+	st    fs.FileInfo
 }
 
 // of returns what is known of the directory that name is in, which must be there.
-func (d *localDirs) of(name string) (dir localDir, err error) {
-	path := filepath.Dir(name)
+func (d *localDirs) of(name string) (localDir, error) { return d.find(filepath.Dir(name), false) }
+
+// find returns what is known of a directory. made says that this copy has just made it.
+func (d *localDirs) find(path string, made bool) (dir localDir, err error) {
 	d.mu.Lock()
 	dir, ok := d.known[path]
+	parent, hasParent := d.known[filepath.Dir(path)]
 	d.mu.Unlock()
-	if ok {
+	if ok && !made {
 		return dir, nil
 	}
-	if dir.real, err = filepath.EvalSymlinks(path); err != nil {
+	dir = localDir{made: made}
+	if dir.st, err = os.Lstat(path); err != nil {
 		return localDir{}, err
 	}
-	dir.inDev = inDev(name)
+	// What is no link, and no other file system, is like the directory that it is in.
+	if hasParent && !parent.inDev && dir.st.IsDir() && parent.st.IsDir() && sameDevice(dir.st, parent.st) {
+		dir.real = filepath.Join(parent.real, filepath.Base(path))
+	} else {
+		if dir.real, err = filepath.EvalSymlinks(path); err != nil {
+			return localDir{}, err
+		}
+		dir.inDev = inDev(filepath.Join(path, "file"))
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.known == nil {
@@ -242,6 +256,7 @@ type part struct {
 	*os.File
 	to       string
 	replaces fs.FileInfo // the file that it replaces, or nil if none
+	unnamed  bool        // it has no name yet, and so is gone if its writer dies
 	lock     io.Closer   // says that its writer is alive; held until the part has its final name
 }
 
@@ -264,6 +279,18 @@ func partBase(base string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// errNoName says that a file was written without a name, and could not be given one.
+var errNoName = errors.New("a file without a name cannot be named here")
+
+// newUnnamed makes a part without a name, for a file that does not exist, if the system can.
+func newUnnamed(to string, perm fs.FileMode) (*part, error) {
+	f, err := openUnnamed(filepath.Dir(to), perm|0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &part{File: f, to: to, unnamed: true}, nil
+}
+
 // newPart makes a part file for the file to. replaces is the present file, or nil if there is none.
 func newPart(to string, perm fs.FileMode, replaces fs.FileInfo) (*part, error) {
 	dir, base := filepath.Split(to)
@@ -280,7 +307,7 @@ func newPart(to string, perm fs.FileMode, replaces fs.FileInfo) (*part, error) {
 			f.Close()
 			continue
 		}
-		return &part{f, to, replaces, lock}, nil
+		return &part{File: f, to: to, replaces: replaces, lock: lock}, nil
 	}
 }
 
@@ -298,8 +325,19 @@ func (p *part) setPerm(perm fs.FileMode) error {
 }
 
 // finish gives the part its final name. If err is not nil, or something fails, it removes the
-// part. It returns errTaken if somebody else has changed the final file.
+// part. It returns errTaken if somebody else has changed the final file, and errNoName if the part
+// has to be written once more, with a name.
 func (p *part) finish(err error) error {
+	if p.unnamed {
+		if err == nil {
+			if err = linkUnnamed(p.File, p.to); errors.Is(err, fs.ErrExist) {
+				err = errTaken
+			} else if err != nil {
+				err = fmt.Errorf("%w: %w", errNoName, err)
+			}
+		}
+		return errors.Join(err, p.Close())
+	}
 	err = errors.Join(err, p.Close())
 	if err == nil && p.replaces == nil {
 		err = renameNew(p.Name(), p.to)

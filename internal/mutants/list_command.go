@@ -50,8 +50,24 @@ var commandMutants = []mutant{
 		survives: "no file system that tests can have fails in close",
 	},
 	{
+		name: "cpout-unnamed-replaces", why: "where a file of the name was made meanwhile, that is an error", file: "cmd/famfs/local.go",
+		old: "err = linkUnnamed(p.File, p.to); errors.Is(err, fs.ErrExist) {", new: "err = linkUnnamed(p.File, p.to); errors.Is(err, fs.ErrClosed) {", tests: "TestUnnamedPart",
+	},
+	{
+		name: "cpout-noname", why: "where files cannot be named later, a copy fails", file: "cmd/famfs/cp_out.go",
+		old: "\t\t\tc.named.Store(true)\n\t\tcase !errors.Is(err, errTaken):", new: "\t\t\treturn passed, err\n\t\tcase !errors.Is(err, errTaken):", tests: "TestCpOutNeedsName",
+	},
+	{
+		name: "cpout-dir-link", why: "a link is taken for a directory like the one it is in", file: "cmd/famfs/local.go",
+		old: "!parent.inDev && dir.st.IsDir() &&", new: "!parent.inDev &&", tests: "TestLocalDirs",
+	},
+	{
+		name: "cpout-hole-end", why: "a file that ends with a hole stays too short", file: "cmd/famfs/cp_out.go",
+		old: "if w.filled == w.off {", new: "if w.filled <= w.off {", tests: "TestCpOutHoles",
+	},
+	{
 		name: "cpout-finish", why: "that a copy could not be finished is lost", file: "cmd/famfs/cp_out.go",
-		old: "if err = part.finish(err); errors.Is(err, errTaken) {", new: "if part.finish(err); errors.Is(err, errTaken) {", tests: "TestCpMadeMeanwhile",
+		old: "if err = part.finish(err); errors.Is(err, errTaken) ||", new: "if part.finish(err); errors.Is(err, errTaken) ||", tests: "TestCpMadeMeanwhile",
 	},
 	{
 		name: "cpout-reformatted", why: "a copy of two files passes for one", file: "cmd/famfs/cp_out.go",
