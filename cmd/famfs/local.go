@@ -33,7 +33,7 @@ func (d localFS) Open(name string) (fs.File, error) {
 	if st, err := os.Stat(d.path(name)); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
 		return nil, &fs.PathError{Op: "open", Path: d.path(name), Err: because(fs.ErrInvalid, "is a special file (%v)", st.Mode().Type())}
 	}
-	f, err := os.Open(d.path(name))
+	f, err := openPlain(d.path(name))
 	if err != nil {
 		return nil, err // not a nil *os.File
 	}

@@ -27,6 +27,16 @@ type output struct {
 	to  io.Writer
 	mu  sync.Mutex
 	err error
+
+	look     sync.Once
+	terminal bool
+}
+
+// isTerminal reports whether people read the output. Asking the system costs as much as printing a
+// line, and so is done once.
+func (o *output) isTerminal() bool {
+	o.look.Do(func() { o.terminal = terminalWidth(o.to) > 0 })
+	return o.terminal
 }
 
 func (o *output) Write(b []byte) (int, error) {
@@ -161,7 +171,7 @@ func printable(s string) string {
 // displayName returns a name for stdout: unchanged for programs, and safe for terminals, which stderr
 // may be too (see people).
 func (a *app) displayName(name string) string {
-	if terminalWidth(a.out) > 0 || a.progressAs == "json" {
+	if a.out.isTerminal() || a.progressAs == "json" {
 		return printable(name)
 	}
 	return name

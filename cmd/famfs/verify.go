@@ -166,6 +166,7 @@ func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, fun
 	if v.workers <= 0 {
 		v.workers = runtime.GOMAXPROCS(0)
 	}
+	defer collectRarely()()
 	ctx, stop := interruptible()
 	defer stop()
 	v.ctx = ctx
@@ -214,7 +215,7 @@ func (v *verifier) runChecks(checks []check) {
 		}
 	}
 	v.progress = v.newProgress("checked", len(checks), total, v.quiet || v.asJSON, false)
-	queue := make(chan check)
+	queue := make(chan check, 256) // more than are done while the sender waits for a processor
 	var running sync.WaitGroup
 	for range v.workers {
 		running.Go(func() {
