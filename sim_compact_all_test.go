@@ -318,8 +318,8 @@ func TestCompactEveryOrder(t *testing.T) {
 		nth   int
 		want  []string
 	}{
-		{"without reuse", false, 100, []string{"old", "new", "gone", "busy"}},
-		{"reuse", true, 200, []string{"old", "new", "gone", "busy", "closing", "in use"}},
+		{"without reuse", false, 400, []string{"old", "new", "gone", "busy"}},
+		{"reuse", true, 400, []string{"old", "new", "gone", "busy", "closing", "in use"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			outcomes := map[string]int{}
@@ -351,7 +351,7 @@ func TestCompactEveryOrderTeeth(t *testing.T) {
 		{"say", func(r *compactRules) { r.say = false }, pinsPrograms, 2, 50},
 		{"look", func(r *compactRules) { r.look = false }, pinsPrograms, 2, 50},
 		{"after", func(r *compactRules) { r.after = false }, pinsPrograms, 2, 50},
-		{"listen", func(r *compactRules) { r.listen = false }, [][]int{{1, 0}}, 3, 97},
+		{"listen", func(r *compactRules) { r.listen = false }, [][]int{{1, 0}}, 3, 197},
 		{"forget", func(r *compactRules) { r.forget = false }, pinsPrograms, 2, 50},
 	} {
 		rules := allCompactRules

@@ -130,3 +130,54 @@ func TestUnitsBelowPages(t *testing.T) {
 	assert.ErrorIs(t, p.Commit(), ErrDevice)
 	require.NoError(t, p.Close())
 }
+
+// The same on whatever device the tests run on: one of devdax has pages of 2 MiB.
+func TestUnitsOnDevice(t *testing.T) {
+	t.Parallel()
+	path := testBacking(t, testSize)
+	require.NoError(t, Format(path, WithSystemUUID(testHost), Force(), AllocUnit(smallUnit)))
+	m := openMaster(t, path)
+	const files = 20
+	content := func(i int) []byte { return pattern(1000+700*i, uint64(i)) }
+	for i := range files {
+		require.NoError(t, m.WriteFile(itoa(i), content(i), 0o644))
+	}
+	require.NoError(t, m.WriteFile("large", pattern(5*mib+5, 9), 0o644))
+	require.NoError(t, m.Remove(itoa(3)))
+	check := func(reader *FS) {
+		t.Helper()
+		for i := range files {
+			got, err := reader.ReadFile(itoa(i))
+			if i == 3 {
+				assert.ErrorIs(t, err, fs.ErrNotExist)
+				continue
+			}
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(content(i), got), i)
+			require.NoError(t, reader.View(itoa(i), func(data []byte) error {
+				assert.True(t, bytes.Equal(content(i), data), i)
+				assert.Equal(t, len(data), cap(data))
+				return nil
+			}))
+			mapping, err := reader.Map(itoa(i))
+			if reader.Device().Align > smallUnit {
+				assert.ErrorIs(t, err, ErrDevice)
+				assert.ErrorContains(t, err, "maps only multiples of")
+				continue
+			}
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(content(i), mapping.Bytes()), i)
+			require.NoError(t, mapping.Close())
+		}
+		got, err := reader.ReadFile("large")
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(pattern(5*mib+5, 9), got))
+	}
+	check(openTest(t, path))
+	require.NoError(t, m.Close())
+	require.NoError(t, Compact(path, WithSystemUUID(testHost)))
+	check(openTest(t, path))
+	report, err := Check(path)
+	require.NoError(t, err)
+	assert.Empty(t, report.Problems)
+}
