@@ -119,8 +119,8 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // it, because the copy would never end. CopyFS can tell only if src, or a directory in it,
 // belongs to an FS on the same device or to fs.Sub of one. Then the error is fs.ErrInvalid.
 //
-// Several goroutines call src and the functions of OnProgress, CreateFrom and ReplaceOnly at the same time.
-// None may wait for CopyFS. If one of them panics or calls runtime.Goexit, CopyFS does the same, after
+// Several goroutines call src and the functions of CreateFrom and ReplaceOnly at the same time, and that of
+// OnProgress one after the other. None may wait for CopyFS. If one of them panics or calls runtime.Goexit, CopyFS does the same, after
 // the files that are being copied are finished.
 func (f *FS) CopyFS(ctx context.Context, dir string, src fs.FS, opts ...CopyOption) error {
 	c := &copier{fs: f, dir: dir, src: src}
