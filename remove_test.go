@@ -521,13 +521,24 @@ func TestRemoveManyTimes(t *testing.T) {
 // What was appended at once becomes visible at once, even if it is more than is read at once.
 func TestBatchAcrossBlocks(t *testing.T) {
 	t.Parallel()
-	const n = 3*slabNodes + 7
+	const n = 7*slabNodes + 7
 	m, path := master(t, testSize)
 	client := openTest(t, path)
 	var done atomic.Bool
 	var wait sync.WaitGroup
-	wrong := make([]error, 2)
+	var rounds atomic.Int64
+	wrong := make([]error, 4)
 	for i, fsys := range []*FS{m, client} {
+		wait.Go(func() {
+			for !done.Load() && wrong[2+i] == nil {
+				round := int(rounds.Load())
+				_, first := fsys.Stat(itoa(round * n))
+				_, last := fsys.Stat(itoa(round*n + n - 1))
+				if first == nil && last != nil {
+					wrong[2+i] = fmt.Errorf("the first of round %d is there, then the last is not: %w", round, last)
+				}
+			}
+		})
 		wait.Go(func() {
 			for !done.Load() && wrong[i] == nil {
 				if entries, err := fsys.ReadDir("."); err != nil || len(entries)%n != 0 {
@@ -542,6 +553,7 @@ func TestBatchAcrossBlocks(t *testing.T) {
 		})
 	}
 	for round := range 4 {
+		rounds.Store(int64(round))
 		func() {
 			m.mu.Lock()
 			defer m.mu.Unlock()

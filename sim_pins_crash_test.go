@@ -4,6 +4,8 @@ package famfs
 // has a place of its own, and the next master can go on.
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -29,7 +31,12 @@ func TestCrashAdmit(t *testing.T) {
 	medium, sb := reuseMedium(t)
 	at := sb.logEnd()
 	rng := rand.New(rand.NewPCG(simSeed(t), 0))
-	a, b := UUID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, UUID{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}
+	a := UUID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	var empty pinHosts
+	b := UUID{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1} // one that would have the same place
+	for n := uint16(0); empty.vacant(b) != empty.vacant(a); n++ {
+		binary.LittleEndian.PutUint16(b[14:], n)
+	}
 	for _, again := range []bool{false, true} {
 		host := newSimHost(medium)
 		states := map[uint64]int{}
@@ -52,14 +59,22 @@ func TestCrashAdmit(t *testing.T) {
 					return fmt.Errorf("host %s is in state %d", hosts.uuids[place], s)
 				}
 			}
-			// The next master admits both.
-			pa, err := admitHost(m, at, a)
-			if err != nil {
+			// The next master admits both. A place that was begun for the one is not given to the other.
+			begun := hosts.find(a)
+			var pa, pb int
+			var err, err2 error
+			if begun >= 0 {
+				pb, err = admitHost(m, at, b)
+				pa, err2 = admitHost(m, at, a)
+			} else {
+				pa, err = admitHost(m, at, a)
+				pb, err2 = admitHost(m, at, b)
+			}
+			if err := errors.Join(err, err2); err != nil {
 				return err
 			}
-			pb, err := admitHost(m, at, b)
-			if err != nil {
-				return err
+			if begun >= 0 && pa != begun {
+				return fmt.Errorf("place %d was begun, and %d is given", begun, pa)
 			}
 			hosts = readHosts(m, at)
 			if pa == pb || hosts.uuids[pa] != a || hosts.uuids[pb] != b || hosts.states[pa] != hostAdmitted || hosts.states[pb] != hostAdmitted {

@@ -354,5 +354,28 @@ func TestCloseEndsLease(t *testing.T) {
 	require.NoError(t, m.Close())
 	require.NoError(t, other.Mkdir("a", 0o755))
 	m.lock.expire()
+	assert.False(t, m.lock.over, "it has nothing to give back")
 	require.NoError(t, m.lock.end())
+}
+
+// A lease that is in use ends when its timer finds that another writer waits.
+func TestLeaseTimerSeesOthers(t *testing.T) {
+	t.Parallel()
+	first, second := twoLocks(t)
+	leaseNow(t, first)
+	require.NoError(t, first.acquire(context.Background(), 0))
+	waiting := make(chan error, 1)
+	go func() { waiting <- second.acquire(context.Background(), time.Minute) }()
+	require.Eventually(t, func() bool {
+		waits, err := first.dev.othersWait()
+		return err == nil && waits
+	}, time.Minute, time.Millisecond)
+	first.expire()
+	first.mu.Lock()
+	over := first.over
+	first.mu.Unlock()
+	assert.True(t, over)
+	require.NoError(t, first.release())
+	require.NoError(t, <-waiting)
+	require.NoError(t, second.release())
 }
