@@ -336,7 +336,14 @@ func (p *part) finish(err error) error {
 				err = fmt.Errorf("%w: %w", errNoName, err)
 			}
 		}
-		return errors.Join(err, p.Close())
+		linked := err == nil
+		if closeErr := p.Close(); closeErr != nil {
+			if linked { // some file systems say only now that not all was written
+				closeErr = errors.Join(closeErr, os.Remove(p.to))
+			}
+			err = errors.Join(err, closeErr)
+		}
+		return err
 	}
 	err = errors.Join(err, p.Close())
 	if err == nil && p.replaces == nil {
