@@ -208,7 +208,12 @@ func (f *FS) findFileSystem(m sharedMemory) (err error) {
 		underWay, stands, ok = records.underWay(m, f.size())
 		// If a compaction goes on, the superblock may go, or come, between these reads.
 		missing := errors.Is(err, ErrNotFormatted)
-		if missing == (ok && stands == noneStands) || missing && records.latest() < 0 || try == len(settleTimes) {
+		if missing && !ok {
+			err = explainUnformatted(m, f.size(), err)
+		}
+		settled := missing == (ok && stands == noneStands) || missing && records.latest() < 0
+		lost := missing && errors.Is(err, ErrCorrupt) // or it came after it was missed
+		if settled && !lost || try == len(settleTimes) {
 			break
 		}
 		c.pause(settleTimes[try])
@@ -227,14 +232,11 @@ func (f *FS) findFileSystem(m sharedMemory) (err error) {
 		if err := f.finishCompaction(); err != nil {
 			return err
 		}
-		f.sb, err = readSuperblock(m, f.size())
+		f.sb, err = readOrExplain(m, f.size(), c.pause)
 		records = readRecords(m, f.size())
 	case underWay.replacing() && err == nil: // either superblock will do
 	case underWay.replacing() || stands != newStands:
 		return underWay.interrupted()
-	}
-	if errors.Is(err, ErrNotFormatted) {
-		err = explainUnformatted(m, f.size(), err)
 	}
 	if err != nil {
 		return mentionCopy(m, f.size(), err)

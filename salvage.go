@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 )
 
 // scanPiece is how many entries are read at once.
@@ -16,9 +17,9 @@ const scanPiece = 64
 
 // remains describes what is left of a famfs. It returns "" if there is nothing. What counts is:
 // a superblock's magic, a second copy that can be believed, a CRC that is right once the magic is
-// restored, a sound log header, and a sound entry. A log without entries behind a cleared superblock does not count: an
-// interrupted Format leaves that, and it holds nothing that could be lost. m reaches size bytes of a device of
-// deviceSize.
+// restored, a sound log header, and a sound entry. A log behind a cleared superblock does not count if it has
+// no entries but those that add devices at its beginning: an interrupted Format leaves that, and it holds
+// nothing that could be lost. m reaches size bytes of a device of deviceSize.
 func remains(m sharedMemory, size, deviceSize int64) string {
 	if size < superblockArea {
 		return ""
@@ -49,7 +50,8 @@ func remains(m sharedMemory, size, deviceSize int64) string {
 	read(m, header[:], logOffset)
 	h, err := decodeLogHeader(&header, int64(binary.LittleEndian.Uint64(header[logLengthAt:])))
 	sound := isSoundHeader(&header)
-	used := sound && h.next > 0 || scanEntries(m, scanPiece, nil) > 0
+	adding, used := scanUsed(m)
+	used = used || sound && h.next > adding
 	switch {
 	case noCopy == nil && (!gone || used):
 		return fmt.Sprintf("famfs file system %s (without its superblock, which has a second copy)", sb.UUID)
@@ -63,6 +65,20 @@ func remains(m sharedMemory, size, deviceSize int64) string {
 		return "entries of a famfs log"
 	}
 	return ""
+}
+
+// scanUsed returns how many entries at the beginning of the log do nothing but add devices, and whether
+// there are others. It looks at scanPiece entries.
+func scanUsed(m sharedMemory) (adding uint64, used bool) {
+	scanEntries(m, scanPiece, func(b *[entrySize]byte) {
+		var e entry
+		if e.decode(b); e.kind == typeAddDev && e.seq == adding {
+			adding++
+		} else {
+			used = true
+		}
+	})
+	return adding, used
 }
 
 // explainUnformatted adds to err why a device has no superblock: it is damaged, holds something
@@ -79,6 +95,22 @@ func explainUnformatted(m sharedMemory, deviceSize int64, err error) error {
 		return fmt.Errorf("%w; it is empty: format it first (famfs.Format)", err)
 	}
 	return err
+}
+
+// readOrExplain reads the superblock. If there is none, the error says why. Where more is left than
+// nothing, the superblock is read again before it is said to be lost: it may have come after it was
+// missed, and what is left came with it.
+func readOrExplain(m sharedMemory, deviceSize int64, pause func(time.Duration)) (Superblock, error) {
+	for try := 0; ; try++ {
+		sb, err := readSuperblock(m, deviceSize)
+		if !errors.Is(err, ErrNotFormatted) {
+			return sb, err
+		}
+		if err = explainUnformatted(m, deviceSize, err); !errors.Is(err, ErrCorrupt) || try == len(settleTimes) {
+			return sb, err
+		}
+		pause(settleTimes[try])
+	}
 }
 
 // clearInterrupted clears in b, a piece of the device from at on, what an interrupted Format may
@@ -232,7 +264,7 @@ func (f *FS) salvage() (wrong []error, err error) {
 	m := &mappedMemory{dev: f.dev, mem: f.window.mem}
 	f.salvaging = true
 	err = Guard(func() (err error) {
-		f.sb, err = readSuperblock(m, f.size())
+		f.sb, err = readOrExplain(m, f.size(), f.config.pause)
 		return err
 	})
 	var records compactionRecords
@@ -249,9 +281,6 @@ func (f *FS) salvage() (wrong []error, err error) {
 		}
 		return nil
 	})
-	if errors.Is(err, ErrNotFormatted) {
-		err = explainUnformatted(m, f.size(), err)
-	}
 	var fault *FaultError
 	unread := errors.As(err, &fault)
 	if !unread && (errors.Is(err, ErrNotFormatted) || errors.Is(err, ErrDevice)) {

@@ -197,3 +197,55 @@ func TestSalvageInvalidates(t *testing.T) {
 	assert.EqualValues(t, 1, scanEntries(old, 10, nil))
 	assert.Contains(t, remains(old, testSize, testSize), "famfs log")
 }
+
+// A superblock that comes while a host looks, because the device is being formatted, is not taken for
+// one that was lost: the host finds the file system, or none yet. The magic comes before each of the
+// loads in turn.
+func TestFormatWhileOthersLook(t *testing.T) {
+	t.Parallel()
+	one := func(t *testing.T) string {
+		m, path := master(t, testSize)
+		require.NoError(t, m.Close())
+		return path
+	}
+	two := func(t *testing.T) string { // its log has an entry from the beginning
+		m, paths := severalDevices(t, 2, 16*mib)
+		require.NoError(t, m.Close())
+		return paths[0]
+	}
+	for name, device := range map[string]func(*testing.T) string{"one device": one, "two devices": two} {
+		for how, look := range map[string]func(f *FS, m sharedMemory) error{
+			"open": (*FS).findFileSystem,
+			"salvage": func(f *FS, m sharedMemory) (err error) {
+				f.sb, err = readOrExplain(m, f.size(), f.config.pause)
+				return err
+			},
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				t.Parallel()
+				path := device(t)
+				magic, none := bytesAt(t, path, magicAt, 8), make([]byte, 8)
+				loads := 1
+				for at := 0; at < loads; at++ {
+					f, err := openMedium(path, newOpenConfig(nil))
+					require.NoError(t, err)
+					writeTo(t, path, magicAt, none)
+					loads = 0
+					err = look(f, &toldMemory{&mappedMemory{dev: f.dev, mem: f.window.mem}, func(int64, int) {
+						if loads == at {
+							writeTo(t, path, magicAt, magic)
+						}
+						loads++
+					}})
+					require.NoError(t, f.release())
+					if err != nil {
+						require.ErrorIs(t, err, ErrNotFormatted, "load %d", at)
+					} else {
+						require.NotZero(t, f.sb.UUID)
+					}
+				}
+				require.Greater(t, loads, 3)
+			})
+		}
+	}
+}
