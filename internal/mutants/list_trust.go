@@ -123,6 +123,14 @@ var trustMutants = []mutant{
 		old: "err != nil && f.salvaging && !soundSuperblock(m)", new: "err != nil && false && !soundSuperblock(m)", tests: "TestRestoreSecondary",
 	},
 	{
+		name: "open-lost-late", why: "a superblock that comes while Open looks passes for a damaged one", file: "famfs.go",
+		old: "if settled && !lost || try", new: "if settled || lost && settled || try", tests: "TestFormatWhileOthersLook",
+	},
+	{
+		name: "remains-adding", why: "entries of devices alone pass for what is left of a file system", file: "salvage.go",
+		old: "if e.decode(b); e.kind == typeAddDev && e.seq == adding {", new: "if e.decode(b); e.kind == typeAddDev && e.seq > adding {", tests: "TestFormatWhileOthersLook",
+	},
+	{
 		name: "remains-no-copy", why: "Format without Force overwrites what only has its copy", file: "salvage.go",
 		old: "\tcase noCopy == nil && (!gone || used):\n", new: "\tcase false:\n", tests: "TestCopyRemains",
 	},
