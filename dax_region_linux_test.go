@@ -170,3 +170,47 @@ func TestMapRunsReserves(t *testing.T) {
 	require.NoError(t, r.unmap())
 	assert.Zero(t, count())
 }
+
+// Runs are mapped side by side without a reservation where nothing is. Where something is, before the
+// first of them or in their midst, it stays, and they are mapped elsewhere. Not parallel, because
+// others would map the addresses in between.
+func TestMapBeside(t *testing.T) {
+	const size = 2 * mib
+	d := testDevice(t, fileBacking(t, 16*mib), true)
+	parts := []part{{d, segment{4 * mib, size}}, {d, segment{8 * mib, size}}, {d, segment{0, size}}}
+	for i, p := range parts {
+		writeTo(t, d.info.Path, p.off, []byte{byte('a' + i)})
+	}
+	const room = 64 * mib
+	free, err := unix.MmapPtr(-1, 0, nil, room, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	require.NoError(t, err)
+	require.NoError(t, unix.MunmapPtr(free, room))
+	end := (uintptr(free) + room/2) &^ (size - 1)
+	place := end - uintptr(len(parts))*size
+	for taken := -1; taken < len(parts); taken++ {
+		d.space = addressSpace{lowest: end}
+		var other unsafe.Pointer
+		if taken >= 0 {
+			other, err = unix.MmapPtr(-1, 0, unsafe.Add(nil, place+uintptr(taken)*size+4096), 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_FIXED_NOREPLACE)
+			require.NoError(t, err)
+			*(*byte)(other) = 1
+		}
+		r, err := mapRegion(parts, int64(len(parts))*size, false, false)
+		require.NoError(t, err)
+		for i := range parts {
+			assert.Equal(t, byte('a'+i), r.mem[i*size], "run %d", i)
+		}
+		at := r.mem
+		if taken < 0 {
+			assert.Equal(t, place, addressOf(at), "without a reservation")
+		} else {
+			assert.NotEqual(t, place, addressOf(at))
+			assert.Equal(t, byte(1), *(*byte)(other))
+			for i := range parts {
+				assert.False(t, isMapped(t, unsafe.Add(nil, place+uintptr(i)*size), 4096), "run %d is left behind", i)
+			}
+			require.NoError(t, unix.MunmapPtr(other, 4096))
+		}
+		require.NoError(t, r.unmap())
+	}
+}

@@ -3,8 +3,8 @@
 package famfs
 
 // Address space on Unix. The segments of the device are mapped with MAP_FIXED over a reservation
-// of the right size and alignment. For a single run, a guessed address usually avoids the
-// reservation. mapSegments has checked the segments: with MAP_FIXED, a wrong one would destroy
+// of the right size and alignment. A guessed address usually avoids the reservation: for a single
+// run, and on Linux for several. mapSegments has checked the segments: with MAP_FIXED, a wrong one would destroy
 // other mappings.
 
 import (
@@ -30,6 +30,8 @@ func mapRegion(parts []part, total int64, write, populate bool) (*region, error)
 	if len(parts) == 1 {
 		p := parts[0]
 		r = p.dev.mapRun(p.segment, uintptr(align), write)
+	} else {
+		r = mapBeside(parts, total, uintptr(align), write)
 	}
 	if r == nil {
 		var err error
@@ -95,6 +97,36 @@ func (d *device) mapRun(s segment, align uintptr, write bool) *region {
 		hint = uintptr(p) &^ (align - 1)
 	}
 	return nil
+}
+
+// mapBeside maps runs side by side where probably nothing is, without a reservation, of which each of
+// them would be cut off. It replaces no other mapping. If something is there, or if there is an error,
+// it returns nil, and mapRuns must be used.
+func mapBeside(runs []part, total int64, align uintptr, write bool) *region {
+	space := &runs[0].dev.space
+	// The hint need not be mapped memory, so it stays a number until the calls.
+	hint := space.below(uintptr(total), align)
+	if hint == 0 || mapFixedNoReplace == 0 {
+		return nil
+	}
+	done := uintptr(0)
+	undo := func() error { return unix.MunmapPtr(unsafe.Add(nil, hint), done) }
+	for _, s := range runs {
+		prot, flags := s.dev.mmapFlags(write)
+		p, err := unix.MmapPtr(int(s.dev.file.Fd()), s.off, unsafe.Add(nil, hint+done), uintptr(s.len), prot, flags|mapFixedNoReplace)
+		if err == nil && uintptr(p) != hint+done { // before Linux 4.17 the flag means nothing
+			err = unix.EEXIST
+			unix.MunmapPtr(p, uintptr(s.len))
+		}
+		if err != nil {
+			if done > 0 {
+				undo()
+			}
+			return nil
+		}
+		done += uintptr(s.len)
+	}
+	return space.used(unsafe.Add(nil, hint), total, undo)
 }
 
 // mapRuns maps runs side by side over a reservation.
