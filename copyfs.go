@@ -406,6 +406,7 @@ func (c *copier) replaces(target string) bool {
 // fill fills p from its source. untold is the number of bytes not yet reported to OnProgress.
 func (c *copier) fill(ctx context.Context, p *PendingFile, from fs.File, st fs.FileInfo) (untold int64, err error) {
 	var some atomic.Int64
+	p.onlyWhole = true
 	n, err := p.readFrom(from, func(n int64) error {
 		if some.Add(n) >= copyPiece {
 			c.tell(Progress{Name: p.name}, some.Swap(0))

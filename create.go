@@ -50,6 +50,7 @@ type pendingFile struct {
 	since              diskCounts // of before the first of these writes
 	at                 int64      // where Write continues
 	calls              int        // how often something was written by a system call
+	onlyWhole          bool       // who fills it drops it unless one call fills all of it: see byCall
 	failing            sync.Mutex // for fails, if several goroutines write by calls
 	batch              *batch     // the batch it was appended in; it may be in the log
 	sums               fileSums

@@ -22,7 +22,8 @@ const (
 )
 
 // byCall says whether to write the next bytes by a system call. Before the first call it reserves
-// room for the whole file. If there is none, the answer is no: mapping the file then fails, and so
+// room for the whole file, unless that call will take all of it from a source that nobody reads
+// again if it fails. If there is no room, the answer is no: mapping the file then fails, and so
 // the error comes before a source is read.
 func (p *PendingFile) byCall() bool {
 	if p.region != nil || p.size > smallFile || p.calls == fewCalls || !p.home.every((*device).takesCalls) {
@@ -43,7 +44,7 @@ func (p *PendingFile) hasRoom() bool {
 	if !p.home.every(func(d *device) bool { return mayReach(d.info.Size) }) { // any longer
 		return false
 	}
-	if p.calls == 0 {
+	if p.calls == 0 && !(p.onlyWhole && p.size <= smallFile && p.home.every((*device).prefersCalls)) {
 		parts, err := p.home.parts(min(roundUp(p.size, p.home.align()), roundUp(p.size, p.fs.sb.AllocUnit)))
 		if err != nil || reserve(parts) != nil {
 			return false
