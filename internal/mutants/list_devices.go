@@ -36,6 +36,14 @@ var deviceMutants = []mutant{
 		old: "err = errors.Join(err, d.unlockInode())", new: "err = errors.Join(err)", tests: "TestTwoNodesOneLock",
 	},
 	{
+		name: "region-beside-left", why: "runs that were mapped stay where the next could not be", file: "dax_region_unix.go",
+		old: "\t\t\tif done > 0 {\n\t\t\t\tundo()\n\t\t\t}\n", new: "", tests: "TestMapBeside",
+	},
+	{
+		name: "region-beside-replaces", why: "a run replaces what somebody else has mapped", file: "dax_region_linux.go",
+		old: "const mapFixedNoReplace = unix.MAP_FIXED_NOREPLACE", new: "const mapFixedNoReplace = unix.MAP_FIXED", tests: "TestMapBeside",
+	},
+	{
 		name: "region-abandon", why: "a hole that another thread may have got is unmapped", file: "dax_region_unix.go",
 		old: "if !r.marked || !oneMapping(uintptr(p), uintptr(end)) {", new: "if !r.marked {", tests: "TestAbandon",
 	},
