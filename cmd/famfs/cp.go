@@ -188,6 +188,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	c.recursive, c.preserve = c.recursive || c.archive, c.preserve || c.archive
 	ctx, stop := interruptible()
 	defer stop()
+	defer collectRarely()()
 	if c.packing {
 		return c.pack(ctx, args, opts)
 	}
@@ -205,9 +206,11 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	}
 	if c.device != nil {
 		c.sayNarrow(c.device, c.to.device, &c.create)
-		for _, name := range c.fileNames() {
-			if c.replaces(name) {
-				c.noteSealed(c.device, name)
+		if c.replace || len(c.approved) > 0 {
+			for _, name := range c.fileNames() {
+				if c.replaces(name) {
+					c.noteSealed(c.device, name)
+				}
 			}
 		}
 		c.refuseUnfit()

@@ -10,8 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -263,4 +268,73 @@ func TestCpEndsLooking(t *testing.T) {
 	checks, err = v.eachFile(fsys, target{device: device, name: "."}, run)
 	require.NoError(t, err)
 	assert.Empty(t, checks)
+}
+
+// slowFS is slow to list its directories, and counts who is listing.
+type slowFS struct {
+	fs.FS
+	listing, most atomic.Int32
+	cancel        func() // called once some directories have been listed
+	left          atomic.Int32
+}
+
+func (s *slowFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	n := s.listing.Add(1)
+	defer s.listing.Add(-1)
+	for most := s.most.Load(); n > most && !s.most.CompareAndSwap(most, n); most = s.most.Load() {
+	}
+	time.Sleep(time.Duration(len(name)%7) * 100 * time.Microsecond)
+	if s.left.Add(-1) == 0 {
+		s.cancel()
+	}
+	return fs.ReadDir(s.FS, name)
+}
+
+// Directories are listed ahead of being added, a few at a time. What comes of it, and the order in which
+// files are refused, does not depend on which list is there first. Once the tree is there, or the user has
+// ended it, nobody lists any more.
+func TestCpListsAhead(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	var want, refused []string
+	for _, name := range []string{"a/f", "a/g/h/i", "a/g/empty", "b/c/d/e/f", "b/c/empty", "b/d/f", "c/empty", "d/f", "e/f/g", "e/g/empty", "e/g/f", "f", "g/f"} {
+		for i := range 4 {
+			name := fmt.Sprintf("%d/%s", i, name)
+			if strings.HasSuffix(name, "empty") {
+				files[name] = &fstest.MapFile{Mode: 0o644}
+				refused = append(refused, name)
+			} else {
+				files[name] = &fstest.MapFile{Mode: 0o644, Data: []byte("x")}
+				want = append(want, name)
+			}
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(refused)
+	build := func(from *slowFS) (names, refused []string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		from.cancel = cancel
+		b := treeBuilder{tree: newTree(), ctx: ctx, recursive: true, isDevice: func(fs.FileInfo) bool { return false },
+			refuse: func(t target, kind refusalKind, err error) { refused = append(refused, t.name) }}
+		b.add(from, ".", ".", target{name: "."})
+		assert.Zero(t, from.listing.Load(), "somebody still lists")
+		assert.LessOrEqual(t, int(from.most.Load()), runtime.GOMAXPROCS(0)+1, "at a time")
+		fs.WalkDir(b.tree, ".", func(name string, d fs.DirEntry, _ error) error {
+			if !d.IsDir() {
+				names = append(names, name)
+			}
+			return nil
+		})
+		return names, refused
+	}
+	for range 5 {
+		names, others := build(&slowFS{FS: files})
+		assert.Equal(t, want, names)
+		assert.Equal(t, refused, others)
+	}
+	ended := &slowFS{FS: files}
+	ended.left.Store(10)
+	names, _ := build(ended)
+	assert.Less(t, len(names), len(want))
 }

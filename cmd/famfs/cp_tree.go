@@ -11,8 +11,10 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -115,10 +117,14 @@ type treeBuilder struct {
 	// for such files.
 	isDevice func(fs.FileInfo) bool
 	passOver func(t target, why string)
+
+	listing sync.WaitGroup // directories that are listed ahead
+	ahead   atomic.Int32   // and their number
 }
 
 // add adds root in from, which is source s, to the tree as name.
 func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
+	defer b.listing.Wait()
 	st, err := fs.Stat(from, root) // follows a link
 	switch {
 	case err != nil:
@@ -126,7 +132,7 @@ func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
 	case st.IsDir() && !b.recursive:
 		b.refuse(s, otherRefusal, because(fs.ErrInvalid, "is a directory; copy it with -r"))
 	case st.IsDir():
-		b.addDir(from, root, name, s, st, nil)
+		b.addDir(from, root, name, s, st, nil, list(from, root))
 	case b.isDevice(st):
 		b.refuse(s, otherRefusal, because(fs.ErrInvalid, "is the device that is copied to or from; what is on it is written %s:/", s))
 	case s.slash:
@@ -150,49 +156,112 @@ func (b *treeBuilder) addFile(from fs.FS, at, name string, s target, st fs.FileI
 	}
 }
 
+// listed is what is in a directory, in order.
+type listed struct {
+	files []listedFile
+	err   error // the list may be incomplete
+}
+
+// listedFile is a file or directory that is in another one. Links are not followed.
+type listedFile struct {
+	name string
+	st   fs.FileInfo
+	err  error // it cannot be described
+}
+
+// list lists a directory.
+func list(from fs.FS, at string) (l listed) {
+	entries, err := fs.ReadDir(from, at)
+	l = listed{make([]listedFile, len(entries)), err}
+	for i, e := range entries {
+		st, err := e.Info()
+		l.files[i] = listedFile{e.Name(), st, err}
+	}
+	return l
+}
+
+// listAhead lists a directory that will be added soon, beside what is added now. It returns nil if
+// enough are being listed.
+func (b *treeBuilder) listAhead(from fs.FS, at string) <-chan listed {
+	if int(b.ahead.Add(1)) > runtime.GOMAXPROCS(0) {
+		b.ahead.Add(-1)
+		return nil
+	}
+	c := make(chan listed, 1)
+	b.listing.Go(func() {
+		c <- list(from, at)
+		b.ahead.Add(-1)
+	})
+	return c
+}
+
 // addDir adds a directory and everything in it to the tree. above are the directories that
 // contain it.
-func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileInfo, above []fs.FileInfo) {
+func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileInfo, above []fs.FileInfo, in listed) {
 	dir, err := b.dir(name, st.Mode())
 	if err == nil && dir.source.name == "" {
 		dir.source, dir.sys, dir.modified = s, st.Sys(), st.ModTime()
 	}
-	var entries []fs.DirEntry
 	if err == nil {
-		entries, err = fs.ReadDir(from, at)
+		err = in.err
+	} else {
+		in.files = nil
 	}
 	if err != nil {
 		b.refuse(s, otherRefusal, err)
 	}
 	above = append(above[:len(above):len(above)], st)
-	for _, e := range entries {
+	ahead := make([]<-chan listed, len(in.files))
+	next := 0 // the first that was not considered for listing ahead
+	for i, e := range in.files {
 		if b.ctx.Err() != nil {
 			return
 		}
-		below := s
-		below.name, below.slash = path.Join(s.name, e.Name()), false
-		child, target := path.Join(at, e.Name()), path.Join(name, e.Name())
-		st, err := e.Info()
+		for ; next < len(in.files); next++ {
+			if d := in.files[next]; next > i && d.err == nil && d.st.IsDir() {
+				if ahead[next] = b.listAhead(from, inDir(at, d.name)); ahead[next] == nil {
+					break
+				}
+			}
+		}
+		source := s
+		source.name, source.slash = path.Join(s.name, e.name), false
+		child, target := inDir(at, e.name), inDir(name, e.name)
+		st, err := e.st, e.err
 		if err == nil && st.Mode().Type() == fs.ModeSymlink {
 			if !b.follow {
-				b.refuse(below, linkRefusal, because(fs.ErrInvalid, "is a symbolic link, and famfs has none; -L copies what it points to"))
+				b.refuse(source, linkRefusal, because(fs.ErrInvalid, "is a symbolic link, and famfs has none; -L copies what it points to"))
 				continue
 			}
 			st, err = fs.Stat(from, child)
 		}
 		switch {
 		case err != nil:
-			b.refuse(below, otherRefusal, err)
+			b.refuse(source, otherRefusal, err)
 		case b.isDevice(st):
-			b.passOver(below, "is the device that is copied to or from: passed over")
+			b.passOver(source, "is the device that is copied to or from: passed over")
 		case !st.IsDir():
-			b.addFile(from, child, target, below, st)
+			b.addFile(from, child, target, source, st)
 		case slices.ContainsFunc(above, func(dir fs.FileInfo) bool { return os.SameFile(dir, st) }):
-			b.refuse(below, cycleRefusal, because(fs.ErrInvalid, "is a symbolic link to a directory that it lies in, which has no end"))
+			b.refuse(source, cycleRefusal, because(fs.ErrInvalid, "is a symbolic link to a directory that it lies in, which has no end"))
 		default:
-			b.addDir(from, child, target, below, st, above)
+			var in listed
+			if ahead[i] != nil {
+				in = <-ahead[i]
+			} else {
+				in = list(from, child)
+			}
+			b.addDir(from, child, target, source, st, above, in)
 		}
 	}
+}
+
+// inDir returns the path of what has this name in a directory of an fs.FS.
+func inDir(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return dir + "/" + name
 }
 
 // Open opens a file in its own file system, or a directory of the tree.

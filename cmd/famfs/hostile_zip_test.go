@@ -119,13 +119,13 @@ func TestUnits(t *testing.T) {
 		assert.Equal(t, want, units(n, unit), n)
 	}
 	assert.EqualValues(t, 3, plus(1, 2))
-	assert.EqualValues(t, math.MaxInt64, plus(math.MaxInt64-1, 2))
+	assert.EqualValues(t, int64(math.MaxInt64), plus(math.MaxInt64-1, 2))
 	tree := newTree()
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, tree.insert(name, &treeNode{name: name, size: math.MaxInt64}))
 	}
 	_, bytes := tree.total()
-	assert.EqualValues(t, math.MaxInt64, bytes)
+	assert.EqualValues(t, int64(math.MaxInt64), bytes)
 }
 
 // Sparse files that are larger than any device are refused, at once, and the others are copied.

@@ -28,11 +28,16 @@ type localFS string
 
 func (d localFS) path(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
 
-// Open opens a file or directory. It refuses special files: opening a pipe would wait for ever.
-func (d localFS) Open(name string) (fs.File, error) {
-	if st, err := os.Stat(d.path(name)); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
-		return nil, &fs.PathError{Op: "open", Path: d.path(name), Err: because(fs.ErrInvalid, "is a special file (%v)", st.Mode().Type())}
+// checkPlain refuses special files: opening a pipe would wait for ever.
+func checkPlain(name string) error {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		return &fs.PathError{Op: "open", Path: name, Err: because(fs.ErrInvalid, "is a special file (%v)", st.Mode().Type())}
 	}
+	return nil
+}
+
+// Open opens a file or directory, and no special file.
+func (d localFS) Open(name string) (fs.File, error) {
 	f, err := openPlain(d.path(name))
 	if err != nil {
 		return nil, err // not a nil *os.File

@@ -24,7 +24,12 @@ func removeLeftPart(name string) {
 	}
 }
 
-func openPlain(name string) (*os.File, error) { return os.Open(name) }
+func openPlain(name string) (*os.File, error) {
+	if err := checkPlain(name); err != nil {
+		return nil, err
+	}
+	return os.Open(name)
+}
 
 func sameDevice(a, b fs.FileInfo) bool { return false }
 

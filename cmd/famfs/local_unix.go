@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 var errPartGone = errors.New("part file was removed")
@@ -47,16 +49,26 @@ func removeLeftPart(name string) {
 	}
 }
 
-// openPlain opens a file or directory that nobody waits for. os.Open finds out that with five more
-// system calls, which is most of the time where files are small.
+// openPlain opens a file or directory to read it, and nothing that would wait for somebody: see
+// checkPlain. os.Open finds out with five more system calls whether anybody can wait for the file,
+// which is most of the time where files are small.
 func openPlain(name string) (*os.File, error) {
 	for {
-		fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+		var st unix.Stat_t
 		switch {
-		case err == nil:
+		case err == unix.EINTR:
+		case err == nil && unix.Fstat(fd, &st) == nil && (st.Mode&unix.S_IFMT == unix.S_IFREG || st.Mode&unix.S_IFMT == unix.S_IFDIR):
+			unix.FcntlInt(uintptr(fd), unix.F_SETFL, unix.O_RDONLY) // or os would try to wait for it
 			return os.NewFile(uintptr(fd), name), nil
-		case err != syscall.EINTR:
-			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		default: // also if somebody has a lease on it and has to give it up
+			if err == nil {
+				unix.Close(fd)
+			}
+			if err := checkPlain(name); err != nil {
+				return nil, err
+			}
+			return os.Open(name)
 		}
 	}
 }

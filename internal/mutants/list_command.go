@@ -4,6 +4,26 @@ package main
 
 var commandMutants = []mutant{
 	{
+		name: "cp-list-wait", why: "directories are listed on when the copy has given up", file: "cmd/famfs/cp_tree.go",
+		old: "\tdefer b.listing.Wait()\n", new: "", tests: "TestCpListsAhead",
+	},
+	{
+		name: "cp-list-all", why: "every directory is listed at the same time", file: "cmd/famfs/cp_tree.go",
+		old: "if int(b.ahead.Add(1)) > runtime.GOMAXPROCS(0) {", new: "if int(b.ahead.Add(1)) > 1000 {", tests: "TestCpListsAhead",
+	},
+	{
+		name: "cp-list-other", why: "what is listed ahead is another directory", file: "cmd/famfs/cp_tree.go",
+		old: "ahead[next] = b.listAhead(from, inDir(at, d.name))", new: "ahead[next] = b.listAhead(from, at)", tests: "TestCpListsAhead",
+	},
+	{
+		name: "open-special", why: "special files are read", file: "cmd/famfs/local_unix.go",
+		old: "unix.Fstat(fd, &st) == nil && (st.Mode", new: "unix.Fstat(fd, &st) == nil && (true || st.Mode", tests: "TestOpenPlain",
+	},
+	{
+		name: "open-leased", why: "a file that somebody has a lease on cannot be read", file: "cmd/famfs/local_unix.go",
+		old: "return os.Open(name)\n", new: "return nil, err\n", tests: "TestOpenLeased TestOpenPlain",
+	},
+	{
 		name: "fsck-status", why: "the status is that of the last device, not the highest", file: "cmd/famfs/fsck.go",
 		old: "status = max(status, r.Status)", new: "status = r.Status", tests: "TestFsckStatus",
 	},
