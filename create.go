@@ -50,7 +50,8 @@ type pendingFile struct {
 	since              diskCounts // of before the first of these writes
 	at                 int64      // where Write continues
 	calls              int        // how often something was written by a system call
-	onlyWhole          bool       // who fills it drops it unless one call fills all of it: see byCall
+	onlyWhole          bool       // who fills it drops it unless one call of ReadFrom fills all of it
+	unreserved         bool       // it is being written by calls that find out whether there is room: see makeRoom
 	failing            sync.Mutex // for fails, if several goroutines write by calls
 	batch              *batch     // the batch it was appended in; it may be in the log
 	sums               fileSums

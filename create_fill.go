@@ -38,9 +38,10 @@ func (p *PendingFile) writeAt(b []byte, off int64) (int, error) {
 		return 0, p.fail("write", err)
 	}
 	n, err := int64(0), error(nil)
-	switch end := min(p.size, off+int64(len(b))); {
+	end := min(p.size, off+int64(len(b)))
+	switch {
 	case off >= end:
-	case p.byCall():
+	case p.byCall(off == 0 && end == p.size):
 		n, err = p.put(b[:end-off], off)
 	case p.byManyCalls(end - off):
 		n, err = p.putMany(b[:end-off], off)
@@ -52,6 +53,9 @@ func (p *PendingFile) writeAt(b []byte, off int64) (int, error) {
 		n, err = p.fill(off, end, func(from, to int64, sum *crcRun) (int64, error) {
 			return int64(sum.copyInto(p.home.strictest().cache, data[from:to], b[from-off:])), nil
 		})
+	}
+	if full := p.makeRoom(n); err == nil {
+		err = full
 	}
 	if err == nil && n < int64(len(b)) {
 		err = fmt.Errorf("%d bytes at %d of a file of %d: %w", len(b), off, p.size, io.ErrShortWrite)
@@ -85,14 +89,14 @@ func (p *PendingFile) ReadFrom(r io.Reader) (int64, error) {
 
 // readFrom is ReadFrom, but calls step after every piece with its size, perhaps from several
 // goroutines. An error of step ends the reading.
-func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, error) {
+func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (n int64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, err := int64(0), p.mayFill()
-	if err != nil {
+	if err := p.mayFill(); err != nil {
 		return 0, p.fail("write", err)
 	}
-	if p.at < p.size && p.byCall() {
+	defer p.makeRoom(0) // if r or step panics
+	if p.at < p.size && p.byCall(p.onlyWhole && p.at == 0) {
 		n, err = p.putFrom(r, step)
 	} else if src := p.sourceForCalls(r); src != nil {
 		n, err = p.putSource(src, step)
@@ -104,6 +108,9 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (int64, er
 		n, err = p.fillFrom(data, r, step)
 	}
 	p.at += n
+	if full := p.makeRoom(n); err == nil {
+		err = full
+	}
 	if err == nil && p.at == p.size {
 		err = checkEnd(r, p.size)
 	}

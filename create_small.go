@@ -22,37 +22,71 @@ const (
 )
 
 // byCall says whether to write the next bytes by a system call. Before the first call it reserves
-// room for the whole file, unless that call will take all of it from a source that nobody reads
-// again if it fails. If there is no room, the answer is no: mapping the file then fails, and so
+// room for the whole file, unless whole says that all of it is to be written now, from what nobody
+// misses if that fails. If there is no room, the answer is no: mapping the file then fails, and so
 // the error comes before a source is read.
-func (p *PendingFile) byCall() bool {
+func (p *PendingFile) byCall(whole bool) bool {
 	if p.region != nil || p.size > smallFile || p.calls == fewCalls || !p.home.every((*device).takesCalls) {
 		return false
 	}
-	return p.hasRoom()
+	return p.hasRoom(whole)
 }
 
 // byManyCalls says whether to write the next n bytes, of a large file, by many calls. It
-// reserves room as byCall does.
+// always reserves room for all of it before: what is written of a large file that does not fit would
+// fill up the file system under the stand-in.
 func (p *PendingFile) byManyCalls(n int64) bool {
-	return p.region == nil && n >= largeCall && p.home.every((*device).prefersCalls) && p.hasRoom()
+	return p.region == nil && n >= largeCall && p.home.every((*device).prefersCalls) && p.hasRoom(false)
 }
 
 // hasRoom says whether calls may write the file. Before the first of them it reserves room for
-// the whole file.
-func (p *PendingFile) hasRoom() bool {
+// the whole file, or leaves that to makeRoom where writing reserves it.
+func (p *PendingFile) hasRoom(whole bool) bool {
 	if !p.home.every(func(d *device) bool { return mayReach(d.info.Size) }) { // any longer
 		return false
 	}
-	if p.calls == 0 && !(p.onlyWhole && p.size <= smallFile && p.home.every((*device).prefersCalls)) {
-		parts, err := p.home.parts(min(roundUp(p.size, p.home.align()), roundUp(p.size, p.fs.sb.AllocUnit)))
-		if err != nil || reserve(parts) != nil {
+	if p.calls == 0 {
+		p.unreserved = whole && p.home.every((*device).prefersCalls)
+		if !p.unreserved && p.reserve() != nil {
 			return false
 		}
-		p.memErr = nil // of a mapping that was tried before
 	}
 	p.calls++
 	return true
+}
+
+// reserve reserves room for the whole file. Then it can be written, whatever was wrong before.
+func (p *PendingFile) reserve() error {
+	parts, err := p.home.parts(min(roundUp(p.size, p.home.align()), roundUp(p.size, p.fs.sb.AllocUnit)))
+	if err == nil {
+		err = reserve(parts)
+	}
+	if err == nil {
+		p.memErr = nil // of a mapping that was tried before
+	}
+	return err
+}
+
+// makeRoom ends a call that was to write the whole file, and wrote n bytes of it. If that is not all,
+// it reserves room for the rest, as if that had been done before. If there is none, Commit fails
+// until there is.
+func (p *PendingFile) makeRoom(n int64) error {
+	if !p.unreserved {
+		return nil
+	}
+	p.unreserved = false
+	if p.state != pendingFilling {
+		return nil
+	}
+	if n == p.size {
+		p.memErr = nil
+		return nil
+	}
+	err := p.reserve()
+	if err != nil {
+		p.calls, p.memErr = 0, err
+	}
+	return err
 }
 
 // put writes b, which does not reach past the end of the file, to offset from. It returns how
@@ -95,6 +129,7 @@ func (p *PendingFile) put(b []byte, from int64) (n int64, err error) {
 		if fault := Guard(func() error { loadPages(b[n:]); return nil }); fault != nil {
 			err = fault
 		}
+	case p.unreserved && errors.Is(err, ErrNoSpace): // see makeRoom
 	case err != nil:
 		p.failsOnce(err)
 	}

@@ -1,7 +1,8 @@
 package famfs
 
 // Stand-ins on a file system that is full: a small file's source is not read before there is
-// room for all of the file, and an error is forgotten only when there is.
+// room for all of the file, unless nobody misses what was read, and an error is forgotten only
+// when there is room.
 
 import (
 	"bytes"
@@ -14,41 +15,28 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 )
 
-// onSmallTmpfs returns a file system on a stand-in that is larger than what the tmpfs it is on still takes.
-// fill fills that up to its last page, and returns what makes room again.
-func onSmallTmpfs(t *testing.T) (m *FS, fill func() (empty func())) {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m"); err != nil {
-		t.Skip("a full file system is mounted, which needs root: ", err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+// onSmallTmpfs returns a file system on a stand-in that is larger than the tmpfs that it is on, and the
+// folder that this is.
+func onSmallTmpfs(t *testing.T) (m *FS, dir string) {
+	dir = smallTmpfs(t, 32*mib)
 	path := filepath.Join(dir, "device")
 	require.NoError(t, CreateBacking(path, 64*mib))
 	require.NoError(t, Format(path, WithSystemUUID(testHost)))
 	m = openMaster(t, path)
 	needsCalls(t, m)
-	return m, func() func() {
-		ballast, err := os.Create(filepath.Join(dir, "ballast"))
-		require.NoError(t, err)
-		for err == nil {
-			_, err = ballast.Write(make([]byte, 4096))
-		}
-		require.NoError(t, ballast.Close())
-		return func() { require.NoError(t, os.Remove(ballast.Name())) }
-	}
+	return m, dir
 }
 
 func TestSmallFileWithoutRoom(t *testing.T) {
 	t.Parallel()
-	m, fill := onSmallTmpfs(t)
+	m, dir := onSmallTmpfs(t)
 	want := pattern(100<<10, 1)
 	p, err := m.Create("f", int64(len(want)))
 	require.NoError(t, err)
 	defer p.Close()
-	empty := fill()
+	empty := fillUp(t, dir)
 
 	r := bytes.NewReader(want)
 	n, err := p.ReadFrom(r)
@@ -76,10 +64,10 @@ func TestSmallFileWithoutRoom(t *testing.T) {
 // no room: the file is not there, and its space on the device is free. It can be copied again.
 func TestCopyWithoutRoom(t *testing.T) {
 	t.Parallel()
-	m, fill := onSmallTmpfs(t)
+	m, dir := onSmallTmpfs(t)
 	src := fstest.MapFS{"f": {Data: pattern(100<<10, 1)}}
 	free := m.Usage().Free
-	empty := fill()
+	empty := fillUp(t, dir)
 	for range 2 {
 		require.ErrorIs(t, m.CopyFS(t.Context(), ".", src), ErrNoSpace)
 		_, err := m.Stat("f")
@@ -91,4 +79,59 @@ func TestCopyWithoutRoom(t *testing.T) {
 	got, err := m.ReadFile("f")
 	require.NoError(t, err)
 	requireBytes(t, src["f"].Data, got, "f")
+}
+
+// What is written at once, if it is small, is not preceded by a reservation. If there is no room, all is
+// as if it had been: Commit fails until there is room for the whole file, and filling can go on.
+func TestWholeFileWithoutRoom(t *testing.T) {
+	t.Parallel()
+	const size = 100 << 10
+	content := pattern(size, 1)
+	for name, fill := range map[string]func(p *PendingFile) error{
+		"at once": func(p *PendingFile) error {
+			_, err := p.WriteAt(content, 0)
+			return err
+		},
+		"from a source": func(p *PendingFile) error {
+			p.onlyWhole = true
+			_, err := p.ReadFrom(bytes.NewReader(content[p.at:]))
+			return err
+		},
+		"from a source that is short": func(p *PendingFile) error {
+			p.onlyWhole = true
+			_, err := p.ReadFrom(bytes.NewReader(content[p.at:min(p.at+64<<10, size)]))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, dir := onSmallTmpfs(t)
+			p, err := m.Create("f", size)
+			require.NoError(t, err)
+			defer p.Close()
+			left := filepath.Join(dir, "left")
+			require.NoError(t, os.WriteFile(left, make([]byte, 80<<10), 0o600)) // enough for what is short
+			empty := fillUp(t, dir)
+			require.NoError(t, os.Remove(left))
+			for range 2 {
+				require.ErrorIs(t, fill(p), ErrNoSpace)
+				require.ErrorIs(t, p.Commit(), ErrNoSpace)
+			}
+			if p.at == 0 {
+				require.Panics(t, func() {
+					p.onlyWhole = true
+					p.readFrom(bytes.NewReader(content), func(int64) error { panic("step") })
+				})
+			}
+			require.ErrorIs(t, p.Commit(), ErrNoSpace)
+			empty()
+			for again := true; again; again = p.at > 0 && p.at < size {
+				require.NoError(t, fill(p))
+			}
+			require.NoError(t, p.Commit())
+			got, err := m.ReadFile("f")
+			require.NoError(t, err)
+			requireBytes(t, content, got, "f")
+		})
+	}
 }
