@@ -203,17 +203,8 @@ func TestSalvageInvalidates(t *testing.T) {
 // loads in turn.
 func TestFormatWhileOthersLook(t *testing.T) {
 	t.Parallel()
-	one := func(t *testing.T) string {
-		m, path := master(t, testSize)
-		require.NoError(t, m.Close())
-		return path
-	}
-	two := func(t *testing.T) string { // its log has an entry from the beginning
-		m, paths := severalDevices(t, 2, 16*mib)
-		require.NoError(t, m.Close())
-		return paths[0]
-	}
-	for name, device := range map[string]func(*testing.T) string{"one device": one, "two devices": two} {
+	// On two devices, the log has an entry from the beginning.
+	for name, devices := range map[string]int{"one device": 1, "two devices": 2} {
 		for how, look := range map[string]func(f *FS, m sharedMemory) error{
 			"open": (*FS).findFileSystem,
 			"salvage": func(f *FS, m sharedMemory) (err error) {
@@ -223,7 +214,9 @@ func TestFormatWhileOthersLook(t *testing.T) {
 		} {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				t.Parallel()
-				path := device(t)
+				m, paths := severalDevices(t, devices, 16*mib)
+				require.NoError(t, m.Close())
+				path := paths[0]
 				magic, none := bytesAt(t, path, magicAt, 8), make([]byte, 8)
 				loads := 1
 				for at := 0; at < loads; at++ {

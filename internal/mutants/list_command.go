@@ -9,7 +9,7 @@ var commandMutants = []mutant{
 	},
 	{
 		name: "cp-list-all", why: "every directory is listed at the same time", file: "cmd/famfs/cp_tree.go",
-		old: "if int(b.ahead.Add(1)) > runtime.GOMAXPROCS(0) {", new: "if int(b.ahead.Add(1)) > 1000 {", tests: "TestCpListsAhead",
+		old: "if int(b.ahead.Add(1)) > runtime.GOMAXPROCS(0) {", new: "if int(b.ahead.Add(1)) > 1000*runtime.GOMAXPROCS(0) {", tests: "TestCpListsAhead",
 	},
 	{
 		name: "cp-list-other", why: "what is listed ahead is another directory", file: "cmd/famfs/cp_tree.go",

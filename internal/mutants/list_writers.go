@@ -37,7 +37,7 @@ var writerMutants = []mutant{
 	},
 	{
 		name: "small-room", why: "a small file's source is read before there is room", file: "create_small.go",
-		old: "if err != nil || reserve(parts) != nil {", new: "if err != nil || len(parts) < 0 {", tests: "TestSmallFileWithoutRoom",
+		old: "if !p.unreserved && p.reserve() != nil {", new: "if !p.unreserved && p.reserve() != nil && p.calls < 0 {", tests: "TestSmallFileWithoutRoom",
 	},
 	{
 		name: "small-cut", why: "a call makes a stand-in longer that was cut short", file: "dax_write.go",
@@ -342,5 +342,21 @@ var copyMutants = []mutant{
 	{
 		name: "inturn-end", why: "who decodes ahead waits for a block that will not come", file: "log_order.go",
 		old: "\tq.ended = true\n\tq.moved.Broadcast()\n", new: "\tq.ended = true\n", tests: "TestInTurnGivenUp",
+	},
+	{
+		name: "small-room-forgotten", why: "a small file without room can be committed", file: "create_small.go",
+		old: "\t\tp.calls, p.memErr = 0, err\n", new: "\t\tp.calls = 0\n", tests: "TestWholeFileWithoutRoom",
+	},
+	{
+		name: "small-room-for-ever", why: "a small file that found no room cannot be filled any more", file: "create_small.go",
+		old: "\tcase p.unreserved && errors.Is(err, ErrNoSpace): // see makeRoom\n", new: "", tests: "TestWholeFileWithoutRoom",
+	},
+	{
+		name: "small-room-short", why: "the rest of a small file has no room if its source is short", file: "create_small.go",
+		old: "\tif n == p.size {\n\t\tp.memErr = nil", new: "\tif n > 0 {\n\t\tp.memErr = nil", tests: "TestWholeFileWithoutRoom",
+	},
+	{
+		name: "large-room-late", why: "what does not fit of a large file fills up what is under the stand-in", file: "create_small.go",
+		old: "p.home.every((*device).prefersCalls) && p.hasRoom(false)", new: "p.home.every((*device).prefersCalls) && p.hasRoom(true)", tests: "TestNoRoomUnderStandIn",
 	},
 }
