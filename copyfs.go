@@ -242,7 +242,7 @@ func (c *copier) copyOther(ctx context.Context, name string, d fs.DirEntry) erro
 	if err := c.checkIntoItself(name, st); err != nil {
 		return err
 	}
-	if target := path.Join(c.dir, name); target != "." {
+	if target := c.target(name); target != "." {
 		return c.fs.mkdirAll(target, c.options(ctx, st)...)
 	}
 	return nil
@@ -297,6 +297,14 @@ func (c *copier) fileOptions(ctx context.Context, target string, st fs.FileInfo)
 	return opts
 }
 
+// target returns where a file or directory of the source is copied to.
+func (c *copier) target(name string) string {
+	if c.dir == "." {
+		return name
+	}
+	return path.Join(c.dir, name)
+}
+
 // copyFile copies one file, or passes it over.
 func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 	from, st, err := c.open(name)
@@ -304,7 +312,7 @@ func (c *copier) copyFile(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	target := path.Join(c.dir, name)
+	target := c.target(name)
 	opts := c.fileOptions(ctx, target, st)
 	var p *PendingFile
 	there, missing := c.fs.Stat(target)
@@ -382,7 +390,7 @@ const (
 // passOver passes a file over if it is there with the content of its source. Other content is
 // an error, unless the file is to be replaced.
 func (c *copier) passOver(ctx context.Context, from fs.File, st, there fs.FileInfo, name string) (verdict, error) {
-	target := path.Join(c.dir, name)
+	target := c.target(name)
 	if err := c.compare(ctx, from, st, there, target); err != nil {
 		if c.replaces(target) && errors.Is(err, errOther) {
 			return toReplace, nil

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 )
 
@@ -45,7 +44,7 @@ func (c *copier) runAtomically(ctx context.Context) (err error) {
 	plan := commitPlan{dirs: dirs, there: make(map[string]int)}
 	for i := range files {
 		if files[i].verdict == sameContent {
-			plan.there[path.Join(c.dir, files[i].name)] = files[i].there
+			plan.there[c.target(files[i].name)] = files[i].there
 		}
 	}
 	files = slices.DeleteFunc(files, func(file plannedFile) bool { return file.verdict != toReplace })
@@ -168,7 +167,7 @@ func (c *copier) plan(ctx context.Context) (dirs []newDir, missing bool, files [
 				}
 			}
 			above = nil
-			if target := path.Join(c.dir, name); err == nil && target != "." {
+			if target := c.target(name); err == nil && target != "." {
 				err = addDir(target, st)
 			}
 			if err == nil {
@@ -214,7 +213,7 @@ func (c *copier) eachInParallel(ctx context.Context, files []plannedFile, f func
 
 // compareFirst passes a file over if it is there with the content of its source.
 func (c *copier) compareFirst(ctx context.Context, file *plannedFile) (err error) {
-	there, err := c.fs.Stat(path.Join(c.dir, file.name))
+	there, err := c.fs.Stat(c.target(file.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -224,7 +223,7 @@ func (c *copier) compareFirst(ctx context.Context, file *plannedFile) (err error
 	from, st, err := c.openPlanned(file)
 	if err != nil {
 		file.verdict = leftOut
-		return c.failChanged(path.Join(c.dir, file.name), 0, err)
+		return c.failChanged(c.target(file.name), 0, err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	if attr, ok := there.Sys().(*Attr); ok {
@@ -278,7 +277,7 @@ func (f *FS) keepRoom(dirs []newDir, further int) (release func(), err error) {
 
 // config returns how a file is created.
 func (c *copier) config(ctx context.Context, file *plannedFile) createConfig {
-	return c.fs.newCreateConfig(c.fileOptions(ctx, path.Join(c.dir, file.name), file.info))
+	return c.fs.newCreateConfig(c.fileOptions(ctx, c.target(file.name), file.info))
 }
 
 // reserve takes the name and the space of a file.
@@ -286,7 +285,7 @@ func (c *copier) reserve(ctx context.Context, file *plannedFile, planned map[str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	target := path.Join(c.dir, file.name)
+	target := c.target(file.name)
 	config := c.config(ctx, file)
 	config.planned = planned
 	p, err := c.fs.create(target, file.info.Size(), config)

@@ -211,6 +211,7 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 		b.refuse(s, otherRefusal, err)
 	}
 	above = append(above[:len(above):len(above)], st)
+	source := path.Clean(s.name)
 	ahead := make([]<-chan listed, len(in.files))
 	next := 0 // the first that was not considered for listing ahead
 	for i, e := range in.files {
@@ -224,26 +225,26 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 				}
 			}
 		}
-		source := s
-		source.name, source.slash = path.Join(s.name, e.name), false
+		below := s
+		below.name, below.slash = inDir(source, e.name), false
 		child, target := inDir(at, e.name), inDir(name, e.name)
 		st, err := e.st, e.err
 		if err == nil && st.Mode().Type() == fs.ModeSymlink {
 			if !b.follow {
-				b.refuse(source, linkRefusal, because(fs.ErrInvalid, "is a symbolic link, and famfs has none; -L copies what it points to"))
+				b.refuse(below, linkRefusal, because(fs.ErrInvalid, "is a symbolic link, and famfs has none; -L copies what it points to"))
 				continue
 			}
 			st, err = fs.Stat(from, child)
 		}
 		switch {
 		case err != nil:
-			b.refuse(source, otherRefusal, err)
+			b.refuse(below, otherRefusal, err)
 		case b.isDevice(st):
-			b.passOver(source, "is the device that is copied to or from: passed over")
+			b.passOver(below, "is the device that is copied to or from: passed over")
 		case !st.IsDir():
-			b.addFile(from, child, target, source, st)
+			b.addFile(from, child, target, below, st)
 		case slices.ContainsFunc(above, func(dir fs.FileInfo) bool { return os.SameFile(dir, st) }):
-			b.refuse(source, cycleRefusal, because(fs.ErrInvalid, "is a symbolic link to a directory that it lies in, which has no end"))
+			b.refuse(below, cycleRefusal, because(fs.ErrInvalid, "is a symbolic link to a directory that it lies in, which has no end"))
 		default:
 			var in listed
 			if ahead[i] != nil {
@@ -251,15 +252,18 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 			} else {
 				in = list(from, child)
 			}
-			b.addDir(from, child, target, source, st, above, in)
+			b.addDir(from, child, target, below, st, above, in)
 		}
 	}
 }
 
-// inDir returns the path of what has this name in a directory of an fs.FS.
+// inDir returns the path of what has this name in a directory whose path is clean.
 func inDir(dir, name string) string {
-	if dir == "." {
+	switch dir {
+	case ".":
 		return name
+	case "/":
+		return "/" + name
 	}
 	return dir + "/" + name
 }

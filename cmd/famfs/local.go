@@ -26,7 +26,18 @@ import (
 // that it opens are *os.File.
 type localFS string
 
-func (d localFS) path(name string) string { return filepath.Join(string(d), filepath.FromSlash(name)) }
+// path returns the path of a file. Its name is valid in an fs.FS but for the letters, so only that of the
+// directory may have to be cleaned.
+func (d localFS) path(name string) string {
+	dir := filepath.Clean(string(d))
+	switch {
+	case name == ".":
+		return dir
+	case os.IsPathSeparator(dir[len(dir)-1]): // the root
+		return dir + filepath.FromSlash(name)
+	}
+	return dir + string(filepath.Separator) + filepath.FromSlash(name)
+}
 
 // checkPlain refuses special files: opening a pipe would wait for ever.
 func checkPlain(name string) error {
