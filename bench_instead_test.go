@@ -9,9 +9,14 @@ package famfs
 import (
 	"context"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/edsrzf/mmap-go"
@@ -123,6 +128,44 @@ func copyTreeInstead(b *testing.B, files int, size int64) {
 		b.ReportAllocs()
 		for b.Loop() {
 			again()
+		}
+	})
+	b.Run("sources-only", func(b *testing.B) { // opening, reading and closing them, which comparing cannot do without
+		var names []string
+		src := os.DirFS(tree)
+		require.NoError(b, fs.WalkDir(src, ".", func(name string, d fs.DirEntry, err error) error {
+			if !d.IsDir() {
+				names = append(names, name)
+			}
+			return err
+		}))
+		b.SetBytes(int64(files) * size)
+		for b.Loop() {
+			var next atomic.Int64
+			var workers sync.WaitGroup
+			for range runtime.GOMAXPROCS(0) {
+				workers.Go(func() {
+					buffer := make([]byte, size)
+					for {
+						i := int(next.Add(1)) - 1
+						if i >= len(names) {
+							return
+						}
+						f, err := src.Open(names[i])
+						if err == nil {
+							_, err = io.ReadFull(f, buffer)
+						}
+						if err == nil {
+							err = f.Close()
+						}
+						if err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			workers.Wait()
 		}
 	})
 	b.Run("cp", func(b *testing.B) {

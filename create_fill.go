@@ -54,7 +54,8 @@ func (p *PendingFile) writeAt(b []byte, off int64) (int, error) {
 			return int64(sum.copyInto(p.home.strictest().cache, data[from:to], b[from-off:])), nil
 		})
 	}
-	if full := p.makeRoom(n); err == nil {
+	n, full := p.makeRoom(n)
+	if err == nil {
 		err = full
 	}
 	if err == nil && n < int64(len(b)) {
@@ -107,8 +108,9 @@ func (p *PendingFile) readFrom(r io.Reader, step func(n int64) error) (n int64, 
 		}
 		n, err = p.fillFrom(data, r, step)
 	}
+	n, full := p.makeRoom(n)
 	p.at += n
-	if full := p.makeRoom(n); err == nil {
+	if err == nil {
 		err = full
 	}
 	if err == nil && p.at == p.size {

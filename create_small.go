@@ -68,25 +68,31 @@ func (p *PendingFile) reserve() error {
 }
 
 // makeRoom ends a call that was to write the whole file, and wrote n bytes of it. If that is not all,
-// it reserves room for the rest, as if that had been done before. If there is none, Commit fails
-// until there is.
-func (p *PendingFile) makeRoom(n int64) error {
+// it reserves room for the rest, as if that had been done before. If there is none, what was written
+// gives its room back and no longer counts, and Commit fails until there is. It returns how many bytes count.
+func (p *PendingFile) makeRoom(n int64) (int64, error) {
 	if !p.unreserved {
-		return nil
+		return n, nil
 	}
 	p.unreserved = false
 	if p.state != pendingFilling {
-		return nil
+		return n, nil
 	}
 	if n == p.size {
 		p.memErr = nil
-		return nil
+		return n, nil
 	}
 	err := p.reserve()
 	if err != nil {
 		p.calls, p.memErr = 0, err
+		if parts, err := p.home.parts(roundUp(p.size, p.fs.sb.AllocUnit)); err == nil {
+			for _, s := range parts {
+				s.dev.giveBack(s.segment)
+			}
+		}
+		n = 0
 	}
-	return err
+	return n, err
 }
 
 // put writes b, which does not reach past the end of the file, to offset from. It returns how

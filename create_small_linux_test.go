@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // onSmallTmpfs returns a file system on a stand-in that is larger than the tmpfs that it is on, and the
@@ -58,6 +59,33 @@ func TestSmallFileWithoutRoom(t *testing.T) {
 	got, err := m.ReadFile("f")
 	require.NoError(t, err)
 	requireBytes(t, want, got, "f")
+}
+
+// A file for which there is no room leaves as much as there was, so that others that fit can be copied.
+func TestCopyWithoutRoomLeavesRoom(t *testing.T) {
+	t.Parallel()
+	m, dir := onSmallTmpfs(t)
+	require.NoError(t, m.CopyFS(t.Context(), ".", fstest.MapFS{"before": {Data: pattern(1<<10, 2)}}))
+	room := func() int64 {
+		var st unix.Statfs_t
+		require.NoError(t, unix.Statfs(dir, &st))
+		return int64(st.Bfree) * int64(st.Bsize)
+	}
+	const some = 64 << 10
+	left := filepath.Join(dir, "left")
+	require.NoError(t, os.WriteFile(left, make([]byte, some), 0o600))
+	fillUp(t, dir)
+	require.NoError(t, os.Remove(left))
+	require.EqualValues(t, some, room())
+	require.ErrorIs(t, m.CopyFS(t.Context(), ".", fstest.MapFS{"f": {Data: pattern(100<<10, 1)}}), ErrNoSpace)
+	require.EqualValues(t, some, room())
+	require.ErrorIs(t, m.WriteFile("f", pattern(100<<10, 1), 0o644), ErrNoSpace)
+	require.EqualValues(t, some, room())
+	others := make(fstest.MapFS)
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		others[name] = &fstest.MapFile{Data: pattern(4<<10, 1)}
+	}
+	require.NoError(t, m.CopyFS(t.Context(), ".", others))
 }
 
 // CopyFS, which drops a file whose source it cannot take whole, finds out by writing it that there is

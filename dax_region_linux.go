@@ -11,9 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapFixedNoReplace is the flag with which mmap maps at an address only if nothing is there.
-const mapFixedNoReplace = unix.MAP_FIXED_NOREPLACE
-
 // reserveAddresses reserves size bytes of address space. They are marked as a mapping of a file
 // that nothing else maps: the kernel joins two mappings only if they are neighbours in the same
 // file too.

@@ -175,8 +175,15 @@ func TestMapRunsReserves(t *testing.T) {
 // first of them or in their midst, it stays, and they are mapped elsewhere. Not parallel, because
 // others would map the addresses in between.
 func TestMapBeside(t *testing.T) {
+	for name, flags := range map[string]int{"as stand-ins are": unix.MAP_SHARED, "as devices are": unix.MAP_SHARED_VALIDATE} {
+		t.Run(name, func(t *testing.T) { testMapBeside(t, flags) })
+	}
+}
+
+func testMapBeside(t *testing.T, flags int) {
 	const size = 2 * mib
 	d := testDevice(t, fileBacking(t, 16*mib), true)
+	d.mapFlags = flags
 	parts := []part{{d, segment{4 * mib, size}}, {d, segment{8 * mib, size}}, {d, segment{0, size}}}
 	for i, p := range parts {
 		writeTo(t, d.info.Path, p.off, []byte{byte('a' + i)})

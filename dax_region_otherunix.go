@@ -6,9 +6,6 @@ package famfs
 
 import "golang.org/x/sys/unix"
 
-// mapFixedNoReplace: there is no such flag that all of them know.
-const mapFixedNoReplace = 0
-
 // reserveAddresses reserves size bytes of address space.
 func reserveAddresses(size uintptr) (reservation, error) {
 	p, err := unix.MmapPtr(-1, 0, nil, size, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)

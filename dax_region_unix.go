@@ -4,7 +4,7 @@ package famfs
 
 // Address space on Unix. The segments of the device are mapped with MAP_FIXED over a reservation
 // of the right size and alignment. A guessed address usually avoids the reservation: for a single
-// run, and on Linux for several. mapSegments has checked the segments: with MAP_FIXED, a wrong one would destroy
+// run, and for several. mapSegments has checked the segments: with MAP_FIXED, a wrong one would destroy
 // other mappings.
 
 import (
@@ -100,31 +100,32 @@ func (d *device) mapRun(s segment, align uintptr, write bool) *region {
 }
 
 // mapBeside maps runs side by side where probably nothing is, without a reservation, of which each of
-// them would be cut off. It replaces no other mapping. If something is there, or if there is an error,
-// it returns nil, and mapRuns must be used.
+// them would be cut off. Each is mapped at the address that it asks for, or else anywhere: no other
+// mapping is replaced. If one is somewhere else, or if there is an error, mapBeside returns nil, and
+// mapRuns must be used.
 func mapBeside(runs []part, total int64, align uintptr, write bool) *region {
 	space := &runs[0].dev.space
 	// The hint need not be mapped memory, so it stays a number until the calls.
 	hint := space.below(uintptr(total), align)
-	if hint == 0 || mapFixedNoReplace == 0 {
+	if hint == 0 {
 		return nil
 	}
 	done := uintptr(0)
 	undo := func() error { return unix.MunmapPtr(unsafe.Add(nil, hint), done) }
 	for _, s := range runs {
 		prot, flags := s.dev.mmapFlags(write)
-		p, err := unix.MmapPtr(int(s.dev.file.Fd()), s.off, unsafe.Add(nil, hint+done), uintptr(s.len), prot, flags|mapFixedNoReplace)
-		if err == nil && uintptr(p) != hint+done { // before Linux 4.17 the flag means nothing
-			err = unix.EEXIST
+		p, err := unix.MmapPtr(int(s.dev.file.Fd()), s.off, unsafe.Add(nil, hint+done), uintptr(s.len), prot, flags)
+		if err == nil && uintptr(p) == hint+done {
+			done += uintptr(s.len)
+			continue
+		}
+		if err == nil {
 			unix.MunmapPtr(p, uintptr(s.len))
 		}
-		if err != nil {
-			if done > 0 {
-				undo()
-			}
-			return nil
+		if done > 0 {
+			undo()
 		}
-		done += uintptr(s.len)
+		return nil
 	}
 	return space.used(unsafe.Add(nil, hint), total, undo)
 }

@@ -1,7 +1,7 @@
 package famfs
 
-// Room under a stand-in, on Linux: whether the stand-in has holes, and how to fill them with room
-// that reads as zeros.
+// Room under a stand-in, on Linux: whether the stand-in has holes, how to fill them with room
+// that reads as zeros, and how to make them again.
 
 import (
 	"errors"
@@ -43,4 +43,10 @@ func (d *device) allocate(s segment) error {
 		}
 	}
 	return nil
+}
+
+// giveBack lets the file system under a stand-in have the room of s again, if it can take it. What was
+// there is lost.
+func (d *device) giveBack(s segment) {
+	_ = unix.Fallocate(int(d.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, s.off, s.len)
 }

@@ -25,7 +25,8 @@ import (
 // beginning of any device, Format recognizes the signatures of file systems, volume managers,
 // partition tables, archives and disk images. In a file, on fs-dax too, it also refuses any byte
 // that is not zero in the place of superblock and log. A DevDAX device may hold such bytes,
-// because memory does after a restart. After an interrupted Format, the same call succeeds.
+// because memory does after a restart. After an interrupted Format, the same call succeeds, but
+// needs Force with Secondaries.
 //
 // The device must have room for superblock, log and one allocation unit, which is 12 MiB with
 // the default log, and 14 MiB with Reuse; otherwise the error is fs.ErrInvalid. If the device has a

@@ -17,9 +17,9 @@ const scanPiece = 64
 
 // remains describes what is left of a famfs. It returns "" if there is nothing. What counts is:
 // a superblock's magic, a second copy that can be believed, a CRC that is right once the magic is
-// restored, a sound log header, and a sound entry. A log behind a cleared superblock does not count if it has
-// no entries but those that add devices at its beginning: an interrupted Format leaves that, and it holds
-// nothing that could be lost. m reaches size bytes of a device of deviceSize.
+// restored, a sound log header, and a sound entry. A log without entries behind a cleared superblock does not count: an
+// interrupted Format leaves that, and it holds nothing that could be lost. m reaches size bytes of a device of
+// deviceSize.
 func remains(m sharedMemory, size, deviceSize int64) string {
 	if size < superblockArea {
 		return ""
@@ -50,8 +50,7 @@ func remains(m sharedMemory, size, deviceSize int64) string {
 	read(m, header[:], logOffset)
 	h, err := decodeLogHeader(&header, int64(binary.LittleEndian.Uint64(header[logLengthAt:])))
 	sound := isSoundHeader(&header)
-	adding, used := scanUsed(m)
-	used = used || sound && h.next > adding
+	used := sound && h.next > 0 || scanEntries(m, scanPiece, nil) > 0
 	switch {
 	case noCopy == nil && (!gone || used):
 		return fmt.Sprintf("famfs file system %s (without its superblock, which has a second copy)", sb.UUID)
@@ -65,20 +64,6 @@ func remains(m sharedMemory, size, deviceSize int64) string {
 		return "entries of a famfs log"
 	}
 	return ""
-}
-
-// scanUsed returns how many entries at the beginning of the log do nothing but add devices, and whether
-// there are others. It looks at scanPiece entries.
-func scanUsed(m sharedMemory) (adding uint64, used bool) {
-	scanEntries(m, scanPiece, func(b *[entrySize]byte) {
-		var e entry
-		if e.decode(b); e.kind == typeAddDev && e.seq == adding {
-			adding++
-		} else {
-			used = true
-		}
-	})
-	return adding, used
 }
 
 // explainUnformatted adds to err why a device has no superblock: it is damaged, holds something

@@ -37,11 +37,15 @@ var deviceMutants = []mutant{
 	},
 	{
 		name: "region-beside-left", why: "runs that were mapped stay where the next could not be", file: "dax_region_unix.go",
-		old: "\t\t\tif done > 0 {\n\t\t\t\tundo()\n\t\t\t}\n", new: "", tests: "TestMapBeside",
+		old: "\t\tif done > 0 {\n\t\t\tundo()\n\t\t}\n", new: "", tests: "TestMapBeside",
 	},
 	{
-		name: "region-beside-replaces", why: "a run replaces what somebody else has mapped", file: "dax_region_linux.go",
-		old: "const mapFixedNoReplace = unix.MAP_FIXED_NOREPLACE", new: "const mapFixedNoReplace = unix.MAP_FIXED", tests: "TestMapBeside",
+		name: "region-beside-replaces", why: "a run replaces what somebody else has mapped", file: "dax_region_unix.go",
+		old: "unsafe.Add(nil, hint+done), uintptr(s.len), prot, flags)", new: "unsafe.Add(nil, hint+done), uintptr(s.len), prot, flags|unix.MAP_FIXED)", tests: "TestMapBeside",
+	},
+	{
+		name: "region-beside-anywhere", why: "runs that were mapped elsewhere count as side by side", file: "dax_region_unix.go",
+		old: "if err == nil && uintptr(p) == hint+done {", new: "if err == nil {", tests: "TestMapBeside",
 	},
 	{
 		name: "region-abandon", why: "a hole that another thread may have got is unmapped", file: "dax_region_unix.go",

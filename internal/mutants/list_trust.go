@@ -127,8 +127,8 @@ var trustMutants = []mutant{
 		old: "if settled && !lost || try", new: "if settled || lost && settled || try", tests: "TestFormatWhileOthersLook",
 	},
 	{
-		name: "remains-adding", why: "entries of devices alone pass for what is left of a file system", file: "salvage.go",
-		old: "if e.decode(b); e.kind == typeAddDev && e.seq == adding {", new: "if e.decode(b); e.kind == typeAddDev && e.seq > adding {", tests: "TestFormatWhileOthersLook",
+		name: "remains-adding", why: "a superblock of several devices without files cannot be put back", file: "salvage.go",
+		old: "used := sound && h.next > 0 || scanEntries(m, scanPiece, nil) > 0", new: "used := false", tests: "TestLostOfSeveral",
 	},
 	{
 		name: "remains-no-copy", why: "Format without Force overwrites what only has its copy", file: "salvage.go",

@@ -348,6 +348,10 @@ var copyMutants = []mutant{
 		old: "\t\tp.calls, p.memErr = 0, err\n", new: "\t\tp.calls = 0\n", tests: "TestWholeFileWithoutRoom",
 	},
 	{
+		name: "small-room-kept", why: "a small file that does not fit takes the room that others would have", file: "create_small.go",
+		old: "\t\t\t\ts.dev.giveBack(s.segment)\n", new: "\t\t\t\t_ = s\n", tests: "TestCopyWithoutRoomLeavesRoom",
+	},
+	{
 		name: "small-room-for-ever", why: "a small file that found no room cannot be filled any more", file: "create_small.go",
 		old: "\tcase p.unreserved && errors.Is(err, ErrNoSpace): // see makeRoom\n", new: "", tests: "TestWholeFileWithoutRoom",
 	},
