@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -340,5 +341,47 @@ func TestCpListsAhead(t *testing.T) {
 		ended.left.Store(1 + after)
 		names, _ := build(ended)
 		assert.Less(t, len(names), len(want))
+	}
+}
+
+// failsToList is a source in which listing one directory does something odd.
+type failsToList struct {
+	fstest.MapFS
+	dir string
+	do  func()
+}
+
+func (f failsToList) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == f.dir {
+		f.do()
+	}
+	return f.MapFS.ReadDir(name)
+}
+
+// If listing a directory ends the goroutine or panics, so does adding the source, as it did before
+// directories were listed ahead.
+func TestCpListsAheadFails(t *testing.T) {
+	t.Parallel()
+	panicked := errors.New("panicked")
+	for name, do := range map[string]func(){"Goexit": runtime.Goexit, "panic": func() { panic(panicked) }} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			src := failsToList{fstest.MapFS{"a/f": {Data: []byte("x")}, "b/f": {Data: []byte("x")}, "c/f": {Data: []byte("x")}}, "b", do}
+			b := treeBuilder{tree: newTree(), ctx: t.Context(), recursive: true, refuse: func(target, refusalKind, error) {}, isDevice: func(fs.FileInfo) bool { return false }}
+			done := make(chan any)
+			go func() {
+				defer close(done)
+				defer func() { done <- recover() }()
+				b.add(src, ".", "t", target{name: "t"})
+			}()
+			select {
+			case got := <-done:
+				if name == "panic" {
+					assert.Equal(t, panicked, got)
+				}
+			case <-time.After(2 * time.Second):
+				assert.Fail(t, "adding never ends")
+			}
+		})
 	}
 }

@@ -189,10 +189,33 @@ func (b *treeBuilder) listAhead(from fs.FS, at string) <-chan listed {
 	}
 	c := make(chan listed, 1)
 	b.listing.Go(func() {
-		c <- list(from, at)
-		b.ahead.Add(-1)
+		l := listed{err: errNotListed}
+		defer func() {
+			_ = recover() // it will panic again in turn, in the caller's goroutine
+			c <- l
+			b.ahead.Add(-1)
+		}()
+		l = list(from, at)
 	})
 	return c
+}
+
+// errNotListed says that listing a directory ahead has ended its goroutine.
+var errNotListed = errors.New("not listed")
+
+// inTurn returns what is in a directory, from a list that was begun ahead if there is one. If that is not
+// complete, it lists the directory when nobody else lists any: there may have been too few descriptors.
+func (b *treeBuilder) inTurn(from fs.FS, at string, ahead <-chan listed) (in listed) {
+	if ahead != nil {
+		in = <-ahead
+	} else {
+		in = list(from, at)
+	}
+	if in.err != nil {
+		b.listing.Wait()
+		in = list(from, at)
+	}
+	return in
 }
 
 // addDir adds a directory and everything in it to the tree. above are the directories that
@@ -246,13 +269,7 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 		case slices.ContainsFunc(above, func(dir fs.FileInfo) bool { return os.SameFile(dir, st) }):
 			b.refuse(below, cycleRefusal, because(fs.ErrInvalid, "is a symbolic link to a directory that it lies in, which has no end"))
 		default:
-			var in listed
-			if ahead[i] != nil {
-				in = <-ahead[i]
-			} else {
-				in = list(from, child)
-			}
-			b.addDir(from, child, target, below, st, above, in)
+			b.addDir(from, child, target, below, st, above, b.inTurn(from, child, ahead[i]))
 		}
 	}
 }
@@ -280,7 +297,7 @@ func (t *tree) Open(name string) (fs.File, error) {
 	t.mu.Lock()
 	t.tried = append(t.tried, name)
 	t.mu.Unlock()
-	f, err := n.from.Open(n.at)
+	f, err := n.open()
 	if err != nil {
 		var inner *fs.PathError
 		if errors.As(err, &inner) {
@@ -292,6 +309,14 @@ func (t *tree) Open(name string) (fs.File, error) {
 		return f, nil
 	}
 	return fileWithMode{f, t.mode.mode, n.from}, nil
+}
+
+// open opens a file of the tree, which was a plain file when it was added.
+func (n *treeNode) open() (fs.File, error) {
+	if d, ok := n.from.(localFS); ok {
+		return d.openSeen(n.at)
+	}
+	return n.from.Open(n.at)
 }
 
 // fileWithMode is an open file with other permission bits. Directories that are copied must not

@@ -49,6 +49,14 @@ func checkPlain(name string) error {
 
 // Open opens a file or directory, and no special file.
 func (d localFS) Open(name string) (fs.File, error) {
+	if err := checkPlain(d.path(name)); err != nil {
+		return nil, err
+	}
+	return d.openSeen(name)
+}
+
+// openSeen is Open for what was a plain file before. If it is a special file now, it is not waited for.
+func (d localFS) openSeen(name string) (fs.File, error) {
 	f, err := openPlain(d.path(name))
 	if err != nil {
 		return nil, err // not a nil *os.File
@@ -206,6 +214,7 @@ func (d *localDirs) find(path string, made bool) (dir localDir, err error) {
 	// What is no link, and no other file system, is like the directory that it is in.
 	if hasParent && !parent.inDev && dir.st.IsDir() && parent.st.IsDir() && sameDevice(dir.st, parent.st) {
 		dir.real = filepath.Join(parent.real, filepath.Base(path))
+		dir.inDev = dir.real == "/dev" && inDev(filepath.Join(path, "file")) // which may be like any other
 	} else {
 		if dir.real, err = filepath.EvalSymlinks(path); err != nil {
 			return localDir{}, err

@@ -49,8 +49,8 @@ func removeLeftPart(name string) {
 	}
 }
 
-// openPlain opens a file or directory to read it, and nothing that would wait for somebody: see
-// checkPlain. os.Open finds out with five more system calls whether anybody can wait for the file,
+// openPlain opens a file or directory to read it, and fails if that would wait for somebody: see
+// checkPlain, which who has not looked calls before, as opening a special file can do something. os.Open finds out with five more system calls whether anybody can wait for the file,
 // which is most of the time where files are small.
 func openPlain(name string) (*os.File, error) {
 	for {

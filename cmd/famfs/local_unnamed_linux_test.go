@@ -3,13 +3,17 @@ package main
 // Files that have no name until they are written.
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // unnamedPart returns one with some text, or skips the test.
@@ -133,4 +137,47 @@ func TestLocalDirs(t *testing.T) {
 	d, err = dirs.of(filepath.Join(dir, "made", "file"))
 	require.NoError(t, err)
 	assert.True(t, d.made)
+}
+
+// A file without a name gets the owner and the bits that a file with a name would get.
+func TestUnnamedBits(t *testing.T) {
+	t.Parallel()
+	acl := []byte{2, 0, 0, 0, 1, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 7, 0, 1, 0, 0, 0, 4, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff, 0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}
+	shm, err := os.MkdirTemp("/dev/shm", "famfs")
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	for _, base := range []string{t.TempDir(), shm} {
+		for how, prepare := range map[string]func(dir string) error{
+			"plain":  func(string) error { return nil },
+			"setgid": func(dir string) error { return errors.Join(os.Chown(dir, 0, 4242), os.Chmod(dir, 0o777|fs.ModeSetgid)) },
+			"acl":    func(dir string) error { return unix.Setxattr(dir, "system.posix_acl_default", acl, 0) },
+		} {
+			dir := filepath.Join(base, how)
+			require.NoError(t, os.Mkdir(dir, 0o755))
+			if err := prepare(dir); err != nil {
+				t.Logf("%s: not here: %v", how, err)
+				continue
+			}
+			for _, perm := range []fs.FileMode{0o777, 0o644, 0o600, 0o444, 0o200, 0o070, 0} {
+				name := fmt.Sprintf("%s/%o", how, perm)
+				var got [2]syscall.Stat_t
+				for i, unnamed := range []bool{false, true} {
+					to := filepath.Join(dir, fmt.Sprintf("f%o-%d", perm, i))
+					make := func() (*part, error) { return newPart(to, perm, nil) }
+					if unnamed {
+						make = func() (*part, error) { return newUnnamed(to, perm) }
+					}
+					p, err := make()
+					require.NoError(t, err)
+					if perm&0o600 != 0o600 {
+						require.NoError(t, p.setPerm(perm))
+					}
+					require.NoError(t, p.finish(nil))
+					require.NoError(t, syscall.Stat(to, &got[i]))
+				}
+				assert.Equal(t, got[0].Mode, got[1].Mode, "%s: %o %o", name, got[0].Mode, got[1].Mode)
+				assert.Equal(t, got[0].Gid, got[1].Gid, name)
+			}
+		}
+	}
 }

@@ -16,6 +16,22 @@ var commandMutants = []mutant{
 		old: "ahead[next] = b.listAhead(from, inDir(at, d.name))", new: "ahead[next] = b.listAhead(from, at)", tests: "TestCpListsAhead",
 	},
 	{
+		name: "cp-list-in-turn", why: "a directory that was listed ahead in vain is left out", file: "cmd/famfs/cp_tree.go",
+		old: "\tif in.err != nil {\n\t\tb.listing.Wait()", new: "\tif in.err == errNotListed {\n\t\tb.listing.Wait()", tests: "TestFewDescriptors",
+	},
+	{
+		name: "cp-list-panic", why: "a panic while listing ahead ends the process", file: "cmd/famfs/cp_tree.go",
+		old: "\t\t\t_ = recover() // it", new: "\t\t\t// it", tests: "TestCpListsAheadFails",
+	},
+	{
+		name: "open-pipe", why: "verify opens pipes, so that their writers no longer wait", file: "cmd/famfs/local.go",
+		old: "\tif err := checkPlain(d.path(name)); err != nil {\n\t\treturn nil, err\n\t}\n\treturn d.openSeen(name)", new: "\treturn d.openSeen(name)", tests: "TestPipeIsLeftAlone",
+	},
+	{
+		name: "local-dev-root", why: "plain files are made in a /dev that is no file system of its own", file: "cmd/famfs/local.go",
+		old: "dir.inDev = dir.real == \"/dev\" && ", new: "dir.inDev = dir.real == \"\" && ", tests: "TestDevOnRoot",
+	},
+	{
 		name: "open-special", why: "special files are read", file: "cmd/famfs/local_unix.go",
 		old: "unix.Fstat(fd, &st) == nil && (st.Mode", new: "unix.Fstat(fd, &st) == nil && (true || st.Mode", tests: "TestOpenPlain",
 	},
