@@ -324,7 +324,7 @@ func (d *device) reserve(segs []segment) error {
 		return nil
 	}
 	for _, s := range segs {
-		if s.len = min(s.len, d.info.Size-s.off); s.len <= 0 {
+		if s.len = min(s.len, d.info.Size-s.off); s.len <= 0 || d.hasRoom(s) {
 			continue
 		}
 		switch err := d.allocate(s); {

@@ -172,3 +172,32 @@ func TestReserve(t *testing.T) {
 	assert.Equal(t, assert.AnError, reader.explain(assert.AnError, []segment{{0, 4096}}))
 	assert.NoError(t, reader.explain(nil, nil))
 }
+
+// What has no holes is not allocated again; of anything else that is not known.
+func TestKnownRoom(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(smallTmpfs(t, 16*mib), "device")
+	require.NoError(t, CreateBacking(path, 64*mib))
+	writeTo(t, path, 2*mib, pattern(2*mib, 1))
+	d := testDevice(t, path, true)
+	for s, want := range map[segment]bool{
+		{2 * mib, 2 * mib}:            true,
+		{2*mib + 4096, 8192}:          true,
+		{2 * mib, 2*mib + 4096}:       false,
+		{2*mib - 4096, 2 * mib}:       false,
+		{0, 4096}:                     false,
+		{64*mib - 4096, 4096}:         false,
+		{2 * mib, 62 * mib}:           false,
+		{4*mib - 4096, 4096}:          true,
+		{4*mib - 4096, 4096 + 1}:      false,
+		{4 * mib, 4096}:               false,
+		{2*mib + 1, 2*mib - 1 - 4096}: true,
+	} {
+		assert.Equal(t, want, d.hasRoom(s), "%v", s)
+	}
+	d.giveBack(segment{2 * mib, mib})
+	assert.False(t, d.hasRoom(segment{2 * mib, 2 * mib}))
+	assert.True(t, d.hasRoom(segment{3 * mib, mib}))
+	d.writeBack = true
+	assert.False(t, d.hasRoom(segment{3 * mib, mib}), "on a disk")
+}

@@ -12,6 +12,8 @@ func isFull(error) bool { return false }
 
 func (d *device) sparse() bool { return false }
 
+func (d *device) hasRoom(segment) bool { return false }
+
 func (d *device) allocate(segment) error { return nil }
 
 func (d *device) giveBack(segment) {}

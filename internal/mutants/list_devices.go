@@ -36,6 +36,10 @@ var deviceMutants = []mutant{
 		old: "err = errors.Join(err, d.unlockInode())", new: "err = errors.Join(err)", tests: "TestTwoNodesOneLock",
 	},
 	{
+		name: "reserve-hole-behind", why: "a hole within what is written counts as room", file: "dax_reserve_linux.go",
+		old: "return err == nil && hole >= s.end()", new: "return err == nil && hole > s.off", tests: "TestKnownRoom",
+	},
+	{
 		name: "region-beside-left", why: "runs that were mapped stay where the next could not be", file: "dax_region_unix.go",
 		old: "\t\tif done > 0 {\n\t\t\tundo()\n\t\t}\n", new: "", tests: "TestMapBeside",
 	},
