@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -91,10 +90,7 @@ each file has a size and seed of its own.`,
 				}
 				args, jobs = append(args, arg), append(jobs, job)
 			}
-			workers := create.workers
-			if workers <= 0 {
-				workers = runtime.GOMAXPROCS(0)
-			}
+			workers := atATime(create.workers)
 			made := []createdJSON{}
 			err = a.eachOn(args, a.openToWrite, func(fsys *famfs.FS, t target) error {
 				job := jobs[t.place]

@@ -109,6 +109,9 @@ stderr, and the status is that of a failure.`,
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.command = cmd.CommandPath()
+			if err := noneEmpty(cmd.Flags()); err != nil {
+				return usageError(err)
+			}
 			return nil
 		},
 	}

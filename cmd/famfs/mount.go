@@ -101,6 +101,9 @@ is closed; a second signal ends it at once.
 					return deviceFailed(further, err)
 				}
 			}
+			if args[1] == "" { // it would be the current directory
+				return localFailed("DIR", because(fs.ErrInvalid, "an empty name"))
+			}
 			if o.dir, err = filepath.Abs(args[1]); err != nil {
 				return localFailed(args[1], err)
 			}

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -151,6 +153,32 @@ func (v *idValue) or(caller int) uint32 {
 	return uint32(max(caller, 0)) // on some systems there is none
 }
 
+// threadsHelp says what --threadct means where it names no number of threads.
+const threadsHelp = "(0 or less: the number of processors, which is the default)"
+
+// atATime returns how many to work on at a time for the value of --threadct.
+func atATime(threads int) int {
+	if threads <= 0 {
+		return runtime.GOMAXPROCS(0)
+	}
+	return threads
+}
+
+// noneEmpty returns an error if an option was given an empty value, as by a shell variable that is not
+// set: it would be taken for an option that is left out, and something else done than was asked.
+func noneEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		empty := f.Value.Type() == "string" && f.Value.String() == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			empty = len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")
+		}
+		if empty && err == nil {
+			err = fmt.Errorf("--%s has an empty value; leave the option out, or say what it is to be", f.Name)
+		}
+	})
+	return err
+}
+
 // ownerOptions are the options that set an owner.
 type ownerOptions struct{ uid, gid idValue }
 
@@ -192,7 +220,7 @@ func (o *createOptions) register(flags *pflag.FlagSet, mode, owned string) {
 	flags.VarP(&o.chunk, "chunksize", "C", "bytes on one strip before the next has its turn, a power of two of at least 2 MiB (default 2MiB)")
 	flags.StringVar(&o.seal, "seal", "", "make the files read-only on all hosts, and note a sum of their content, of this `KIND`: crc32c, which is meant without a kind, or sha256, as --seal=sha256")
 	flags.Lookup("seal").NoOptDefVal = "crc32c"
-	flags.IntVarP(&o.workers, "threadct", "t", 0, "how many to work on at a time (default: the number of processors)")
+	flags.IntVarP(&o.workers, "threadct", "t", 0, "how many to work on at a time "+threadsHelp)
 }
 
 // options returns the options for the library, without the mode, which does not apply to

@@ -3,11 +3,15 @@ package main
 // Sizes, modes and targets as people write them.
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -65,6 +69,79 @@ func TestInterleaving(t *testing.T) {
 		}
 		assert.NoError(t, err, c.o)
 		assert.Equal(t, c.want, got)
+	}
+}
+
+// An option with an empty value, as of a shell variable that is not set, is not taken for one that is
+// left out: all options of all commands whose value is text refuse it.
+func TestEmptyValues(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	var each func(cmd *cobra.Command)
+	each = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			each(c)
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			_, list := f.Value.(pflag.SliceValue)
+			if f.Value.Type() == "bool" || f.Value.Type() == "count" {
+				return
+			}
+			of := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError)
+			of.AddFlag(f)
+			if err := of.Parse([]string{"--" + f.Name + "="}); err == nil {
+				assert.ErrorContains(t, noneEmpty(of), "--"+f.Name+" has an empty value", cmd.CommandPath())
+				seen++
+			} else {
+				assert.False(t, list || f.Value.Type() == "string", "%s: %v", f.Name, err)
+			}
+		})
+	}
+	each((&app{out: &output{to: io.Discard}, err: io.Discard}).rootCommand())
+	assert.Greater(t, seen, 15)
+
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	src := filepath.Join(dir, "src")
+	require.NoError(t, os.WriteFile(src, []byte("x"), 0o644))
+	asMaster(t, "cp", "--seal", src, device+":/f")
+	for _, args := range [][]string{
+		{"verify", "--against", "", device}, {"verify", "-f", "", device}, {"verify", "--against", src, "--against=", device + ":/f"},
+		{"find", device, "-type", ""}, {"find", device, "--name="}, {"layout", "--svg", "", device}, {"man", "--dir", ""},
+		{"cp", "--seal=", src, device + ":/g"}, {"creat", "--interleave", "", "-s", "1", device + ":/g"}, {"--device", "", "ls", device},
+		{"mount", "--background", "--log", "", device, dir}, {"mount", "-o", "", device, dir}, {"queue", "create", "--device=", device + ":/q"},
+	} {
+		r := famfsRun(t, append([]string{"--system-uuid", host}, args...)...)
+		assert.Equal(t, 2, r.status, "%v: %s", args, r.err)
+		assert.Contains(t, r.err, "has an empty value; leave the option out", args)
+		assert.Empty(t, r.out, args)
+	}
+	assert.Equal(t, "f\n", famfsRun(t, "ls", device).out, "nothing was made")
+	// An empty name of a directory is not the current one.
+	r := famfsRun(t, "mount", device, "")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "DIR: an empty name")
+}
+
+// The text of --threadct is the same in all commands, and so is what it means.
+func TestThreads(t *testing.T) {
+	t.Parallel()
+	for threads, want := range map[int]int{-3: runtime.GOMAXPROCS(0), 0: runtime.GOMAXPROCS(0), 1: 1, 5: 5} {
+		assert.Equal(t, want, atATime(threads), threads)
+	}
+	for _, c := range (&app{out: &output{to: io.Discard}, err: io.Discard}).rootCommand().Commands() {
+		if f := c.Flags().Lookup("threadct"); f != nil {
+			assert.Contains(t, f.Usage, threadsHelp, c.Name())
+		}
+	}
+	device := newDevice(t, "64M")
+	src := filepath.Join(t.TempDir(), "src")
+	require.NoError(t, os.WriteFile(src, []byte("x"), 0o644))
+	for _, threads := range []string{"0", "-3"} {
+		asMaster(t, "creat", "-t", threads, "-s", "1M", "--seed", "1", device+":/made"+threads)
+		asMaster(t, "cp", "-t", threads, src, device+":/copy"+threads)
+		asMaster(t, "cp", "-t", threads, device+":/copy"+threads, src+threads)
+		asMaster(t, "verify", "-t", threads, "--seed", "1", device+":/made"+threads)
+		asMaster(t, "chkread", "-t", threads, device)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -157,15 +156,13 @@ func (v *verifier) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&v.quiet, "quiet", "q", false, "say nothing of files that are as they should be, and show no progress")
 	cmd.Flags().BoolVar(&v.asJSON, "json", false, "print what was found as a JSON array")
 	v.registerProgress(cmd.Flags())
-	cmd.Flags().IntVarP(&v.workers, "threadct", "t", 0, "how many files to check at a time (default: the number of processors)")
+	cmd.Flags().IntVarP(&v.workers, "threadct", "t", 0, "how many files to check at a time "+threadsHelp)
 }
 
 // run collects the checks of all arguments and runs them. list also returns a function to call
 // at the end.
 func (v *verifier) run(args []string, list func(*famfs.FS, target) ([]check, func() error, error)) error {
-	if v.workers <= 0 {
-		v.workers = runtime.GOMAXPROCS(0)
-	}
+	v.workers = atATime(v.workers)
 	defer collectRarely()()
 	ctx, stop := interruptible()
 	defer stop()
