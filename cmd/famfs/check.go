@@ -34,7 +34,8 @@ the user and the group must be the same, and with --content every byte: files th
 program made in a mount without the famfs tools show that they have none of the memory.
 
 What the C tools keep in .meta is passed over, and so is the device itself.
-Status: 0 all is as the log says, 1 something differs, 2 something could not be checked.`,
+` + verdictHelp + `
+Status: 0 all is as the log says, 1 something differs, ` + troubleHelp + `.`,
 		Example: `  famfs check /dev/dax0.0 /mnt/famfs
   famfs check --content /dev/dax0.0:/models /mnt/famfs/models
   famfs check --json /dev/dax0.0 ./copy | jq '.[] | select(.ok | not)'`,
@@ -114,8 +115,11 @@ func (c *checker) list(fsys *famfs.FS, t target, dir string) (checks []check, er
 		switch {
 		case c.ctx.Err() != nil:
 			return fs.SkipAll
-		case err != nil || relErr != nil:
-			return localFailed(path, errors.Join(err, relErr))
+		case relErr != nil:
+			return localFailed(path, relErr)
+		case err != nil: // go on: what else is there is of interest too
+			checks = append(checks, check{fsys: fsys, t: target{device: t.device, name: counterpart(filepath.ToSlash(rel), ".", t.name)}, plain: true, err: localFailed(path, err)})
+			return nil
 		case rel == ".":
 			return nil
 		case t.name == "." && rel == metaDir && d.IsDir():

@@ -17,7 +17,8 @@ func (a *app) chkreadCommand() *cobra.Command {
 		Long: `chkread reads files and maps them and compares the two, which reach the memory in
 different ways: reads go through one window over the whole device, a mapping is made
 of the file's extents. A directory stands for all files below it.
-Status: 0 the same, 1 something differs, 2 something could not be checked.`,
+` + verdictHelp + `
+Status: 0 the same, 1 something differs, ` + troubleHelp + `.`,
 		Example: "  famfs chkread /dev/dax0.0:/table\n  famfs chkread /dev/dax0.0",
 		Args:    a.arguments(1, -1, "DEVICE[:PATH]..."),
 		RunE: func(_ *cobra.Command, args []string) error {

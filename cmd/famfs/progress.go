@@ -38,6 +38,7 @@ type progress struct {
 	stream   bool // lines of JSON are printed
 	shown    bool // the bar is on the cursor's line
 	done     int
+	undone   int // files that could not be checked, which count as done
 	bytesNow int64
 	lastLine time.Time
 }
@@ -103,11 +104,13 @@ type progressJSON struct {
 	// There: the file was there already.
 	There bool `json:"was_there,omitempty"`
 
-	Done    int     `json:"done"`
-	Files   int     `json:"files"`
-	Bytes   int64   `json:"bytes"`
-	Size    int64   `json:"size"`
-	Seconds float64 `json:"seconds"`
+	Done int `json:"done"`
+	// Unchecked is how many of those done could not be checked.
+	Unchecked int     `json:"unchecked,omitempty"`
+	Files     int     `json:"files"`
+	Bytes     int64   `json:"bytes"`
+	Size      int64   `json:"size"`
+	Seconds   float64 `json:"seconds"`
 	// Rate is in bytes a second, 0 before there is one.
 	Rate int64 `json:"rate"`
 }
@@ -115,7 +118,7 @@ type progressJSON struct {
 // print prints a line of JSON. p.mu must be held, except for the first.
 func (p *progress) print(event, file string, there bool) {
 	took := time.Since(p.start).Seconds()
-	line := progressJSON{event, file, there, p.done, p.files, p.bytesNow, p.size, math.Round(took*1e3) / 1e3, 0}
+	line := progressJSON{event, file, there, p.done, p.undone, p.files, p.bytesNow, p.size, math.Round(took*1e3) / 1e3, 0}
 	if took > 0 {
 		line.Rate = int64(float64(p.bytesNow) / took)
 	}
@@ -239,13 +242,21 @@ func (p *progress) pace() string {
 }
 
 // file records that a file is done.
-func (p *progress) file(name, note string) {
+func (p *progress) file(name, note string) { p.ended(name, note, false) }
+
+// unchecked records that a file could not be checked.
+func (p *progress) unchecked(name string) { p.ended(name, "", true) }
+
+func (p *progress) ended(name, note string, undone bool) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done++
+	if undone {
+		p.undone++
+	}
 	if p.stream {
 		p.print("file", name, note != "")
 	} else if p.perFile {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -94,6 +95,53 @@ func TestOtherUser(t *testing.T) {
 		assert.Equal(t, c.device, regexpDeviceHint.MatchString(r.err), "%v: %s", c.args, r.err)
 	}
 	assert.Contains(t, namesOn(t, device), "tree/ok")
+}
+
+// A directory that cannot be read is said once, under its own name, and keeps nothing else from being
+// compared, neither by verify nor by check.
+func TestUnreadableDirectories(t *testing.T) {
+	if unprivileged(t) {
+		return
+	}
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	tree := filepath.Join(dir, "un")
+	writeTree(t, dir, map[string][]byte{"un/aa/f": []byte("f"), "un/bb/c/g": []byte("g"), "un/m": []byte("m"), "far/h": []byte("h")})
+	asMaster(t, "cp", "-r", tree, device+":/x")
+	require.NoError(t, os.Symlink("../far/in", filepath.Join(tree, "link")))
+	asMaster(t, "mkdir", device+":/x/link")
+	writeTree(t, dir, map[string][]byte{"un/n": []byte("n"), "un/zz/extra": []byte("e")})
+	closed := []string{filepath.Join(tree, "aa"), filepath.Join(tree, "bb", "c"), filepath.Join(dir, "far")}
+	for _, d := range closed {
+		require.NoError(t, os.Chmod(d, 0))
+		t.Cleanup(func() { os.Chmod(d, 0o755) })
+	}
+
+	r := famfsRun(t, "verify", "--against", tree, device+":/x")
+	assert.Equal(t, 2, r.status, r.out+r.err)
+	for _, what := range []string{tree + "/aa/f: open", tree + "/aa: open", tree + "/bb/c/g: open", tree + "/bb/c: open", tree + "/link: stat"} {
+		assert.Equal(t, 1, strings.Count(r.err, "famfs verify: "+what+": permission denied\n"), "%s\n%s", what, r.err)
+	}
+	assert.ElementsMatch(t, []string{
+		"ok       " + device + ":/x/m",
+		"DIFFERS  " + device + ":/x/n: does not exist on the device",
+		"DIFFERS  " + device + ":/x/zz/extra: does not exist on the device",
+	}, lines(r.out))
+	assert.Regexp(t, `(?m)^checked 3 files, .*; 5 could not be checked$`, r.err)
+
+	require.NoError(t, os.Remove(filepath.Join(tree, "link"))) // check does not follow links
+	r = famfsRun(t, "check", "-q", device+":/x", tree)
+	assert.Equal(t, 2, r.status, r.out+r.err)
+	for _, what := range []string{tree + "/aa: open", tree + "/bb/c: open"} {
+		assert.Equal(t, 1, strings.Count(r.err, "famfs check: "+what+": permission denied\n"), "%s\n%s", what, r.err)
+	}
+	assert.Contains(t, r.out, "DIFFERS  "+device+":/x/n: ")
+	assert.Contains(t, r.out, "DIFFERS  "+device+":/x/zz: ")
+
+	require.NoError(t, os.Chmod(tree, 0o100)) // the tree itself
+	t.Cleanup(func() { os.Chmod(tree, 0o755) })
+	r = famfsRun(t, "verify", "-q", "--against", tree, device+":/x")
+	assert.Equal(t, 2, r.status, r.out+r.err)
+	assert.Equal(t, 1, strings.Count(r.err, "famfs verify: "+tree+": open: permission denied\n"), r.err)
 }
 
 // A file that its owner may not read may be a device: --force does not replace it.

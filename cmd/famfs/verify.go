@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -37,10 +38,12 @@ func (f *firstError) keep(err error) {
 
 // verdict is the result for one file.
 type verdict struct {
-	File  string `json:"file"`
-	Size  int64  `json:"size"`
-	OK    bool   `json:"ok"`
-	Found string `json:"found,omitempty"` // what is wrong
+	File string `json:"file"`
+	Size int64  `json:"size"`
+	OK   bool   `json:"ok"`
+	// Checked tells what differs from what could not be checked, which are both not OK.
+	Checked bool   `json:"checked"`
+	Found   string `json:"found,omitempty"` // what is wrong
 	// Offset is the offset of the first byte that differs, or -1 if something else is wrong.
 	Offset int64 `json:"offset"`
 }
@@ -97,10 +100,12 @@ stands for all files below it. Against a tree, files that only one side has coun
 as differences; of symbolic links, as cp -L copies them, what they lead to counts.
 
 Against seals, files that are not sealed are counted, and not checked; if none of the files
-in a directory is sealed, that is status 2.
+in a directory is sealed, that is status 2. A tree may have the device itself in it, which is
+passed over, as cp does.
 
 Caches are invalidated first, so that what another host wrote and flushed is seen.
-Status: 0 all as it should be, 1 something differs, 2 something could not be checked.`,
+` + verdictHelp + `
+Status: 0 all as it should be, 1 something differs, ` + troubleHelp + `.`,
 		Example: `  famfs verify /dev/dax0.0                  # all that is sealed
   famfs verify --seed 42 /dev/dax0.0:/table
   famfs verify --against ./models /dev/dax0.0:/models
@@ -151,6 +156,14 @@ Status: 0 all as it should be, 1 something differs, 2 something could not be che
 	v.register(cmd)
 	return cmd
 }
+
+// verdictHelp says what --json prints of a file, and troubleHelp what the status 2 is, for the help of
+// the commands that check files.
+const (
+	verdictHelp = `With --json, what differs is "ok": false, and what could not be checked is "checked": false too.`
+	troubleHelp = `2 something could not be checked,
+whether or not something else differs`
+)
 
 func (v *verifier) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&v.quiet, "quiet", "q", false, "say nothing of files that are as they should be, and show no progress")
@@ -229,7 +242,11 @@ func (v *verifier) runChecks(checks []check) {
 	}
 	close(queue)
 	running.Wait()
-	v.progress.finish("checked "+count(len(v.verdicts), "file", "files"), "")
+	undone := ""
+	if v.trouble > 0 {
+		undone = grouped(v.trouble) + " could not be checked"
+	}
+	v.progress.finish("checked "+count(len(v.verdicts)-v.trouble, "file", "files"), undone)
 }
 
 func (v *verifier) runCheck(c check) {
@@ -240,12 +257,17 @@ func (v *verifier) runCheck(c check) {
 	if v.ctx.Err() != nil {
 		return
 	}
-	v.progress.file(c.t.String(), "")
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	found := verdict{File: c.t.String(), Size: c.size, OK: err == nil, Offset: -1}
 	var d *differs
 	var sum *famfs.SumError
+	checked := err == nil || errors.As(err, &sum) || errors.As(err, &d)
+	if checked {
+		v.progress.file(c.t.String(), "")
+	} else {
+		v.progress.unchecked(c.t.String())
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	found := verdict{File: c.t.String(), Size: c.size, OK: err == nil, Checked: checked, Offset: -1}
 	switch {
 	case err == nil:
 		if !v.quiet && !v.asJSON {
@@ -456,14 +478,17 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 	if st.IsDir() != here.IsDir() {
 		return nil, finish, targetFailed(t, because(fs.ErrInvalid, "of this and %s one is a directory, the other a file; name two files or two directories", ref))
 	}
+	shownAt := func(at string) string {
+		if ref.device != "" {
+			return ref.at(at)
+		}
+		return filepath.Join(ref.name, filepath.FromSlash(counterpart(at, root, ".")))
+	}
 	matched := make(map[string]bool)
 	checks, err = v.eachFile(fsys, t, func(name string) func([]byte) error {
 		at := counterpart(name, t.name, root)
 		matched[at] = true
-		shown := ref.at(at)
-		if ref.device == "" {
-			shown = filepath.Join(ref.name, filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(at, root), "/")))
-		}
+		shown := shownAt(at)
 		return func(data []byte) error {
 			f, err := refFS.Open(at)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -479,26 +504,66 @@ func (v *verifier) againstTree(fsys *famfs.FS, t target, against string) (checks
 	if err != nil {
 		return nil, finish, err
 	}
-	// Add what only the reference has. A link to a directory counts as a directory if the device
-	// has a directory there, because then it was copied as one. A tree of links may have no end,
-	// but one on a device does.
-	var walk fs.WalkDirFunc
-	walk = func(name string, d fs.DirEntry, err error) error {
-		if v.ctx.Err() != nil {
-			return fs.SkipAll
-		}
-		if err != nil || d.IsDir() || matched[name] {
-			return err
-		}
-		at := counterpart(name, root, t.name)
-		if d.Type() == fs.ModeSymlink && isDir(refFS, name) && isDir(fsys, at) {
-			return fs.WalkDir(refFS, name, walk) // follows the link
-		}
-		checks = append(checks, check{fsys: fsys, t: target{device: t.device, name: at}, err: &differs{-1, "does not exist on the device"}})
+	more := onlyThere{verifier: v, fsys: fsys, t: t, ref: ref, refFS: refFS, root: root, shownAt: shownAt, matched: matched}
+	if st, err := os.Stat(t.device); err == nil {
+		more.device = st
+	}
+	err = fs.WalkDir(refFS, root, more.visit)
+	return append(checks, more.checks...), finish, err
+}
+
+// onlyThere makes a check for everything that only a reference has, and not the device.
+type onlyThere struct {
+	*verifier
+	fsys    *famfs.FS
+	t       target // what is checked
+	ref     target // and against what
+	refFS   fs.FS
+	root    string                 // of the reference in refFS
+	shownAt func(at string) string // names what is in the reference, for people
+	matched map[string]bool        // files of the reference that are compared
+	device  fs.FileInfo            // the device that is checked, or nil
+	checks  []check
+}
+
+// visit is for fs.WalkDir. It goes on past what cannot be looked at, which is a check of its own: what
+// else is missing on the device is of interest too.
+func (o *onlyThere) visit(name string, d fs.DirEntry, err error) error {
+	switch {
+	case o.ctx.Err() != nil:
+		return fs.SkipAll
+	case err != nil:
+		o.add(name, failed(failure{about: aboutSource, what: o.shownAt(name), device: o.ref.device, err: err}))
+		return nil // with what was read of a directory
+	case d.IsDir() || o.matched[name]:
 		return nil
 	}
-	err = fs.WalkDir(refFS, root, walk)
-	return checks, finish, err
+	at := counterpart(name, o.root, o.t.name)
+	here := isDir(o.fsys, at)
+	st, err := fs.Stat(o.refFS, name) // follows a link
+	switch {
+	case err == nil && o.device != nil && os.SameFile(st, o.device): // cp does not copy it either
+		if !o.quiet {
+			fmt.Fprintf(o.err, "%s: %s: is the device that is checked: passed over\n", o.command, printable(o.shownAt(name)))
+		}
+	case !here:
+		o.add(name, &differs{-1, "does not exist on the device"})
+	case err == nil && st.IsDir():
+		// A link to a directory counts as a directory if the device has a directory there, because
+		// then it was copied as one. A tree of links may have no end, but one on a device does.
+		return fs.WalkDir(o.refFS, name, o.visit)
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		o.add(name, &differs{-1, "is a directory on the device, and " + o.shownAt(name) + " is none"})
+	default:
+		o.add(name, failed(failure{about: aboutSource, what: o.shownAt(name), device: o.ref.device, err: err}))
+	}
+	return nil
+}
+
+// add adds a check of what is name in the reference, of which the result is known.
+func (o *onlyThere) add(name string, err error) {
+	at := target{device: o.t.device, name: counterpart(name, o.root, o.t.name)}
+	o.checks = append(o.checks, check{fsys: o.fsys, t: at, plain: true, err: err})
 }
 
 func isDir(fsys fs.FS, name string) bool {

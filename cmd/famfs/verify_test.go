@@ -31,6 +31,65 @@ func TestVerifyTrouble(t *testing.T) {
 	found := parse[[]verdict](t, r)
 	require.Len(t, found, 2)
 	assert.False(t, found[0].OK || found[1].OK)
+	// What differs and what could not be checked can be told from one another.
+	checked := make(map[string]bool)
+	for _, v := range found {
+		checked[v.File] = v.Checked
+	}
+	assert.Equal(t, map[string]bool{device + ":/f": false, device + ":/g": true}, checked)
+	asMaster(t, "creat", "-s", "5", "--keep", device+":/h")
+	writeTree(t, dir, map[string][]byte{"h": make([]byte, 5)})
+	all := parse[[]verdict](t, famfsRun(t, "verify", "--json", "--against", filepath.Join(dir, "h"), device+":/h"))
+	assert.Equal(t, []verdict{{File: device + ":/h", Size: 5, OK: true, Checked: true, Offset: -1}}, all)
+	// What could not be checked does not count as checked.
+	r = famfsRun(t, "verify", "--against", dir, device)
+	assert.Regexp(t, `(?m)^checked 2 files, .*; 1 could not be checked$`, r.err)
+	r = famfsRun(t, "verify", "--progress", "json", "--against", dir, device)
+	var end progressJSON
+	require.NoError(t, json.Unmarshal([]byte(lines(r.out)[len(lines(r.out))-1]), &end), r.out)
+	assert.Equal(t, []any{"end", 3, 3, 1}, []any{end.Event, end.Files, end.Done, end.Unchecked})
+	require.NoError(t, os.Remove(filepath.Join(dir, "f")))
+	r = famfsRun(t, "verify", "--against", dir, device)
+	assert.Equal(t, 1, r.status)
+	assert.Regexp(t, `(?m)^checked 3 files, .*s( \([^)]*\))?$`, r.err)
+}
+
+// The device may lie in the tree that it was filled from. As cp, verify passes it over and says so.
+func TestVerifyPassesDeviceOver(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	device, tree := newDevice(t, "64M"), filepath.Join(dir, "x")
+	writeTree(t, tree, map[string][]byte{"f": []byte("f"), "d/g": []byte("g")})
+	inside := filepath.Join(tree, "d", "dev")
+	require.NoError(t, os.Rename(device, inside))
+	asMaster(t, "cp", "-r", tree, inside+":/x")
+	passed := "famfs verify: " + inside + ": is the device that is checked: passed over"
+	r := famfsRun(t, "verify", "--against", tree, inside+":/x")
+	assert.Equal(t, 0, r.status, r.out+r.err)
+	assert.Equal(t, 1, strings.Count(r.err, passed), r.err)
+	assert.Contains(t, r.err, "checked 2 files")
+	assert.NotContains(t, famfsRun(t, "verify", "-q", "--against", tree, inside+":/x").err, passed)
+	// Another device in the tree is a file like others.
+	other := filepath.Join(tree, "other")
+	require.NoError(t, os.Rename(newDevice(t, "64M"), other))
+	r = famfsRun(t, "verify", "--against", tree, inside+":/x")
+	assert.Equal(t, 1, r.status, r.out+r.err)
+	assert.Contains(t, r.out, "DIFFERS  "+inside+":/x/other: does not exist on the device")
+}
+
+// A directory on the device is not missing there, whatever has its name in the tree.
+func TestVerifyDirectoryInPlace(t *testing.T) {
+	t.Parallel()
+	device, dir := newDevice(t, "64M"), t.TempDir()
+	asMaster(t, "mkdir", device+":/file", device+":/link")
+	writeTree(t, dir, map[string][]byte{"file": []byte("f")})
+	require.NoError(t, os.Symlink("nothing", filepath.Join(dir, "link")))
+	r := famfsRun(t, "verify", "-q", "--against", dir, device)
+	assert.Equal(t, 1, r.status, r.err)
+	assert.ElementsMatch(t, []string{
+		"DIFFERS  " + device + ":/file: is a directory on the device, and " + filepath.Join(dir, "file") + " is none",
+		"DIFFERS  " + device + ":/link: is a directory on the device, and " + filepath.Join(dir, "link") + " is none",
+	}, lines(r.out))
 }
 
 // Lines of progress for programs have stdout for themselves.
