@@ -38,8 +38,8 @@ type copyOption func(*copyConfig)
 
 func (o copyOption) applyCopy(c *copyConfig) { o(c) }
 
-// Workers sets how many files are copied at a time; the default is the number of
-// processors.
+// Workers sets how many files are copied at a time: one if n is less than 1. The default is the
+// number of processors.
 func Workers(n int) CopyOption { return copyOption(func(c *copyConfig) { c.workers = max(n, 1) }) }
 
 // Progress tells how far a copy is.
@@ -113,7 +113,8 @@ func SkipChanged() CopyOption { return copyOption(func(c *copyConfig) { c.skipCh
 // copy goes on with the others. The error returned at the end wraps one error for each such
 // file. Copying ends early if ctx is done, or on ErrNoSpace, ErrLogFull, ErrLocked,
 // ErrNotMaster, ErrReadOnly, ErrCorrupt, ErrReformatted or fs.ErrClosed. Files that are being
-// copied at that time are finished, unless ctx is done: then they are given up.
+// copied at that time are finished, unless ctx is done: then they are given up. The error then
+// wraps the cause of ctx (context.Cause), and context.Canceled only if that is the cause.
 //
 // src may be another part of the same file system, but must not be dir or a directory above
 // it, because the copy would never end. CopyFS can tell only if src, or a directory in it,

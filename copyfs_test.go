@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -100,6 +101,74 @@ func TestCopyFSResumes(t *testing.T) {
 	assert.Equal(t, 1, m.Usage().Files, "no half files")
 	require.NoError(t, m.CopyFS(context.Background(), "x", src))
 	assertTree(t, m, "x", src)
+}
+
+// The error of a copy that its context ended wraps the cause, and nothing else of the context.
+func TestCopyFSCause(t *testing.T) {
+	t.Parallel()
+	own := errors.New("enough")
+	for name, opts := range map[string][]CopyOption{"one by one": {Workers(1)}, "at one moment": {Workers(1), Atomically()}} {
+		for _, cause := range []error{nil, own} {
+			t.Run(fmt.Sprint(name, ", ", cause), func(t *testing.T) {
+				m, _ := master(t, testSize)
+				ctx, cancel := context.WithCancelCause(context.Background())
+				end := OnProgress(func(Progress) { cancel(cause) })
+				for _, when := range []string{"while it copies", "before it begins"} {
+					err := m.CopyFS(ctx, "x", sourceTree(), append(opts, end)...)
+					assert.ErrorIs(t, err, context.Cause(ctx), when)
+					assert.Equal(t, cause == nil, errors.Is(err, context.Canceled), "%s: %v", when, err)
+				}
+			})
+		}
+	}
+}
+
+// mostOpen is a source that counts how many of its files are open at the same time.
+type mostOpen struct {
+	fstest.MapFS
+	open, most atomic.Int32
+}
+
+func (s *mostOpen) Open(name string) (fs.File, error) {
+	f, err := s.MapFS.Open(name)
+	if st, statErr := fs.Stat(s.MapFS, name); err != nil || statErr != nil || st.IsDir() {
+		return f, err
+	}
+	for now := s.open.Add(1); ; {
+		most := s.most.Load()
+		if now <= most || s.most.CompareAndSwap(most, now) {
+			break
+		}
+	}
+	time.Sleep(time.Millisecond) // so that others open theirs
+	return &countedOpen{f, s}, nil
+}
+
+// countedOpen is a file of a mostOpen.
+type countedOpen struct {
+	fs.File
+	of *mostOpen
+}
+
+func (f *countedOpen) Close() error {
+	f.of.open.Add(-1)
+	return f.File.Close()
+}
+
+// As many files as Workers says are copied at a time, and one if it says less than that.
+func TestCopyFSWorkers(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for i := range 12 {
+		files[fmt.Sprint("f", i)] = &fstest.MapFile{Data: pattern(4096, uint64(i+1)), Mode: 0o644}
+	}
+	for workers, want := range map[int]int32{-3: 1, 0: 1, 1: 1, 3: 3} {
+		m, _ := master(t, testSize)
+		src := &mostOpen{MapFS: files}
+		require.NoError(t, m.CopyFS(context.Background(), "x", src, Workers(workers)))
+		assert.LessOrEqual(t, src.most.Load(), want, workers)
+		assertTree(t, m, "x", files)
+	}
 }
 
 // A file that cannot be copied is reported, and does not stop the others.

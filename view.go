@@ -36,9 +36,14 @@ import (
 // As with Map, invalidate the slice first (InvalidateCache) if another host may have written to
 // the file after this host had it in its caches.
 //
+// View does not look whether the device was formatted anew; Refresh does. Until Refresh, or
+// another method that reads the log, has found that, View calls fn with what is in that memory now,
+// and returns nil. From then on it returns ErrReformatted.
+//
 // Errors but that of fn are *fs.PathError: fs.ErrNotExist, fs.ErrInvalid for a directory or
-// an invalid name, fs.ErrClosed, *FaultError; ErrReformatted also if it was found while fn
-// ran, and fn returned nil: what it saw may be of another file system. For a file in several
+// an invalid name, fs.ErrClosed, *FaultError, ErrReformatted. If another goroutine, or fn, finds
+// while fn runs that the device was formatted anew, and fn returns nil, the error is
+// ErrReformatted too, as what fn saw may be of another file system. For a file in several
 // runs they may be those of Map that say why it cannot be mapped.
 func (f *FS) View(name string, fn func(data []byte) error) error {
 	own := false // the error is that of fn
