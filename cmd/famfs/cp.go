@@ -111,7 +111,8 @@ units of mostly 2 MiB for each file. A symbolic link named as SOURCE is
 followed, those inside a tree with -L; what several links point to is copied as often.
 The device itself is passed over if it lies in the tree. Copies from a device have
 holes in place of zeros; with --force they are written through symbolic links, and
-never replace a device.
+never replace a device. Without --force a link in the place of a directory of the tree is
+not followed: what is to lie in it is not copied. DEST itself may be a link.
 
 A SOURCE of - is standard input, copied to one file on a device: files need their size
 at once, so --size says it unless standard input is a file, and nothing is made if that
@@ -201,6 +202,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	if err := c.plan(ctx, args); err != nil {
 		return err
 	}
+	c.refuseBlocked()
 	if err := c.passOverBefore(ctx); err != nil {
 		return err
 	}

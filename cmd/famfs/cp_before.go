@@ -12,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 
 	"famfs"
@@ -236,20 +235,6 @@ type dryRunJSON struct {
 	Errors  []failureJSON `json:"errors"`
 }
 
-// fileAbove returns what is a file at DEST and a directory in the tree, above a file of the tree; ""
-// if there is none.
-func (c *copyCommand) fileAbove(name string) string {
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if st := c.destStat(dir); st != nil {
-			if st.IsDir() {
-				return ""
-			}
-			return dir
-		}
-	}
-	return ""
-}
-
 // countReplaced counts the space of a file that replaces one of the same size, which is known only
 // when they were compared. It reports whether there is as much.
 func (c *copyCommand) countReplaced(n *treeNode) bool {
@@ -275,10 +260,6 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 		n, do := c.tree.nodes[name], "copy"
 		refuse := func(kind refusalKind, why error) {
 			c.refused = append(c.refused, refusal{kind, localOrTargetFailed(c.to, c.destName(name), why)})
-		}
-		if dir := c.fileAbove(name); dir != "" {
-			refuse(thereRefusal, refused(fmt.Sprintf("cannot be made: %s is a file, not a directory", c.destName(dir))))
-			continue
 		}
 		there := c.destStat(name)
 		same, err := false, error(nil)

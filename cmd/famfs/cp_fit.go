@@ -33,6 +33,7 @@ const (
 	spaceRefusal
 	logRefusal
 	thereRefusal
+	wayRefusal
 	otherRefusal
 )
 
@@ -47,6 +48,7 @@ var refusalWords = [...][2]string{
 	spaceRefusal:   {"does not fit", "do not fit"},
 	logRefusal:     {"has no room in the log", "have no room in the log"},
 	thereRefusal:   {"is there with other content", "are there with other content"},
+	wayRefusal:     {"has no directory to lie in", "have no directory to lie in"},
 	otherRefusal:   {"for another reason", "for other reasons"},
 }
 
@@ -184,8 +186,9 @@ func reclaimable(fsys *famfs.FS) int64 {
 // refuseNode removes a file, or a directory and everything in it, from the tree.
 func (c *copyCommand) refuseNode(name string, kind refusalKind, err error) {
 	n := c.tree.nodes[name]
-	if n.mode.IsDir() && len(n.children) > 0 {
-		for _, child := range append([]*treeNode{}, n.children...) {
+	if children := n.children; len(children) > 0 {
+		n.children = nil // or removing each of many would search all
+		for _, child := range children {
 			below := path.Join(name, child.name)
 			why := err
 			if k, e := checkPath(below); k == kind && e != nil {

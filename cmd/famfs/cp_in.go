@@ -101,7 +101,7 @@ func (c *copyCommand) separateCopyErrors(err error) []error {
 	}
 	var all []error
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
-		if c.keep && errors.Is(e, fs.ErrExist) && !isJoin(e) {
+		if c.keep && errors.Is(e, fs.ErrExist) && !isJoin(e) && c.isThereNow(e) {
 			c.passed++ // somebody else made it meanwhile
 			continue
 		}
@@ -112,6 +112,17 @@ func (c *copyCommand) separateCopyErrors(err error) []error {
 		}
 	}
 	return all
+}
+
+// isThereNow reports whether err is about a file of the tree that the device has by now. It is not if
+// something stands in the place of a directory that the file would lie in.
+func (c *copyCommand) isThereNow(err error) bool {
+	var p *fs.PathError
+	if !errors.As(err, &p) {
+		return false
+	}
+	n := c.tree.nodes[path.Clean(p.Path)]
+	return n != nil && !n.mode.IsDir() && c.destStat(path.Clean(p.Path)) != nil
 }
 
 // copyFailed adds the source to err, if it is known.

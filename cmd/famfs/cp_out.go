@@ -71,23 +71,21 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 			return fs.SkipDir
 		}
 		st, _ := d.Info() // never fails for a tree
-		if c.preserve && st.Sys() != nil {
-			preserved = append(preserved, name)
-		}
-		err := os.Mkdir(c.local(name), st.Mode().Perm()|0o700)
-		if errors.Is(err, fs.ErrExist) {
-			if there, statErr := os.Stat(c.local(name)); statErr == nil && there.IsDir() {
-				// An interrupted copy has already removed permissions that the owner needs here.
-				if lacks := 0o700 &^ there.Mode().Perm(); lacks != 0 && lacks == 0o700&^st.Mode().Perm() && os.Chmod(c.local(name), there.Mode().Perm()|0o700) == nil {
-					made = append(made, madeDir{c.local(name), there.Mode().Perm()})
-				}
-				c.removeLeftParts(name)
-				return nil
-			}
-		}
+		isNew, there, err := c.makeLocalDir(name, st.Mode().Perm()|0o700)
 		if err != nil {
 			fail(name, err)
 			return fs.SkipDir
+		}
+		if c.preserve && st.Sys() != nil {
+			preserved = append(preserved, name)
+		}
+		if !isNew {
+			// An interrupted copy has already removed permissions that the owner needs here.
+			if lacks := 0o700 &^ there.Mode().Perm(); lacks != 0 && lacks == 0o700&^st.Mode().Perm() && os.Chmod(c.local(name), there.Mode().Perm()|0o700) == nil {
+				made = append(made, madeDir{c.local(name), there.Mode().Perm()})
+			}
+			c.removeLeftParts(name)
+			return nil
 		}
 		c.written.dirs.find(c.local(name), true) // if that fails, so does each file, and says why
 		if lacks := 0o700 &^ st.Mode().Perm(); lacks != 0 {
@@ -105,7 +103,7 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 		}
 	}
 	for i := len(preserved) - 1; i >= 0 && ctx.Err() == nil; i-- {
-		if err := preserve(c.local(preserved[i]), c.tree.nodes[preserved[i]]); err != nil {
+		if err := preserve(c.resolvedDir(preserved[i]), c.tree.nodes[preserved[i]]); err != nil {
 			errs = append(errs, localFailed(c.shown(preserved[i]), err))
 		}
 	}

@@ -68,7 +68,7 @@ func TestCpOutInTheWay(t *testing.T) {
 	r = famfsRun(t, "cp", "-rfT", device+":/", filepath.Join(dir, "out"))
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, filepath.Join(dir, "out", "o")+": is a directory")
-	assert.Contains(t, r.err, filepath.Join(dir, "out", "d")+": ")
+	assert.Contains(t, r.err, filepath.Join(dir, "out", "d")+" is a file, not a directory")
 	assert.Contains(t, r.err, "; 2 not copied\n")
 	assert.DirExists(t, filepath.Join(dir, "out", "o"))
 }

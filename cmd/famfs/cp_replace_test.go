@@ -70,7 +70,7 @@ func TestCpReplace(t *testing.T) {
 	// A directory is never replaced, and never replaces anything.
 	writeTree(t, src, map[string][]byte{"w/t": []byte("x"), "x/one/f": []byte("x")})
 	cpFails(t, "is a directory", "-rT", "--replace", filepath.Join(src, "w"), device+":/")
-	cpFails(t, "a file stands there", "-rT", "--replace", filepath.Join(src, "x"), device+":/")
+	cpFails(t, "one is a file, not a directory", "-rT", "--replace", filepath.Join(src, "x"), device+":/")
 	cpFails(t, "not a directory", "-rT", "--replace", tree, device+":/one")
 	assert.Len(t, content(t, device), 5)
 

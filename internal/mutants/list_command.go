@@ -134,6 +134,26 @@ var commandMutants = []mutant{
 		old: "for i := len(made) - 1; i >= 0; i-- {", new: "for i := range made {", tests: "TestOtherUser TestCpOutModes",
 	},
 	{
+		name: "cpout-through-link", why: "what lies in a directory is written through a link in its place", file: "cmd/famfs/cp_way.go",
+		old: "return c.force || name == c.localName || name == \".\"", new: "return true", tests: "TestCpOutThroughLink TestCpOutLinkMeanwhile",
+	},
+	{
+		name: "cpout-dest-link", why: "DEST may be no link", file: "cmd/famfs/cp_way.go",
+		old: "return c.force || name == c.localName || name == \".\"", new: "return c.force", tests: "TestCpOutThroughLink",
+	},
+	{
+		name: "cpout-link-meanwhile", why: "a link that was made after cp looked is followed", file: "cmd/famfs/cp_way.go",
+		old: "what != \"\" { // since", new: "what != \"\" && false { // since", tests: "TestCpOutLinkMeanwhile",
+	},
+	{
+		name: "cp-blocked", why: "that a file stands in the place of a directory is not known before", file: "cmd/famfs/cp.go",
+		old: "\tc.refuseBlocked()\n", new: "", tests: "TestCpFileInTheWay TestCpOutThroughLink",
+	},
+	{
+		name: "cp-n-blocked", why: "cp -n counts as there what cannot be there", file: "cmd/famfs/cp_in.go",
+		old: "!isJoin(e) && c.isThereNow(e) {", new: "!isJoin(e) {", tests: "TestCpNoClobberMeanwhile",
+	},
+	{
 		name: "cp-names-all", why: "a copy onto a full device names every file", file: "cmd/famfs/cp.go",
 		old: "c.said[r.kind] <= mostNamed {", new: "c.said[r.kind] <= 1<<30 {", tests: "TestCpNamesSome",
 	},
