@@ -36,6 +36,8 @@ type copyCommand struct {
 	localBase string
 	localName string      // the name of DEST in localBase
 	record    *copyRecord // of a copy that makes DEST; otherwise nil
+	// Without its record this copy would go into DEST if it is run again: see placeDir.
+	mistakable bool
 
 	written        writtenFiles
 	named          atomic.Bool     // files need names while they are written
@@ -99,10 +101,10 @@ of an old one; what only the old one has is left there.
 
 DEST means, when a copy is run again, what it meant the first time: if the copy made
 it, it is the copy. That is written down while the copy is under way, in
-$XDG_STATE_HOME/famfs or ~/.local/state/famfs. A DEST directory is also taken for the
-copy if it has SOURCE's name, or if it holds something and nothing that SOURCE has not;
-but if --force or --replace would replace any of that, -T or a slash has to say which it
-is.
+$XDG_STATE_HOME/famfs or ~/.local/state/famfs; cp says if it cannot be. A DEST directory
+is also taken for the copy if it has SOURCE's name, or if it holds something and nothing
+that SOURCE has not; but if --force or --replace would replace any of that, -T or a slash
+has to say which it is.
 
 famfs has no empty files, links or special files, and its paths have at most 79 bytes.
 What cannot be copied, because of that or for lack of space, is said before anything
@@ -226,9 +228,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	c.announce(wanted)
 	c.sayNeeded()
 	announced := len(c.refused)
-	if c.record != nil && !c.record.write(c.to.String()) {
-		c.again = ", with -T,"
-	}
+	c.writeRecord()
 	c.progress = c.newProgress("copied", files, bytes, c.quiet || c.asJSON, c.verbose > 0)
 	var errs []error
 	switch {
@@ -242,7 +242,7 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	// An atomic copy that is there already was not interrupted.
 	interrupted := ctx.Err() != nil && (!c.atomic || len(errs) > 0)
 	there := c.copied + c.passed
-	if !interrupted && (there > 0 || !c.destExists() || len(errs) == 0 && len(c.refused) == 0) {
+	if !interrupted && c.isDone(len(errs)) {
 		c.record.remove()
 	}
 	c.summarise(interrupted, wanted-there-len(c.changed))

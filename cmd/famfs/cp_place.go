@@ -92,6 +92,9 @@ func (c *copyCommand) plan(ctx context.Context, args []string) error {
 			c.reportLeftOut(fsys, s)
 		}
 	}
+	if ctx.Err() != nil { // what was listed is not all, and must not pass for it
+		return &statusError{signalStatus(ctx), errors.New("interrupted while it listed what is to be copied: nothing was copied")}
+	}
 	return nil
 }
 
@@ -192,6 +195,7 @@ func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, se
 		}
 		if src.IsDir() && !c.noTarget && !c.atomic { // the copy makes DEST with everything in it
 			c.record = record
+			c.mistakable = s.base() != "." && s.base() != path.Base(to.name)
 		}
 		return to.name, nil
 	case !st.IsDir() && (several || to.slash || src.IsDir()):

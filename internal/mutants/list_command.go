@@ -154,6 +154,26 @@ var commandMutants = []mutant{
 		old: "!isJoin(e) && c.isThereNow(e) {", new: "!isJoin(e) {", tests: "TestCpNoClobberMeanwhile",
 	},
 	{
+		name: "cp-note-fails", why: "that the note of a copy cannot be written is not said", file: "cmd/famfs/cp_record.go",
+		old: "err != nil && c.mistakable {", new: "err != nil && c.mistakable && false {", tests: "TestCpCannotNote",
+	},
+	{
+		name: "cp-note-always", why: "it is said where a copy cannot be mistaken", file: "cmd/famfs/cp_record.go",
+		old: "err != nil && c.mistakable {", new: "err != nil {", tests: "TestCpCannotNote",
+	},
+	{
+		name: "cp-note-stays", why: "the note of a copy stays when nothing remains to be resumed", file: "cmd/famfs/cp_record.go",
+		old: "\t\tcase spaceRefusal, logRefusal, ", new: "\t\tcase emptyRefusal, longRefusal, spaceRefusal, logRefusal, ", tests: "TestCpNoteRemoved",
+	},
+	{
+		name: "cp-note-gone", why: "the note of a copy goes although it may be resumed", file: "cmd/famfs/cp_record.go",
+		old: "\t\tcase spaceRefusal, logRefusal, ", new: "\t\tcase logRefusal, ", tests: "TestCpNoteRemoved",
+	},
+	{
+		name: "cp-listing-cut", why: "what was listed when a signal came passes for all", file: "cmd/famfs/cp_place.go",
+		old: "\tif ctx.Err() != nil { // what was listed", new: "\tif false { // what was listed", tests: "TestCpInterruptedListing",
+	},
+	{
 		name: "cp-names-all", why: "a copy onto a full device names every file", file: "cmd/famfs/cp.go",
 		old: "c.said[r.kind] <= mostNamed {", new: "c.said[r.kind] <= 1<<30 {", tests: "TestCpNamesSome",
 	},
