@@ -402,13 +402,19 @@ func (p *part) replace() error {
 
 // renameNew renames a file. It does not replace another file.
 func renameNew(from, to string) error {
+	switch err := renameNoReplace(from, to); {
+	case errors.Is(err, fs.ErrExist):
+		return errTaken
+	case !errors.Is(err, errors.ErrUnsupported):
+		return err
+	}
 	switch err := os.Link(from, to); { // Rename would replace a file of that name
 	case err == nil:
 		return os.Remove(from)
 	case errors.Is(err, fs.ErrExist):
 		return errTaken
 	}
-	// The file system may have no hard links.
+	// The file system may have no hard links either. Then a file that is made right now is replaced.
 	if _, err := os.Lstat(to); err == nil {
 		return errTaken
 	} else if !errors.Is(err, fs.ErrNotExist) {

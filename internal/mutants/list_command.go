@@ -114,6 +114,10 @@ var commandMutants = []mutant{
 		old: "\tif err == nil && p.replaces == nil {\n\t\terr = renameNew(p.Name(), p.to)\n", new: "\tif err == nil && p.replaces == nil {\n\t\terr = os.Rename(p.Name(), p.to)\n", tests: "TestCpMadeMeanwhile TestPartFinish",
 	},
 	{
+		name: "cpout-taken-nolinks", why: "where there are no hard links, looking and renaming are two steps", file: "cmd/famfs/local.go",
+		old: "switch err := renameNoReplace(from, to); {", new: "switch err := errors.ErrUnsupported; {", tests: "TestRenameNewWithoutLinks",
+	},
+	{
 		name: "cpout-taken-force", why: "--force replaces what is not what was compared", file: "cmd/famfs/local.go",
 		old: "\tcase !os.SameFile(st, p.replaces):\n", new: "\tcase !os.SameFile(st, p.replaces) && false:\n", tests: "TestCpMadeMeanwhile TestPartFinish",
 	},
