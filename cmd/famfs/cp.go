@@ -48,6 +48,7 @@ type copyCommand struct {
 	refused        []refusal // what will not be copied, as far as this is known in advance
 	progress       *progress
 	copied, passed int
+	bytes          int64                    // of these files
 	changed        []string                 // files of the tree that changed and were passed over
 	sealed         map[string]famfs.SumKind // sealed files of the device that may be replaced
 	unsealed       []string                 // those that were
@@ -86,17 +87,19 @@ copy's name. -T says that DEST is the copy, a slash after DEST that it is a dire
 copy into.
 
 Every file appears whole or not at all. Run the same command again after it was broken
-off, and it goes on: files that are there with the same size and content are passed
-over, files with another are refused, and the rest is copied. So there is no -u for
-"only what is newer": contents are compared, and famfs keeps no times. With -n whatever
-is there is passed over, without comparing; with -i cp asks before it replaces a file of
-other content. --dry-run says what would be done, and does nothing. With --replace the files
-on a device with other content are replaced, each at one moment; directories never are.
-Whoever has an old file open or mapped keeps it; its memory is not given out again, see
-famfs rm. What replaces a sealed file is sealed only with --seal, and cp says if it is
-not. With --atomic all that is copied to a device appears at one moment, or nothing
-does: if any of it cannot be copied, or the copy is broken off, DEST is left as it is.
-Until it is done no other process can write. With both, a new version takes the place
+off, and it goes on: files that are there with the same size and content are passed over,
+files with another are refused, and the rest is copied. So there is no -u for "only what
+is newer": contents are compared, and famfs keeps no times. With -n whatever is there is
+passed over, without comparing; with -i cp asks before it replaces a file of other
+content. --dry-run says what would be done, and does nothing. What is passed over keeps
+the mode and owner that it has, with -p too, and so do directories on a device that are
+there; local directories that are there get those of the source with -p. With --replace
+the files on a device with other content are replaced, each at one moment; directories
+never are. Whoever has an old file open or mapped keeps it; its memory is not given out
+again, see famfs rm. What replaces a sealed file is sealed only with --seal, and cp says
+if it is not. With --atomic all that is copied to a device appears at one moment, or
+nothing does: if any of it cannot be copied, or the copy is broken off, DEST is left as it
+is. Until it is done no other process can write. With both, a new version takes the place
 of an old one; what only the old one has is left there.
 
 DEST means, when a copy is run again, what it meant the first time: if the copy made
@@ -107,14 +110,20 @@ that SOURCE has not; but if --force or --replace would replace any of that, -T o
 has to say which it is.
 
 famfs has no empty files, links or special files, and its paths have at most 79 bytes.
-What cannot be copied, because of that or for lack of space, is said before anything
-is copied, and does not keep the rest from it; so is the space that it takes, in whole
-units of mostly 2 MiB for each file. A symbolic link named as SOURCE is
-followed, those inside a tree with -L; what several links point to is copied as often.
-The device itself is passed over if it lies in the tree. Copies from a device have
-holes in place of zeros; with --force they are written through symbolic links, and
-never replace a device. Without --force a link in the place of a directory of the tree is
-not followed: what is to lie in it is not copied. DEST itself may be a link.
+What cannot be copied, because of that or for lack of space, is said before anything is
+copied, and does not keep the rest from it; so is the space that it takes, in whole units
+of mostly 2 MiB for each file. --dry-run also opens each source, and says which cannot be
+read; the copy itself says that when it comes to them. Whether local files can be written
+only the copy finds out. A symbolic link named as SOURCE is followed, those inside a tree
+with -L; what several links point to is copied as often. The device itself is passed over
+if it lies in the tree.
+
+Copies from a device have holes in place of zeros; with --force they are written through
+symbolic links, and never replace a device. Without --force a link in the place of a
+directory of the tree is not followed: what is to lie in it is not copied. DEST itself may
+be a link. --force puts a new file in the place of the old one: it is the caller's, with
+the mode of the old one (or owner and mode of the source, with -p), and hard links to the
+old one keep its content.
 
 A SOURCE of - is standard input, copied to one file on a device: files need their size
 at once, so --size says it unless standard input is a file, and nothing is made if that
@@ -207,6 +216,9 @@ func (c *copyCommand) run(args []string, sized bool) error {
 	c.refuseBlocked()
 	if err := c.passOverBefore(ctx); err != nil {
 		return err
+	}
+	if c.dryRun {
+		c.refuseUnreadable(ctx)
 	}
 	if c.device != nil {
 		c.sayNarrow(c.device, c.to.device, &c.create)
@@ -350,6 +362,7 @@ func (c *copyCommand) summarise(interrupted bool, notCopied int) {
 	if notCopied > 0 {
 		undone = grouped(notCopied) + " not copied"
 	}
+	c.progress.only(c.bytes)
 	c.progress.finish(what, undone)
 }
 

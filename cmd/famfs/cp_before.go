@@ -251,6 +251,24 @@ func (c *copyCommand) leftAsItIs() error {
 	return targetFailed(c.to, because(fs.ErrInvalid, "is left as it is: not all can be copied there, and --atomic copies all or nothing"))
 }
 
+// refuseUnreadable removes from the tree the files that cannot be opened. The copy itself finds that out
+// when it comes to them: opening all of them before would cost it more than it tells.
+func (c *copyCommand) refuseUnreadable(ctx context.Context) {
+	for _, name := range c.fileNames() {
+		if ctx.Err() != nil {
+			return
+		}
+		n := c.tree.nodes[name]
+		f, err := n.from.Open(n.at)
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			c.refuseNode(name, otherRefusal, err)
+		}
+	}
+}
+
 // sayWhatWouldBe is --dry-run: it prints what would be done with each file. Content is compared as
 // the copy would compare it.
 func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
@@ -271,7 +289,7 @@ func (c *copyCommand) sayWhatWouldBe(ctx context.Context) error {
 			return &statusError{signalStatus(ctx), errors.New("interrupted: nothing was to be copied")}
 		case there == nil:
 		case err != nil:
-			c.reportFailure(localOrTargetFailed(c.to, c.destName(name), err))
+			c.refused = append(c.refused, refusal{otherRefusal, localOrTargetFailed(c.to, c.destName(name), err)})
 			continue
 		case same:
 			do = "pass over"

@@ -41,7 +41,7 @@ func TestCpNamesSource(t *testing.T) {
 		want string
 	}{
 		{[]string{"e", device + ":/"}, "famfs cp: e: is empty, and famfs has no empty files; leave it out"},
-		{[]string{"s", device + ":/"}, "famfs cp: s: stat: no such file"},
+		{[]string{"s", device + ":/"}, "famfs cp: s: is a symbolic link to nowhere, which leads to nothing"},
 		{[]string{"tree", device + ":/"}, "famfs cp: tree: is a directory; copy it with -r"},
 		{[]string{"i/", device + ":/"}, "famfs cp: i/: "},
 		{[]string{"m", device + ":/"}, "famfs cp: m: stat: no such file"},

@@ -55,10 +55,12 @@ func (c *copyCommand) copyTree(ctx context.Context, opts []famfs.CreateOption) e
 			})
 		case p.Passed:
 			c.passed++
+			c.bytes += c.tree.nodes[p.Name].size
 			c.progress.file(c.to.at(p.Name), " was there already")
 		case p.Done:
 			c.copied++
 			c.replaced(p.Name)
+			c.bytes += c.tree.nodes[p.Name].size
 			c.progress.file(c.to.at(p.Name), "")
 		}
 	}))...)

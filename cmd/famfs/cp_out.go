@@ -40,6 +40,9 @@ func (c *copyCommand) copyOut(ctx context.Context) (errs []error) {
 					continue
 				}
 				mu.Lock()
+				if !passed || !c.keep { // otherwise nobody looked at what is there
+					c.bytes += c.tree.nodes[name].size
+				}
 				note := ""
 				if passed {
 					c.passed++
@@ -226,6 +229,9 @@ func (c *copyCommand) tryFileOut(ctx context.Context, name string, first bool) (
 			return true, nil
 		}
 		if err := checkReplaceable(to, st); err != nil {
+			if st.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0 {
+				err = because(err, "%v; a DEST of - is standard output", err)
+			}
 			return false, err
 		}
 		if !c.force && !c.approved[name] {

@@ -100,7 +100,7 @@ func (c *copyCommand) pack(ctx context.Context, args []string, opts []famfs.Crea
 	c.progress = c.newProgress("packed", files, bytes, c.quiet || c.asJSON, c.verbose > 0)
 	err = c.writePacked(ctx, entries, size, opts)
 	if err == nil {
-		c.copied = files
+		c.copied, c.bytes = files, bytes
 		c.replaced(to.name)
 	}
 	c.summarise(ctx.Err() != nil || err != nil, wanted-c.copied)

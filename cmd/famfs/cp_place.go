@@ -160,7 +160,7 @@ func (c *copyCommand) sourceFS(s target) (from fs.FS, name, key string, err erro
 func (c *copyCommand) place(s target, from fs.FS, root, key string, to place, several bool) (string, error) {
 	src, err := fs.Stat(from, root)
 	if err != nil {
-		return "", err
+		return "", orDangling(from, root, err)
 	}
 	failed := func(err error) error {
 		if to.device == "" {

@@ -75,6 +75,7 @@ func TestReformattedMeanwhile(t *testing.T) {
 	assert.Equal(t, 1, r.status)
 	assert.Contains(t, r.err, filepath.Join(dir, "f")+": ")
 	assert.Contains(t, r.err, "formatted anew")
+	assert.Regexp(t, `copied 0 files, 0 B in .*; 1 not copied\n`, r.err)
 	assert.Empty(t, names(t, dir))
 
 	// cat has already written, and reports it at the end.

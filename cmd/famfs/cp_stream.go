@@ -50,6 +50,9 @@ func (c *copyCommand) copyStream(ctx context.Context, args []string, sized bool,
 			return targetFailed(target{name: stream}, err)
 		}
 	}
+	if size == 0 {
+		return targetFailed(t, because(fs.ErrInvalid, "would be empty, and famfs has no empty files; nothing was made"))
+	}
 	fsys, err := c.openToWrite(t.device)
 	if err != nil {
 		return err

@@ -128,7 +128,7 @@ func (b *treeBuilder) add(from fs.FS, root, name string, s target) {
 	st, err := fs.Stat(from, root) // follows a link
 	switch {
 	case err != nil:
-		b.refuse(s, otherRefusal, err)
+		b.refuse(s, otherRefusal, orDangling(from, root, err))
 	case st.IsDir() && !b.recursive:
 		b.refuse(s, otherRefusal, because(fs.ErrInvalid, "is a directory; copy it with -r"))
 	case st.IsDir():
@@ -261,7 +261,7 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 		}
 		switch {
 		case err != nil:
-			b.refuse(below, otherRefusal, err)
+			b.refuse(below, otherRefusal, orDangling(from, child, err))
 		case b.isDevice(st):
 			b.passOver(below, "is the device that is copied to or from: passed over")
 		case !st.IsDir():
@@ -272,6 +272,20 @@ func (b *treeBuilder) addDir(from fs.FS, at, name string, s target, st fs.FileIn
 			b.addDir(from, child, target, below, st, above, b.inTurn(from, child, ahead[i]))
 		}
 	}
+}
+
+// orDangling returns a better error than err, which says that there is no such file, if a symbolic link
+// of that name is there.
+func orDangling(from fs.FS, at string, err error) error {
+	local, ok := from.(localFS)
+	if !ok || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	to, linkErr := os.Readlink(local.path(at))
+	if linkErr != nil {
+		return err
+	}
+	return because(fs.ErrInvalid, "is a symbolic link to %s, which leads to nothing; mend the link, or leave it out", to)
 }
 
 // inDir returns the path of what has this name in a directory whose path is clean.

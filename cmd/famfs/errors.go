@@ -323,6 +323,8 @@ func (a *app) wayOut(f *failure) string {
 		return fmt.Sprintf("if files were removed, famfs compact %s gives their entries back; otherwise copy the device to one that is formatted with a larger --loglen", device)
 	case is(famfs.ErrNoSpace) && strings.Contains(f.err.Error(), "buckets:"):
 		return fmt.Sprintf("each strip needs a free run in another part of a device: see famfs layout %s; of several devices, 0 parts (--interleave STRIPS,0) take them from all", device)
+	case is(famfs.ErrNoSpace) && strings.Contains(f.err.Error(), "is on has no room"): // under a stand-in
+		return fmt.Sprintf("see what is free there with: df %s", filepath.Dir(device))
 	case is(famfs.ErrNoSpace):
 		return fmt.Sprintf("see what is free with: famfs df %s and famfs layout %s; what removed files had, famfs compact gives back", device, device)
 	case is(famfs.ErrBusy) && strings.Contains(f.err.Error(), "a device of this file system already"):

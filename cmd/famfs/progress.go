@@ -206,6 +206,17 @@ func (p *progress) of(size int64) {
 	p.size = size
 }
 
+// only says how many bytes are those of files that are done: what was read of others does not count
+// in the end.
+func (p *progress) only(bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bytesNow = bytes
+}
+
 // bytes adds n bytes to what is done.
 func (p *progress) bytes(n int64) {
 	if p == nil {

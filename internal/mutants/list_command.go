@@ -178,6 +178,18 @@ var commandMutants = []mutant{
 		old: "\tif ctx.Err() != nil { // what was listed", new: "\tif false { // what was listed", tests: "TestCpInterruptedListing",
 	},
 	{
+		name: "cp-bytes-failed", why: "bytes of files that failed count as copied", file: "cmd/famfs/cp.go",
+		old: "\tc.progress.only(c.bytes)\n", new: "", tests: "TestReformattedMeanwhile TestCpChanged",
+	},
+	{
+		name: "cp-bytes-out", why: "bytes that were copied out are not counted", file: "cmd/famfs/cp_out.go",
+		old: "\t\t\t\t\tc.bytes += c.tree.nodes[name].size\n", new: "", tests: "TestCpCountsWhole",
+	},
+	{
+		name: "cp-dangling", why: "a link to nothing is said not to exist", file: "cmd/famfs/cp_tree.go",
+		old: "\tif !ok || !errors.Is(err, fs.ErrNotExist) {", new: "\tif !ok || errors.Is(err, fs.ErrNotExist) {", tests: "TestCpDangling",
+	},
+	{
 		name: "cp-names-all", why: "a copy onto a full device names every file", file: "cmd/famfs/cp.go",
 		old: "c.said[r.kind] <= mostNamed {", new: "c.said[r.kind] <= 1<<30 {", tests: "TestCpNamesSome",
 	},
