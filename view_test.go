@@ -344,21 +344,23 @@ func TestViewReformatted(t *testing.T) {
 func TestViewDoesNotLookForOther(t *testing.T) {
 	t.Parallel()
 	for _, name := range viewable() {
-		m, path := master(t, testSize)
-		files := smallTree(t, m)
-		require.NoError(t, m.Close())
-		fsys := openTest(t, path)
-		refill(t, path, 1)
-		require.NoError(t, fsys.View(name, func(data []byte) error {
-			assert.True(t, bytes.Equal(files[name], data), "refill leaves the memory of files as it is")
-			return nil
-		}))
-		data, err := fsys.ReadFile(name)
-		require.NoError(t, err)
-		assert.True(t, bytes.Equal(files[name], data), name)
-		_, err = fsys.Refresh()
-		require.ErrorIs(t, err, ErrReformatted)
-		assert.ErrorIs(t, fsys.View(name, func([]byte) error { return errors.New("called") }), ErrReformatted)
+		t.Run(name, func(t *testing.T) {
+			m, path := master(t, testSize)
+			files := smallTree(t, m)
+			require.NoError(t, m.Close())
+			fsys := openTest(t, path)
+			refill(t, path, 1)
+			require.NoError(t, fsys.View(name, func(data []byte) error {
+				assert.True(t, bytes.Equal(files[name], data), "refill leaves the memory of files as it is")
+				return nil
+			}))
+			data, err := fsys.ReadFile(name)
+			require.NoError(t, err)
+			assert.True(t, bytes.Equal(files[name], data), name)
+			_, err = fsys.Refresh()
+			require.ErrorIs(t, err, ErrReformatted)
+			assert.ErrorIs(t, fsys.View(name, func([]byte) error { return errors.New("called") }), ErrReformatted)
+		})
 	}
 }
 
