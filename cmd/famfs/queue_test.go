@@ -196,7 +196,10 @@ func TestQueueFollow(t *testing.T) {
 	go func() { put <- finish(t, cmd) }()
 	lines := bufio.NewScanner(out)
 	for i := range messages {
-		require.True(t, lines.Scan(), "message %d: %s", i, said.String())
+		if !lines.Scan() {
+			get.Wait() // which writes what it says
+			require.Fail(t, "no further message", "message %d: %s", i, said.String())
+		}
 		require.Equal(t, fmt.Sprintf("message %d", i), lines.Text())
 	}
 	assert.Equal(t, result{}, <-put)
