@@ -99,9 +99,8 @@ func (d *device) mapRun(s segment, align uintptr, write bool) *region {
 	return nil
 }
 
-// mapBeside maps runs side by side where probably nothing is, without a reservation, of which each of
-// them would be cut off. Each is mapped at the address that it asks for, or else anywhere: no other
-// mapping is replaced. If one is somewhere else, or if there is an error, mapBeside returns nil, and
+// mapBeside maps runs side by side where probably nothing is. It needs no reservation, which each run
+// would split. Each run asks for an address and may get another: no other mapping is replaced. If one is somewhere else, or if there is an error, mapBeside returns nil, and
 // mapRuns must be used.
 func mapBeside(runs []part, total int64, align uintptr, write bool) *region {
 	space := &runs[0].dev.space

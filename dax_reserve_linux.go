@@ -23,7 +23,7 @@ func (d *device) sparse() bool {
 }
 
 // hasRoom reports whether s is known to have no holes. To look takes half the time of allocating what is
-// there. Only what is in memory is asked: elsewhere a hole may be what cannot be told from one.
+// there. It asks only tmpfs: other file systems may say that there are no holes because they know of none.
 func (d *device) hasRoom(s segment) bool {
 	if !d.prefersCalls() {
 		return false

@@ -49,9 +49,10 @@ func removeLeftPart(name string) {
 	}
 }
 
-// openPlain opens a file or directory to read it, and fails if that would wait for somebody: see
-// checkPlain, which who has not looked calls before, as opening a special file can do something. os.Open finds out with five more system calls whether anybody can wait for the file,
-// which is most of the time where files are small.
+// openPlain opens a file or directory to read it, and waits for nobody but the holder of a lease. It opens
+// a special file before it refuses it, which may do something: call checkPlain first if nobody has looked.
+// os.Open finds out with five more system calls whether anybody can wait for the file, which is most of the
+// time where files are small.
 func openPlain(name string) (*os.File, error) {
 	for {
 		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
