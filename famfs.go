@@ -232,11 +232,14 @@ func (f *FS) findFileSystem(m sharedMemory) (err error) {
 		if err := f.finishCompaction(); err != nil {
 			return err
 		}
-		f.sb, err = readOrExplain(m, f.size(), c.pause)
+		f.sb, err = readSuperblock(m, f.size())
 		records = readRecords(m, f.size())
 	case underWay.replacing() && err == nil: // either superblock will do
 	case underWay.replacing() || stands != newStands:
 		return underWay.interrupted()
+	}
+	if ok && errors.Is(err, ErrNotFormatted) { // otherwise it is explained already
+		err = explainUnformatted(m, f.size(), err)
 	}
 	if err != nil {
 		return mentionCopy(m, f.size(), err)
