@@ -1,8 +1,8 @@
 package main
 
 // famfs cp: its options, its beginning and its end. cp_place.go decides which argument goes where,
-// cp_tree.go has the tree that is copied, cp_fit.go finds out what of it fits. cp_in.go copies to a
-// device, cp_out.go from a device.
+// cp_tree.go has the tree that is copied, cp_list.go lists its directories, cp_fit.go finds out what of
+// it fits, and cp_way.go what stands in its way. cp_in.go copies to a device, cp_out.go from a device.
 
 import (
 	"context"

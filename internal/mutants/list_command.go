@@ -8,7 +8,7 @@ var commandMutants = []mutant{
 		old: "\tdefer b.listing.Wait()\n", new: "", tests: "TestCpListsAhead",
 	},
 	{
-		name: "cp-list-all", why: "every directory is listed at the same time", file: "cmd/famfs/cp_tree.go",
+		name: "cp-list-all", why: "every directory is listed at the same time", file: "cmd/famfs/cp_list.go",
 		old: "if int(b.ahead.Add(1)) > runtime.GOMAXPROCS(0) {", new: "if int(b.ahead.Add(1)) > 1000*runtime.GOMAXPROCS(0) {", tests: "TestCpListsAhead",
 	},
 	{
@@ -16,11 +16,11 @@ var commandMutants = []mutant{
 		old: "ahead[next] = b.listAhead(from, inDir(at, d.name))", new: "ahead[next] = b.listAhead(from, at)", tests: "TestCpListsAhead",
 	},
 	{
-		name: "cp-list-in-turn", why: "a directory that was listed ahead in vain is left out", file: "cmd/famfs/cp_tree.go",
+		name: "cp-list-in-turn", why: "a directory that was listed ahead in vain is left out", file: "cmd/famfs/cp_list.go",
 		old: "\tif in.err != nil {\n\t\tb.listing.Wait()", new: "\tif in.err == errNotListed {\n\t\tb.listing.Wait()", tests: "TestFewDescriptors",
 	},
 	{
-		name: "cp-list-panic", why: "a panic while listing ahead ends the process", file: "cmd/famfs/cp_tree.go",
+		name: "cp-list-panic", why: "a panic while listing ahead ends the process", file: "cmd/famfs/cp_list.go",
 		old: "\t\t\t_ = recover() // it", new: "\t\t\t// it", tests: "TestCpListsAheadFails",
 	},
 	{
